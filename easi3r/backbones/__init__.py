@@ -1,0 +1,4 @@
+"""Two-view predictors: `load_backbone` finds one by name."""
+
+from .base import Backbone, Features, MotionEvidence, PairPrediction
+from .load import load_backbone

@@ -1,0 +1,84 @@
+"""Camera arithmetic: intrinsics through resizing and cropping, unprojection, poses.
+
+Conventions of the whole project: OpenCV camera frame (x right, y down, z forward); cam2world 4 x 4 maps camera to world
+coordinates; integer pixel coordinates name pixel centres; intrinsics K are in pixels of the image they belong to.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How the working image was cut from the (upright) source image: resize, then crop.
+
+    `source_size` (width, height) of the upright source; `resized` (width, height) after the resize; `offset` (left, top)
+    of the crop in the resized image; `size` (width, height) of the working image. All in pixels.
+    """
+
+    source_size: tuple
+    resized: tuple
+    offset: tuple
+    size: tuple
+
+    @classmethod
+    def fit(cls, source_size, max_side, patch):
+        """Long side at most `max_side` (never enlarged), then centre crop to multiples of `patch`."""
+        width, height = source_size
+        scale = min(1.0, max_side / max(width, height))
+        resized = (max(1, round(width * scale)), max(1, round(height * scale)))
+        size = tuple(max(patch, side // patch * patch) for side in resized)
+        resized = tuple(max(r, s) for r, s in zip(resized, size))  # a side below one patch is stretched to it
+        offset = tuple((r - s) // 2 for r, s in zip(resized, size))
+        return cls(tuple(source_size), resized, offset, size)
+
+    def to_source(self, intrinsics):
+        """K (..., 3, 3) of the working image -> K of the source image, in source pixels."""
+        shift = np.eye(3)
+        shift[:2, 2] = self.offset
+        scale = np.array(self.source_size) / np.array(self.resized)
+        stretch = np.diag([scale[0], scale[1], 1.0])
+        stretch[:2, 2] = (scale - 1) / 2  # pixel centres: u_src + 1/2 = (u + 1/2) * scale
+        return stretch @ shift @ intrinsics
+
+
+def intrinsic_matrix(focal, width, height):
+    """K (3, 3) float64 with square pixels and the principal point at (width / 2, height / 2), all in pixels."""
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
+
+
+def pixel_rays(intrinsics, width, height):
+    """Rays (height, width, 3) float64 through the pixel centres, z = 1, in the camera frame. `intrinsics` (3, 3)."""
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    return np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(intrinsics).T
+
+
+def unproject(depth, intrinsics, cam2world=None):
+    """Points (H, W, 3) float64 of a z depth map (H, W); in the camera frame, or in the world if `cam2world` (4, 4) is given."""
+    height, width = depth.shape
+    points = pixel_rays(intrinsics, width, height) * depth[..., None]
+    return points if cam2world is None else transform(cam2world, points)
+
+
+def transform(matrix, points):
+    """Apply a (4, 4) rigid or similarity transform to points (..., 3)."""
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def pose(rotation, translation):
+    """(4, 4) float64 from rotation (3, 3) and translation (3,)."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = np.ravel(translation)
+    return matrix
+
+
+def invert(matrix):
+    """Inverse of rigid transform(s) (..., 4, 4)."""
+    inverse = np.zeros_like(matrix)
+    rotation_t = np.swapaxes(matrix[..., :3, :3], -1, -2)
+    inverse[..., :3, :3] = rotation_t
+    inverse[..., :3, 3] = -(rotation_t @ matrix[..., :3, 3, None])[..., 0]
+    inverse[..., 3, 3] = 1
+    return inverse

@@ -1,0 +1,46 @@
+"""Pair graphs: which frames the two-view network compares."""
+
+import re
+
+from .errors import InputError
+
+_GRAPH = re.compile(r"(?:(?P<kind>swinstride|swin2stride|swin|oneref)-(?P<number>\d+)|(?P<complete>complete))(?P<open>-noncyclic)?")
+_ALLOWED = "swinstride-W, swin2stride-W, swin-W, oneref-R or complete, each optionally with -noncyclic (W at least 1)"
+
+
+def check_graph(graph):
+    """Raise `InputError` unless `graph` names a pair graph. Returns (kind, number or None, cyclic)."""
+    found = _GRAPH.fullmatch(graph) if isinstance(graph, str) else None
+    if found is None or (found["kind"] not in (None, "oneref") and int(found["number"]) < 1):
+        raise InputError(f"The pair graph {graph!r} is unknown; use {_ALLOWED}.")
+    if found["complete"]:
+        return "complete", None, False
+    return found["kind"], int(found["number"]), not found["open"] and found["kind"] != "oneref"
+
+
+def build(n_frames, graph="swinstride-5-noncyclic"):
+    """Directed frame pairs of a clip: list of (i, j) with 0 <= i, j < n_frames and i != j.
+
+    Offsets between the frames of a pair (spec: Easi3R section 1, MonST3R section 2.2):
+    `swin-W` 1..W; `swinstride-W` 1, 3, 5, ... (W of them); `swin2stride-W` 1, 4, 7, ... (W of them); `oneref-R` frame R
+    with every other; `complete` all. Without `-noncyclic` the windows wrap around the end of the clip.
+
+    The first half holds each unordered pair once; the second half is the first one reversed, in the same order. One
+    frame gives the single pair (0, 0): the frame is compared with itself.
+    """
+    kind, number, cyclic = check_graph(graph)
+    if n_frames == 1:
+        return [(0, 0)]
+    if kind == "oneref":
+        if number >= n_frames:
+            raise InputError(f"The pair graph {graph!r} refers to frame {number}, but only {n_frames} frames are used.")
+        forward = [(number, j) for j in range(n_frames) if j != number]
+    elif kind == "complete":
+        forward = [(i, j) for i in range(n_frames) for j in range(i + 1, n_frames)]
+    else:
+        stride = {"swin": 1, "swinstride": 2, "swin2stride": 3}[kind]
+        offsets = [1 + stride * k for k in range(number)]
+        reach = [(i, (i + o) % n_frames if cyclic else i + o) for i in range(n_frames) for o in offsets]
+        unordered = {(min(i, j), max(i, j)) for i, j in reach if i != j and j < n_frames}
+        forward = sorted(unordered)
+    return forward + [(j, i) for i, j in forward]

@@ -1,0 +1,42 @@
+"""The result of a run: plain arrays, and the camera arithmetic that belongs to them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .camera import Framing, unproject
+
+
+@dataclass
+class Reconstruction:
+    """T frames at working size H x W.
+
+    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is arbitrary, the same everywhere.
+    """
+
+    frames: np.ndarray  # (T,H,W,3) uint8 RGB, as processed
+    timestamps: np.ndarray  # (T,) float64, seconds in the source video
+    cam2world: np.ndarray  # (T,4,4) float64, the first one is the identity
+    intrinsics: np.ndarray  # (T,3,3) float64, pixels of the working size
+    depth: np.ndarray  # (T,H,W) float32, z depth
+    confidence: np.ndarray  # (T,H,W) float32, 0 = unusable
+    dynamic: np.ndarray  # (T,H,W) bool, moving pixels
+    motion: np.ndarray  # (T,H,W) float32 in [0,1], what `dynamic` was cut from
+    evidence: dict  # name -> (T,h,w) float32 in [0,1]
+    framing: Framing  # how the working frames were cut from the source
+    info: dict = field(default_factory=dict)  # backbone, options, seconds per step, versions, warnings
+
+    @property
+    def source_intrinsics(self):
+        """(T,3,3) float64: intrinsics in pixels of the (upright) original video."""
+        return self.framing.to_source(self.intrinsics)
+
+    def points(self):
+        """(T,H,W,3) float32 world points of every pixel."""
+        return np.stack([unproject(*view) for view in zip(self.depth, self.intrinsics, self.cam2world)]).astype(np.float32)
+
+    def save(self, folder):
+        """Write every file the page offers into `folder` (made if missing); returns a dict name -> path. See export.save."""
+        from .export import save  # the exporters read Reconstruction; importing them here keeps that direction
+
+        return save(self, folder)
