@@ -24,12 +24,15 @@ class Framing:
 
     @classmethod
     def fit(cls, source_size, max_side, patch):
-        """Long side at most `max_side` (never enlarged), then centre crop to multiples of `patch`."""
+        """Long side at most `max_side` (never enlarged), then centre crop to multiples of `patch`.
+
+        The short side becomes at least one patch; where that needs a larger scale, the crop takes more off the long
+        side, so that the pixels stay square.
+        """
         width, height = source_size
-        scale = min(1.0, max_side / max(width, height))
-        resized = (max(1, round(width * scale)), max(1, round(height * scale)))
-        size = tuple(max(patch, side // patch * patch) for side in resized)
-        resized = tuple(max(r, s) for r, s in zip(resized, size))  # a side below one patch is stretched to it
+        scale = max(min(1.0, max_side / max(width, height)), patch / min(width, height))
+        resized = (round(width * scale), round(height * scale))
+        size = tuple(min(side, max_side) // patch * patch for side in resized)
         offset = tuple((r - s) // 2 for r, s in zip(resized, size))
         return cls(tuple(source_size), resized, offset, size)
 
