@@ -1,0 +1,3 @@
+"""From motion evidence to masks of moving pixels; the same for every backbone."""
+
+from .masks import estimate_masks

@@ -1,0 +1,3 @@
+"""The embedded default: classical two-view geometry behind the `Backbone` interface. No weights, CPU, seconds."""
+
+from .backbone import PreviewBackbone

@@ -1,0 +1,104 @@
+"""Dense depth of a pair: triangulated where flow and camera agree, filled in elsewhere, with a confidence that says which."""
+
+import cv2
+import numpy as np
+
+from ...camera import intrinsic_matrix, pixel_rays
+from .flow import sample
+
+NOISE = 0.4  # pixels, flow error taken for granted
+CERTAIN = 30.0  # highest confidence
+FILLED = 1.05  # confidence of depth taken over from the surroundings
+FAR = 1 / 200  # least inverse depth, in units of 1 / baseline
+
+
+def flat_points(shape, focal):
+    """Points (H,W,3) float32 at depth 1 with confidence 1 (no information)."""
+    rays = pixel_rays(intrinsic_matrix(focal, shape[1], shape[0]), shape[1], shape[0])
+    return rays.astype(np.float32), np.ones(shape, np.float32)
+
+
+def view_points(flow, pose, focal, grey, moving, moving_other):
+    """Points of one view in its own camera frame, (H,W,3) float32, and their confidence (H,W) float32.
+
+    flow: Flow to the other view; pose: RelativePose to it; moving, moving_other (H,W) bool of both views. The unit of length is the baseline.
+    """
+    if not pose.parallax:
+        return flat_points(grey.shape, focal)
+    height, width = grey.shape
+    rays = pixel_rays(intrinsic_matrix(focal, width, height), width, height)
+    inverse, spread = _triangulate(flow, pose, focal, rays)
+    hidden = sample(moving_other.astype(np.float32), flow.target) > 0.5
+    usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
+    weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)
+    weight /= max(float(np.median(weight[usable])), 1e-12) if usable.any() else 1.0
+    smooth, certainty = _fill(np.where(usable, inverse, 0).astype(np.float32), np.minimum(weight, 20), grey)
+    smooth = np.maximum(smooth, FAR)
+    relative = spread / smooth  # standard deviation of the depth, as a share of it
+    disagreement = np.abs(inverse - smooth) / smooth
+    confidence = np.clip(1 + 0.3 / np.hypot(relative, np.where(usable, disagreement, 0)), 1, CERTAIN)
+    confidence = np.where(usable, confidence, np.where(certainty > 0, FILLED, 1.0))
+    smooth = _stand_on_ground(smooth, moving)
+    return (rays / smooth[..., None]).astype(np.float32), confidence.astype(np.float32)
+
+
+def _triangulate(flow, pose, focal, rays):
+    """Inverse depth (H,W) along the epipolar line and its standard deviation, from where each pixel went.
+
+    x' ~ a + w b with a = R ray, b = t: linear in the inverse depth w; the two equations are solved by least squares.
+    """
+    height, width = rays.shape[:2]
+    seen = (flow.target - np.array([width / 2, height / 2])) / focal
+    a = rays @ pose.rotation.T
+    across = pose.translation[:2] - seen * pose.translation[2]
+    length = (across**2).sum(-1) + 1e-12
+    inverse = -((a[..., :2] - seen * a[..., 2:]) * across).sum(-1) / length
+    spread = np.hypot(NOISE, 0.5 * flow.error) / focal * np.abs(a[..., 2]) / np.sqrt(length)
+    return inverse, spread
+
+
+def _fill(values, weight, grey):
+    """Weighted smoothing that follows the edges of `grey`, coarser where there is little to go by.
+
+    values, weight (H,W) float32. Returns smoothed values and the weight that the fine scales saw.
+    """
+    filled, known = None, None
+    for radius in (3, 9, 27, 81):
+        top, bottom = _guided(values * weight, grey, radius), _guided(weight, grey, radius)
+        level = top / np.maximum(bottom, 1e-4)
+        trust = np.clip(bottom / 0.3, 0, 1)
+        if filled is None:
+            filled, known, fine = level * trust, trust, bottom
+        else:
+            filled, known = filled + (1 - known) * trust * level, known + (1 - known) * trust
+    total = float(weight.sum())
+    mean = float((values * weight).sum() / total) if total > 0 else FAR
+    return filled + (1 - known) * mean, fine
+
+
+def _guided(image, grey, radius, edge=0.02):
+    """Guided filter (He et al. 2010) of `image` (H,W) float32 by a grey image, window 2 radius + 1; never below zero."""
+    size = (2 * radius + 1,) * 2
+    guide = grey.astype(np.float32) / 255
+    mean_g, mean_i = cv2.blur(guide, size), cv2.blur(image, size)
+    slope = (cv2.blur(guide * image, size) - mean_g * mean_i) / (cv2.blur(guide * guide, size) - mean_g**2 + edge**2)
+    offset = mean_i - slope * mean_g
+    return np.maximum(cv2.blur(slope, size) * guide + cv2.blur(offset, size), 0)
+
+
+def _stand_on_ground(inverse, moving):
+    """Give every moving object one depth: that of the ground just below it, or of its surroundings at the picture's edge."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(moving.astype(np.uint8), connectivity=8)
+    placed = inverse.copy()
+    height, width = inverse.shape
+    for k in range(1, count):
+        left, top, w, h, _ = stats[k]
+        reach = max(3, round(0.02 * width))
+        foot = slice(min(top + h, height - 1), min(top + h + reach, height)), slice(left, left + w)
+        ground = inverse[foot][~moving[foot]]
+        if ground.size == 0:
+            box = slice(max(0, top - reach), top + h + reach), slice(max(0, left - reach), left + w + reach)
+            ground = inverse[box][~moving[box]]
+        if ground.size:
+            placed[labels == k] = np.median(ground)
+    return placed

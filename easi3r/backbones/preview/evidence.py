@@ -1,0 +1,126 @@
+"""What moves: flow that the camera's motion does not explain.
+
+Two explanations of a pair are tried. A homography (one dominant plane, or a camera that only turns) and an epipolar geometry (any
+rigid scene). The second always fits better, also to moving things, so it is believed only where much of the picture follows it and
+not the first: moving objects rarely fill that much.
+"""
+
+import cv2
+import numpy as np
+
+from .flow import apply_homography, fit_homography, grid_matches, inside, pixel_grid, sample
+
+OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
+MOST = np.log1p(30.0)  # residuals count up to 30 times the ordinary one
+FLOOR = 0.8 / MOST  # evidence below this is noise: about 1.2 times the ordinary residual, or 0.3 pixels
+PLANE_ENOUGH, PLANE_FAILS = 0.15, 0.25  # share of the picture that only the epipolar geometry explains
+
+
+def pair_residuals(flow, grey_i, grey_j):
+    """Residuals of one directed pair, or None if too little of it matches.
+
+    Returns a dict of (H,W) arrays: `plane`, `epipolar` in multiples of the pair's ordinary residual, `appearance` (how badly the
+    dominant motion predicts the grey value, same kind of unit), `seen` (the dominant motion keeps the pixel in the picture), `consistent`;
+    and `support`, the share of the picture explained by epipolar geometry alone.
+    """
+    source, target = grid_matches(flow)
+    homography = fit_homography(source, target)
+    if homography is None:
+        return None
+    height, width = grey_i.shape
+    grid = pixel_grid(height, width)
+    predicted = apply_homography(homography, grid)
+    plane = np.linalg.norm(predicted - flow.target, axis=-1)
+    epipolar = _epipolar_residual(source, target, grid, flow.target, plane)
+    ok = flow.consistent
+    noise = max(0.3, 1.48 * np.median(epipolar[ok]))
+    return {
+        "plane": plane / max(0.25, np.median(plane[ok])),
+        "epipolar": epipolar / max(0.15, np.median(epipolar[ok])),
+        "appearance": _appearance_residual(grey_i, sample(grey_j, predicted)),
+        "seen": inside(predicted, height, width),
+        "consistent": ok,
+        "support": ((plane > 4 * noise) & (epipolar < 2 * noise) & ok).sum() / ok.sum(),
+    }
+
+
+def _epipolar_residual(source, target, grid, flow_target, fallback):
+    """Sampson distance (pixels) of every pixel to a robust fundamental matrix; `fallback` where there is none."""
+    try:
+        matrix, _ = cv2.findFundamentalMat(source, target, cv2.USAC_MAGSAC, 0.3, 0.9999, 3000)
+    except cv2.error:  # OpenCV raises, instead of returning nothing, on a degenerate sample (no parallax at all)
+        return fallback
+    if matrix is None or matrix.shape != (3, 3):
+        return fallback
+    line_j = grid @ matrix[:, :2].T + matrix[:, 2]  # (H,W,3) F x
+    line_i = flow_target @ matrix[:2] + matrix[2]  # (H,W,3) F^T x'
+    distance = (flow_target * line_j[..., :2]).sum(-1) + line_j[..., 2]
+    return np.abs(distance) / np.sqrt((line_j[..., :2] ** 2).sum(-1) + (line_i[..., :2] ** 2).sum(-1) + 1e-12)
+
+
+def _appearance_residual(grey, warped):
+    """Grey value difference that a shift by one pixel cannot explain, in steps of 4 grey levels."""
+    kernel = np.ones((3, 3), np.uint8)
+    beyond = np.maximum(cv2.erode(warped, kernel) - grey, grey - cv2.dilate(warped, kernel))
+    return cv2.GaussianBlur(np.maximum(beyond, 0), (0, 0), 1.5) / 4
+
+
+def frame_evidence(frames, flows):
+    """Evidence of motion per pixel and the maps it was made from.
+
+    frames (T,H,W,3) uint8; `flows` dict (i, j) -> Flow. Returns evidence (T,H,W) float32 in [0,1] (absolute: `FLOOR` is noise) and a
+    dict name -> (T,H,W) float32 in [0,1]: mean and standard deviation over the pairs, of both explanations.
+    """
+    grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
+    pairs = {}
+    for (i, j), flow in flows.items():
+        if abs(i - j) in OFFSETS:
+            found = pair_residuals(flow, grey[i], grey[j])
+            if found is not None:
+                pairs[i, j] = found
+    sums = np.zeros((6, *frames.shape[:3]), np.float32)  # weight, value, plane, plane^2, epipolar, epipolar^2
+    if not pairs:
+        return sums[1], _display(sums)
+    support = np.median([p["support"] for p in pairs.values()])
+    trust = np.clip((support - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry
+    for (i, _), p in pairs.items():
+        plane, epipolar = (np.minimum(np.log1p(p[k]) / MOST, 1) for k in ("plane", "epipolar"))
+        value = (1 - trust) * plane + trust * epipolar
+        # Where the flow cannot be trusted (fast or occluded) appearance must speak for motion too; seen well in another pair, it hardly counts.
+        doubtful = np.minimum(value, 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST)
+        weight = np.where(p["consistent"], 1.0, np.where(p["seen"], 0.1, 0.0))
+        value = np.where(p["consistent"], value, doubtful)
+        sums[:, i] += weight * np.stack([np.ones_like(value), value, plane, plane**2, epipolar, epipolar**2])
+    evidence = sums[1] / (sums[0] + 1e-6)
+    overlay = find_overlay(frames, flows)
+    evidence[:, overlay] = np.median(evidence)
+    return evidence, _display(sums)
+
+
+def _display(sums):
+    weight = sums[0] + 1e-6
+    maps = {}
+    for name, first, second in (("plane", sums[2], sums[3]), ("epipolar", sums[4], sums[5])):
+        mean = first / weight
+        maps[f"{name}_mean"] = mean
+        maps[f"{name}_std"] = np.sqrt(np.maximum(second / weight - mean**2, 0))
+    return maps
+
+
+def find_overlay(frames, flows):
+    """(H,W) bool: captions and logos laid over the picture. They stand still while the picture moves, which is not motion of the scene."""
+    height, width = frames.shape[1:3]
+    near = [np.linalg.norm(f.target - pixel_grid(height, width), axis=-1) for (i, j), f in flows.items() if abs(i - j) == 1]
+    if len(frames) < 4 or np.median([np.median(n) for n in near]) < 1:
+        return np.zeros((height, width), bool)
+    gradients = []
+    for frame in frames:
+        grey = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.7)
+        gradients.append(np.stack([cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)], axis=-1))
+    lasting = np.linalg.norm(np.median(gradients, axis=0), axis=-1)
+    strokes = (lasting > 40) & (lasting > 0.7 * np.median(np.linalg.norm(gradients, axis=-1), axis=0))
+    strokes &= np.median(near, axis=0) < 0.5
+    strokes = cv2.morphologyEx(strokes.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= 12]
+    return cv2.dilate(np.isin(labels, large).astype(np.uint8), np.ones((19, 19), np.uint8)) > 0  # flow patches reach that far

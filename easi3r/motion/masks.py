@@ -1,0 +1,69 @@
+"""Evidence per token -> clusters over time -> threshold -> masks at pixel size (Easi3R, section 3)."""
+
+import cv2
+import numpy as np
+from skimage.filters import threshold_multiotsu
+from sklearn.cluster import KMeans
+
+from .refine import refine_masks
+
+CLUSTERS = 64
+
+
+def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
+    """Masks of moving pixels.
+
+    evidence: MotionEvidence on (T,h,w) tokens; frames (T,H,W,3) uint8 RGB. `sensitivity` in [0,1]: 0.5 cuts at the automatic
+    threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more).
+    Returns masks (T,H,W) bool and the values they were cut from, (T,H,W) float32 in [0,1].
+    """
+    height, width = frames.shape[1:3]
+    fused = fuse_over_time(evidence)
+    values = np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in fused])
+    values = np.clip(values, 0, 1).astype(np.float32)
+    cut = automatic_threshold(values)
+    if cut is None:
+        return np.zeros(values.shape, bool), values
+    cut = max(cut, evidence.floor or 0.0) ** (2 ** (2 * sensitivity - 1))
+    if refine:
+        return refine_masks(values, cut, frames), values
+    return values > cut, values
+
+
+def fuse_over_time(evidence):
+    """(T,h,w) float32: every token takes the mean evidence of its feature cluster, so that an object moves as a whole and at all times.
+
+    Where evidence is relative (`floor` None) each frame is then stretched to [0,1], as published.
+    """
+    tokens = evidence.tokens.reshape(-1, evidence.tokens.shape[-1]).astype(np.float32)
+    values = evidence.dynamic.ravel().astype(np.float64)
+    model = KMeans(min(CLUSTERS, len(np.unique(tokens, axis=0))), random_state=42, n_init=1).fit(tokens)
+    count = np.maximum(np.bincount(model.labels_), 1)
+    mean = np.bincount(model.labels_, values) / count
+    share = evidence.cluster_weight  # weighted geometric mean: both must speak for motion
+    fused = (mean[model.labels_] ** share * values ** (1 - share)).reshape(evidence.dynamic.shape)
+    if evidence.floor is None:
+        low, high = fused.min((1, 2), keepdims=True), fused.max((1, 2), keepdims=True)
+        fused = (fused - low) / (high - low + 1e-6)
+    return fused.astype(np.float32)
+
+
+def automatic_threshold(values):
+    """The cut between still and moving: multi-Otsu (Liao et al. 2001) with 2, 3 and 4 classes on all frames together.
+
+    The class count with the largest variance of the class means over sqrt(classes) wins; its highest threshold is the cut.
+    None where the values do not differ.
+    """
+    best_score, cut = -np.inf, None
+    for classes in (2, 3, 4):
+        try:
+            thresholds = threshold_multiotsu(values, classes=classes)
+        except ValueError:  # fewer distinct values than classes
+            continue
+        members = np.digitize(values.ravel(), thresholds, right=True)
+        sums = np.bincount(members, values.ravel().astype(np.float64), classes)
+        means = sums / np.maximum(np.bincount(members, minlength=classes), 1)
+        score = means.var() / np.sqrt(classes)
+        if score > best_score:
+            best_score, cut = score, float(thresholds[-1])
+    return cut
