@@ -1,0 +1,18 @@
+"""python -m easi3r.benchmark NAME [...]"""
+
+import importlib
+import sys
+
+NAMES = ("masks", "examples", "alignment", "network")
+
+
+def main(argv):
+    """Run the benchmark that is named first; the rest of the line is for it."""
+    if not argv or argv[0] not in NAMES:
+        print(f"usage: python -m easi3r.benchmark {{{','.join(NAMES)}}} [-h]", file=sys.stderr)
+        return 2
+    return importlib.import_module(f"easi3r.benchmark.{argv[0]}").main(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

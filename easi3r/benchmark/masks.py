@@ -1,0 +1,76 @@
+"""Motion masks against ground truth: python -m easi3r.benchmark masks FOLDER
+
+FOLDER holds NAME.mp4 and NAME_masks.npz pairs; the npz holds `shape` (T,H,W) and `gt`, packbits of a bool array along its
+last axis, and may hold other systems' masks in the same form, which are scored on the same frames.
+"""
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .. import InputError, Options, load_backbone, reconstruct
+from ..decode import scan
+from ..metrics import jaccard
+
+
+def unpack(packed, shape):
+    """(T,H,W) bool of packbits along the last axis."""
+    return np.unpackbits(packed, axis=-1)[..., : shape[2]].astype(bool)
+
+
+def score_clip(clip, truth, backbone, max_frames=24):
+    """Mean J of our masks and of every system in `truth` (path of an npz) at the frames that a run uses. Dict name -> J."""
+    stored = np.load(truth)
+    shape = tuple(stored["shape"])
+    result = reconstruct(str(clip), backbone, Options(max_frames=max_frames))
+    times = np.array(scan(clip).seconds)[: shape[0]]
+    used = [int(np.abs(times - t).argmin()) for t in result.timestamps]
+    masks = place_in_source(result.dynamic, result.framing)
+    scores = {"ours": jaccard(masks, unpack(stored["gt"], shape)[used]).mean()}
+    for name in stored.files:
+        if name not in ("gt", "shape"):
+            scores[name] = jaccard(unpack(stored[name], shape)[used], unpack(stored["gt"], shape)[used]).mean()
+    return scores
+
+
+def place_in_source(masks, framing):
+    """Masks (T,h,w) bool of the working size in the source picture (T,H,W), nearest neighbour; what was cropped away is False."""
+    width, height = framing.resized
+    left, top = framing.offset
+    w, h = framing.size
+    placed = []
+    for mask in masks:
+        whole = np.zeros((height, width), np.uint8)
+        whole[top : top + h, left : left + w] = mask
+        placed.append(cv2.resize(whole, framing.source_size, interpolation=cv2.INTER_NEAREST) > 0)
+    return np.stack(placed)
+
+
+def main(argv):
+    """Print the table. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark masks", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--backbone", default="preview")
+    parser.add_argument("--max-frames", type=int, default=24)
+    arguments = parser.parse_args(argv)
+    try:
+        backbone = load_backbone(arguments.backbone)
+        rows = {}
+        for truth in sorted(arguments.folder.glob("*_masks.npz")):
+            name = truth.name.removesuffix("_masks.npz")
+            rows[name] = score_clip(truth.with_name(f"{name}.mp4"), truth, backbone, arguments.max_frames)
+        if not rows:
+            raise InputError(f"{arguments.folder} holds no NAME_masks.npz; give a folder of clips with their masks.")
+    except InputError as error:
+        print(f"error: {error}")
+        return 2
+    systems = list(next(iter(rows.values())))
+    print(f"mean J, {arguments.max_frames} frames per clip, backbone {backbone.name}")
+    print("| clip |", " | ".join(systems), "|")
+    print("|---|" + "---|" * len(systems))
+    for name, scores in rows.items():
+        print(f"| {name} |", " | ".join(f"{scores[s]:.3f}" for s in systems), "|")
+    print("| mean |", " | ".join(f"{np.mean([r[s] for r in rows.values()]):.3f}" for s in systems), "|")
+    return 0

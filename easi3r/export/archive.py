@@ -1,0 +1,83 @@
+"""A `Reconstruction` as one file of plain arrays, and back."""
+
+import json
+import zipfile
+import zlib
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..camera import Framing
+from ..errors import InputError
+from ..reconstruction import Reconstruction
+
+ARCHIVE = "arrays.npz"
+_FORMAT = 1  # raised when a file of the old layout can no longer be read
+_ARRAYS = [field.name for field in fields(Reconstruction) if field.name not in ("evidence", "framing", "info")]
+
+
+def write_archive(result, path):
+    """NPZ file with every array of `result` under its field's name, `evidence/NAME` per evidence map, and the JSON text
+    `meta` with framing and info. Plain arrays only; numpy.load reads it without pickle."""
+    meta = {"format": _FORMAT, "framing": asdict(result.framing), "info": plain(result.info)}
+    arrays = {name: getattr(result, name) for name in _ARRAYS}
+    arrays |= {f"evidence/{name}": array for name, array in result.evidence.items()}
+    arrays["meta"] = np.array(json.dumps(meta))
+    # as numpy.savez_compressed, but at the fastest level: six times faster for a few per cent of size
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, array in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
+
+
+def load_reconstruction(path):
+    """Read back what `Reconstruction.save` wrote: a folder, or the arrays.npz in it.
+
+    Arrays come back exactly, dtypes too; `info` as JSON has it (tuples as lists). Raises `InputError` if there is no
+    such file or if it is not one of these archives.
+    """
+    path = Path(path)
+    path = path / ARCHIVE if path.is_dir() else path
+    if not path.is_file():
+        raise InputError(f"There is no reconstruction at {path}; give a folder that a run has written, or its {ARCHIVE}.")
+    try:
+        with zipfile.ZipFile(path) as file:
+            arrays = {name.removesuffix(".npy"): _read(file, name) for name in file.namelist()}
+        meta = json.loads(str(arrays.pop("meta")))
+        known = {name: arrays.pop(name) for name in _ARRAYS}
+        framing = Framing(**{name: tuple(value) for name, value in meta["framing"].items()})
+        info, written = meta["info"], meta["format"]
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{path} is not a reconstruction of this program or is damaged; run the clip again, "
+                         f"or give a folder that a run has written.") from error
+    if written != _FORMAT:
+        raise InputError(f"{path} has format {written}, this program reads format {_FORMAT}; run the clip again.")
+    evidence = {name.removeprefix("evidence/"): array for name, array in arrays.items()}
+    return Reconstruction(**known, evidence=evidence, framing=framing, info=info)
+
+
+def write_report(result, path):
+    """JSON file with `result.info`: backbone, options, seconds per step, versions, warnings."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(plain(result.info), file, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def plain(value):
+    """`value` in terms of JSON: numpy numbers and arrays, tuples, paths and dataclasses converted, NaN and infinity to None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def _read(file, name):
+    with file.open(name) as entry:
+        return np.lib.format.read_array(entry, allow_pickle=False)

@@ -1,0 +1,152 @@
+"""The 3D scene as one GLB file: static surroundings, moving objects playing in it, the camera's path."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..camera import transform
+from ..errors import InputError
+from .colours import for_babylon, linear_light
+from .gltf import LINES, GlbWriter
+from .surfaces import Patch, choose_pixels, moving_objects, static_scene
+from .videos import playback_fps
+
+SHOW = ("4d", "static", "moving")
+_AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
+_RADIUS = 5.0  # units of the file from the first camera to the middle of what it sees
+_STATIC_VERTICES, _MOVING_VERTICES = 150_000, 120_000  # keeps the file under 10 MB
+_MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
+
+
+@dataclass(frozen=True)
+class GlbInfo:
+    """What was written and how to look at it."""
+
+    path: str
+    camera_position: tuple  # for gradio.Model3D: (90, 90, radius) looks through the first camera
+
+
+def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear"):
+    """Write a `Reconstruction` as a GLB scene. Returns `GlbInfo`.
+
+    show: "4d" the static scene with the moving objects playing in it; "static" or "moving" only one of them. The
+        camera's path is always drawn, with a small frustum for the time step shown.
+    at: index of a frame, 0 to T-1, to freeze that moment; None: the animation.
+    cut: share of the static pixels that is left out, the least confident first; 0 to below 1.
+    colours: "linear" as the glTF standard has them, for any viewer; "babylon" for gradio.Model3D, whose tone mapping
+        they undo.
+
+    Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
+    `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5. Each surface is an
+    unlit triangle mesh with vertex colours. The bounding box is centred before the first camera (by two invisible
+    points), so that viewers that frame the box show the scene as that camera saw it.
+    Raises `InputError` for an unknown `show` or `colours`, a `cut` or `at` out of range.
+    """
+    _check(result, show, at, cut, colours)
+    steps = _time_steps(len(result.frames), show, at)
+    static, moving = choose_pixels(result, cut)
+    surroundings = [] if show == "moving" else static_scene(result, static, _STATIC_VERTICES)
+    if show == "static":
+        objects = [None] * len(steps)
+    else:
+        objects = moving_objects(result, moving, steps, _MOVING_VERTICES)
+    scale = _RADIUS / _median_depth(result, static | moving)
+    scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light)
+    if surroundings:
+        scene.add("static", surroundings)
+    if len(result.frames) > 1:
+        scene.add("camera path", lines=[_path(result)])
+    for k, (t, patch) in enumerate(zip(steps, objects)):
+        scene.add(f"frame {t}", [patch] if patch is not None and len(patch.points) else [],
+                  [_frustum(result, t, 0.05 * _RADIUS / scale)], step=k if show != "static" and len(steps) > 1 else None)
+    scene.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
+    return GlbInfo(str(path), (90, 90, _RADIUS))
+
+
+def _check(result, show, at, cut, colours):
+    if show not in SHOW:
+        raise InputError(f"show is {show!r}; it must be one of {', '.join(SHOW)}.")
+    if colours not in ("linear", "babylon"):
+        raise InputError(f"colours is {colours!r}; it must be linear or babylon.")
+    if not 0 <= cut < 1:
+        raise InputError(f"cut is {cut!r}; it must be at least 0 and below 1.")
+    if at is not None and not 0 <= at < len(result.frames):
+        raise InputError(f"at is {at!r}; the clip has the frames 0 to {len(result.frames) - 1}.")
+
+
+def _time_steps(n_frames, show, at):
+    """Frames that get a node: one frozen moment, or frames spread over the clip."""
+    if at is not None:
+        return [int(at)]
+    most = 8 if show == "static" else _MOST_STEPS  # the static scene shows a few frusta at once
+    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int)).tolist()
+
+
+def _median_depth(result, shown):
+    """Median depth of what the first frame shows, or any frame if that is nothing; 1 if there is nothing at all."""
+    for choice in (shown[:1], shown):
+        if choice.any():
+            return float(np.median(result.depth[:len(choice)][choice]))
+    return 1.0
+
+
+@dataclass(frozen=True)
+class _Lines:
+    points: np.ndarray  # (N,3) world
+    colours: np.ndarray  # (N,3) uint8 sRGB
+    segments: np.ndarray  # (M,2) into points
+
+
+def _time_colours(t, n_frames):
+    """Blue at the start of the clip, over magenta, to orange at its end; (..., 3) uint8."""
+    stops = np.array([[70, 130, 255], [225, 80, 200], [255, 160, 50]])
+    position = np.asarray(t) / max(n_frames - 1, 1) * 2
+    return np.stack([np.interp(position, [0, 1, 2], channel) for channel in stops.T], axis=-1).astype(np.uint8)
+
+
+def _path(result):
+    index = np.arange(len(result.frames))
+    return _Lines(result.cam2world[:, :3, 3], _time_colours(index, len(index)), np.stack([index[:-1], index[1:]], axis=1))
+
+
+def _frustum(result, t, depth):
+    """Pyramid from the camera's centre to its picture at the given depth, with a tip that marks the upper side."""
+    height, width = result.depth.shape[1:]
+    left, right, top, bottom = -0.5, width - 0.5, -0.5, height - 0.5
+    pixels = [[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1], [width / 2, top - 0.2 * height, 1]]
+    rays = np.array(pixels) @ np.linalg.inv(result.intrinsics[t]).T * depth
+    corners = transform(result.cam2world[t], np.concatenate([np.zeros((1, 3)), rays]))
+    colours = np.repeat(_time_colours([t], len(result.frames)), len(corners), axis=0)
+    segments = [[0, 1], [0, 2], [0, 3], [0, 4], [1, 2], [2, 3], [3, 4], [4, 1], [1, 5], [5, 2]]
+    return _Lines(corners, colours, np.array(segments))
+
+
+class _Scene:
+    """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
+
+    def __init__(self, scale, encode):
+        self._writer, self._scale, self._encode = GlbWriter(), scale, encode
+        self._reach = np.full(3, 0.01 * _RADIUS)  # half the size of the box about _centre that holds everything
+
+    def add(self, name, patches=(), lines=(), step=None):
+        """One node of surfaces and lines; with `step` it shows in that time step only."""
+        parts = [(p.points, p.colours, p.triangles, {}) for p in patches]
+        parts += [(p.points, p.colours, p.segments, {"mode": LINES}) for p in lines]
+        places = [self._place(points) for points, *_ in parts]
+        pivot = np.mean(np.concatenate(places), axis=0) if step is not None else np.zeros(3)
+        primitives = [self._writer.primitive(place - pivot, self._encode(colours), indices, **mode)
+                      for place, (_, colours, indices, mode) in zip(places, parts)]
+        self._writer.node(name, primitives, pivot if step is not None else None, step)
+
+    def _place(self, points):
+        place = points @ _AXES * self._scale
+        self._reach = np.maximum(self._reach, np.abs(place - _CENTRE).max(axis=0))
+        return place
+
+    def write(self, path, fps):
+        corners = np.stack([_CENTRE - self._reach, _CENTRE + self._reach])
+        self._writer.node("bounds", [self._writer.bounds(corners)])
+        self._writer.write(path, fps, {"units_per_world_unit": self._scale})
+
+
+_CENTRE = np.array([0, 0, -_RADIUS])

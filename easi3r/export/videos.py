@@ -1,0 +1,55 @@
+"""Videos of what was found: the moving pixels marked in the clip, and depth in colours."""
+
+import cv2
+import numpy as np
+
+from .. import video
+
+_TINT = np.array([255, 60, 120])  # sRGB of moving pixels
+_STRENGTH = 0.5  # share of the tint in a moving pixel
+
+
+def playback_fps(timestamps):
+    """Frames per second at which T sampled frames play: as fast as they were filmed, but between 4 and 30.
+
+    timestamps: (T,) seconds. A long clip sampled sparsely plays as a time lapse rather than as a slide show.
+    """
+    span = float(timestamps[-1] - timestamps[0])
+    return float(np.clip((len(timestamps) - 1) / span, 4, 30)) if span > 0 else 4.0
+
+
+def write_masks(result, path):
+    """mp4 of the clip with the moving pixels tinted and outlined; all other pixels are as they were."""
+    video.write(path, map(_mark, result.frames, result.dynamic), playback_fps(result.timestamps))
+
+
+def write_depth(result, path):
+    """mp4 of the depth in colours, from red (near) to blue (far); unusable pixels are black, uncertain ones darkened.
+
+    Inverse depth between its 2nd and 98th percentile over the whole clip, so that colours mean the same in every frame;
+    colour map: Turbo (A. Mikhailov, Google, 2019).
+    """
+    usable = np.isfinite(result.depth) & (result.depth > 0) & (result.confidence > 0)
+    inverse = np.divide(1, result.depth, out=np.zeros_like(result.depth), where=usable)
+    far, near = np.percentile(inverse[usable], [2, 98]) if usable.any() else (0, 1)
+    uncertain = result.confidence < (np.quantile(result.confidence[usable], 0.1) if usable.any() else 0)
+    brightness = np.where(usable, np.where(uncertain, 0.5, 1), 0)
+    position = (inverse - far) / max(near - far, 1e-3 * near)  # a flat scene keeps one colour
+
+    def colour(position, brightness):
+        levels = np.round(np.clip(position, 0, 1) * 255).astype(np.uint8)
+        rgb = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+        return np.round(rgb * brightness[..., None]).astype(np.uint8)
+
+    video.write(path, map(colour, position, brightness), playback_fps(result.timestamps))
+
+
+def _mark(frame, dynamic):
+    """frame (H,W,3) uint8, dynamic (H,W) bool -> (H,W,3) uint8."""
+    marked = frame.copy()
+    marked[dynamic] = np.round((1 - _STRENGTH) * frame[dynamic] + _STRENGTH * _TINT)
+    width = 1 + 2 * round(max(dynamic.shape) / 512)  # the line lies inside the mask
+    inner = cv2.erode(dynamic.astype(np.uint8), np.ones((width, width), np.uint8), borderValue=0) > 0
+    if width > 1:
+        marked[dynamic & ~inner] = 255
+    return marked

@@ -1,0 +1,127 @@
+"""reconstruct(): the steps of the method, in order."""
+
+import platform
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+
+import numpy as np
+
+from . import alignment, pairs, video
+from .motion import estimate_masks
+from .options import Options
+from .reconstruction import Reconstruction
+
+# Share of the progress bar that each step takes.
+_STEPS = {"read": 0.05, "encode": 0.05, "motion": 0.3, "masks": 0.1, "geometry and alignment": 0.5}
+
+
+def reconstruct(source, backbone, options=None, progress=None):
+    """Cameras, motion masks and 4D geometry of a clip; returns a `Reconstruction`.
+
+    source: path of a video, an image or a folder of images; a list of image paths; or frames (T,H,W,3) uint8 RGB.
+    backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
+    thread; what it raises ends the run and reaches the caller (that is how to cancel).
+
+    Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
+    """
+    options = options or Options()
+    clock = _Clock(progress or (lambda fraction, text: None))
+
+    clock.start("read", "Reading the video")
+    clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch)
+    n_frames = len(clip.frames)
+    edges = pairs.build(n_frames, options.graph)
+
+    clock.start("encode", f"Looking at {n_frames} frames")
+    features = backbone.encode(clip.frames, progress=clock.progress)
+
+    clock.start("motion", "Looking for what moves")
+    evidence = backbone.motion(features, edges, progress=clock.progress)
+
+    clock.start("masks", "Outlining what moves")
+    dynamic, motion = estimate_masks(evidence, clip.frames, options.sensitivity, options.refine)
+
+    clock.start("geometry and alignment", "Measuring depth and cameras")
+    final = {"evidence": evidence, "dynamic": dynamic, "motion": motion}
+
+    def masks_for_alignment():
+        """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec, section 4)."""
+        if features.reweighted is not None:
+            final["evidence"] = features.reweighted
+            final["dynamic"], final["motion"] = estimate_masks(
+                features.reweighted, clip.frames, options.sensitivity, options.refine
+            )
+        return final["dynamic"]
+
+    predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
+    world = alignment.solve(predictions, n_frames, masks_for_alignment, options.fov, progress=clock.part(0.5, 1))
+    clock.stop()
+
+    height, width = clip.frames.shape[1:3]
+    intrinsics = np.array([[world.focal, 0, width / 2], [0, world.focal, height / 2], [0, 0, 1]], np.float64)
+    return Reconstruction(
+        frames=clip.frames,
+        timestamps=clip.timestamps,
+        cam2world=world.cam2world,
+        intrinsics=np.repeat(intrinsics[None], n_frames, axis=0),
+        depth=world.depth,
+        confidence=world.confidence,
+        dynamic=final["dynamic"],
+        motion=final["motion"],
+        evidence={**final["evidence"].maps, "fused": final["evidence"].dynamic},
+        framing=clip.framing,
+        info={
+            "source": clip.name,
+            "source_frames": clip.n_source_frames,
+            "frames": n_frames,
+            "pairs": len(edges),
+            "size": [width, height],
+            "backbone": {"name": backbone.name, "device": backbone.device, **features.info},
+            "options": asdict(options),
+            "objective": world.objective,
+            "warnings": _warnings(n_frames, final["dynamic"]) + features.warnings + world.warnings,
+            "seconds": clock.seconds,
+            "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
+        },
+    )
+
+
+def _warnings(n_frames, dynamic):
+    said = []
+    if n_frames == 1:
+        said.append("There is only one frame: nothing can be told about motion, and depth is a guess. Give a video.")
+    elif n_frames < 6:
+        said.append(f"There are only {n_frames} frames; motion and depth become clearer with ten or more.")
+    if n_frames > 1 and not dynamic.any():
+        said.append("Nothing in this clip was found to move on its own; everything is shown as static.")
+    if dynamic.mean() > 0.6:
+        said.append("More than half of the picture moves; the camera path is a rough guess.")
+    return said
+
+
+class _Clock:
+    """Seconds per step, and one progress bar over all steps."""
+
+    def __init__(self, report):
+        self._report, self._step, self._began = report, None, 0.0
+        self.seconds = {}
+
+    def start(self, step, text):
+        self.stop()
+        self._step, self._text, self._began = step, text, time.perf_counter()
+        names = list(_STEPS)
+        self._base = sum(_STEPS[n] for n in names[: names.index(step)])
+        self._report(self._base, text)
+
+    def stop(self):
+        if self._step:
+            self.seconds[self._step] = round(time.perf_counter() - self._began, 3)
+
+    def progress(self, fraction, text=None):
+        """Progress within the current step."""
+        self._report(min(1.0, self._base + _STEPS[self._step] * fraction), text or self._text)
+
+    def part(self, low, high):
+        """A progress function for a part of the current step."""
+        return lambda fraction, text=None: self.progress(low + (high - low) * fraction, text)
