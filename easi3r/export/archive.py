@@ -13,6 +13,8 @@ from ..errors import InputError
 from ..reconstruction import Reconstruction
 
 ARCHIVE = "arrays.npz"
+# whatever reading a file that is none of ours, or half of one, may raise
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 _FORMAT = 1  # raised when a file of the old layout can no longer be read
 _ARRAYS = [field.name for field in fields(Reconstruction) if field.name not in ("evidence", "framing", "info")]
 
@@ -40,7 +42,7 @@ def load_reconstruction(path):
     path = Path(path)
     path = path / ARCHIVE if path.is_dir() else path
     if not path.is_file():
-        raise InputError(f"There is no reconstruction at {path}; give a folder that a run has written, or its {ARCHIVE}.")
+        raise InputError(f"There is no reconstruction at {path}; give a folder a run has written, or its {ARCHIVE}.")
     try:
         with zipfile.ZipFile(path) as file:
             arrays = {name.removesuffix(".npy"): _read(file, name) for name in file.namelist()}
@@ -48,7 +50,7 @@ def load_reconstruction(path):
         known = {name: arrays.pop(name) for name in _ARRAYS}
         framing = Framing(**{name: tuple(value) for name, value in meta["framing"].items()})
         info, written = meta["info"], meta["format"]
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} is not a reconstruction of this program or is damaged; run the clip again, "
                          f"or give a folder that a run has written.") from error
     if written != _FORMAT:
@@ -64,7 +66,7 @@ def write_report(result, path):
 
 
 def plain(value):
-    """`value` in terms of JSON: numpy numbers and arrays, tuples, paths and dataclasses converted, NaN and infinity to None."""
+    """`value` in terms of JSON: numpy, tuples, paths and dataclasses converted, NaN and infinity to None."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, (np.ndarray, np.generic)):

@@ -8,7 +8,7 @@ from ..camera import transform
 from ..errors import InputError
 from .colours import for_babylon, linear_light
 from .gltf import LINES, GlbWriter
-from .surfaces import Patch, choose_pixels, moving_objects, static_scene
+from .surfaces import choose_pixels, moving_objects, static_scene
 from .videos import playback_fps
 
 SHOW = ("4d", "static", "moving")
@@ -46,19 +46,19 @@ def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear"):
     steps = _time_steps(len(result.frames), show, at)
     static, moving = choose_pixels(result, cut)
     surroundings = [] if show == "moving" else static_scene(result, static, _STATIC_VERTICES)
-    if show == "static":
-        objects = [None] * len(steps)
-    else:
-        objects = moving_objects(result, moving, steps, _MOVING_VERTICES)
+    objects = [[] for _ in steps]
+    if show != "static":
+        objects = [[patch] if len(patch.points) else []
+                   for patch in moving_objects(result, moving, steps, _MOVING_VERTICES)]
     scale = _RADIUS / _median_depth(result, static | moving)
     scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light)
     if surroundings:
         scene.add("static", surroundings)
     if len(result.frames) > 1:
         scene.add("camera path", lines=[_path(result)])
-    for k, (t, patch) in enumerate(zip(steps, objects)):
-        scene.add(f"frame {t}", [patch] if patch is not None and len(patch.points) else [],
-                  [_frustum(result, t, 0.05 * _RADIUS / scale)], step=k if show != "static" and len(steps) > 1 else None)
+    animated = show != "static" and len(steps) > 1
+    for k, (t, patches) in enumerate(zip(steps, objects)):
+        scene.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * _RADIUS / scale)], step=k if animated else None)
     scene.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
     return GlbInfo(str(path), (90, 90, _RADIUS))
 
@@ -78,7 +78,7 @@ def _time_steps(n_frames, show, at):
     """Frames that get a node: one frozen moment, or frames spread over the clip."""
     if at is not None:
         return [int(at)]
-    most = 8 if show == "static" else _MOST_STEPS  # the static scene shows a few frusta at once
+    most = 5 if show == "static" else _MOST_STEPS  # the static scene shows a few frusta at once
     return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int)).tolist()
 
 
@@ -106,15 +106,17 @@ def _time_colours(t, n_frames):
 
 def _path(result):
     index = np.arange(len(result.frames))
-    return _Lines(result.cam2world[:, :3, 3], _time_colours(index, len(index)), np.stack([index[:-1], index[1:]], axis=1))
+    segments = np.stack([index[:-1], index[1:]], axis=1)
+    return _Lines(result.cam2world[:, :3, 3], _time_colours(index, len(index)), segments)
 
 
 def _frustum(result, t, depth):
     """Pyramid from the camera's centre to its picture at the given depth, with a tip that marks the upper side."""
     height, width = result.depth.shape[1:]
     left, right, top, bottom = -0.5, width - 0.5, -0.5, height - 0.5
-    pixels = [[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1], [width / 2, top - 0.2 * height, 1]]
-    rays = np.array(pixels) @ np.linalg.inv(result.intrinsics[t]).T * depth
+    tip = width / 2, top - 0.2 * height
+    pixels = np.array([[left, top], [right, top], [right, bottom], [left, bottom], tip])
+    rays = np.column_stack([pixels, np.ones(5)]) @ np.linalg.inv(result.intrinsics[t]).T * depth
     corners = transform(result.cam2world[t], np.concatenate([np.zeros((1, 3)), rays]))
     colours = np.repeat(_time_colours([t], len(result.frames)), len(corners), axis=0)
     segments = [[0, 1], [0, 2], [0, 3], [0, 4], [1, 2], [2, 3], [3, 4], [4, 1], [1, 5], [5, 2]]

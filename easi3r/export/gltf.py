@@ -55,10 +55,10 @@ class GlbWriter:
         return {"attributes": {"POSITION": self._positions(corners)}, "mode": POINTS, "material": self._invisible}
 
     def node(self, name, primitives, translation=None, step=None):
-        """Put primitives into the scene, moved by `translation` (3,). With `step` the node shows during that time step only.
+        """Put primitives into the scene, moved by `translation` (3,); with `step` only during that time step.
 
-        A hidden node is scaled to nothing about its translation, so that should lie inside the geometry. Viewers that do
-        not play animations show step 0.
+        A hidden node is scaled to nothing about its translation, so that should lie inside the geometry. Viewers that
+        do not play animations show step 0.
         """
         node = {"name": name, "mesh": len(self._json["meshes"])}
         self._json["meshes"].append({"name": name, "primitives": primitives})
@@ -71,7 +71,7 @@ class GlbWriter:
         self._json["nodes"].append(node)
 
     def write(self, path, fps=None, extras=None):
-        """Write the file. `fps`: steps per second, needed if there are nodes with a step. `extras`: dict kept with the scene."""
+        """Write the file. `fps`: steps per second, needed if a node has a step. `extras`: dict kept with the scene."""
         if self._timed:
             self._animate(fps)
         if extras:

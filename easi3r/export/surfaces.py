@@ -7,7 +7,9 @@ import numpy as np
 
 from ..camera import invert, transform
 
-_JUMP = 0.03  # relative difference of depth between neighbouring pixels that parts two surfaces
+# A surface may change its depth by this share per radian; what is steeper (seen 7 degrees off its plane) is a jump.
+_STEEP = 8.5
+_JUMP = 0.03, 0.15  # smaller shares between neighbouring vertices never part them, larger ones always do
 _SAME = 0.08  # relative difference of depth within which two frames see the same surface
 _FAR = 1.2  # nothing farther than this many times the 98th percentile of depth is shown: such points are outliers
 
@@ -24,9 +26,9 @@ class Patch:
 def choose_pixels(result, cut):
     """Which pixels can be shown. Returns (static, moving), (T,H,W) bool each, never both True.
 
-    `cut` in [0, 1) leaves out that share of the static pixels, the least confident ones. Moving pixels are kept whenever
-    they are usable, because an object that moves rarely is among the confident ones. A result without any usable pixel
-    (confidence 0 everywhere) is shown as it is.
+    `cut` in [0, 1) leaves out that share of the static pixels, the least confident ones. Moving pixels are kept
+    whenever they are usable, because an object that moves rarely is among the confident ones. A result without any
+    usable pixel (confidence 0 everywhere) is shown as it is.
     """
     known = np.isfinite(result.depth) & (result.depth > 0)
     usable = known & (result.confidence > 0)
@@ -60,14 +62,17 @@ def static_scene(result, static, budget):
 
 
 def moving_objects(result, moving, frames, budget):
-    """The moving pixels of each of `frames` (indices): a list of `Patch`, empty where nothing moves; about `budget` vertices."""
+    """The moving pixels of each of `frames` (indices) as a `Patch`, an empty one where nothing moves.
+
+    budget: about how many vertices in total.
+    """
     step = _step(moving[frames].sum(), budget)
     grids = (_Grid(result, t, step) for t in frames)
     return [grid.mesh(grid.pick(moving[t])) for t, grid in zip(frames, grids)]
 
 
 def _step(pixels, budget):
-    """Distance (1 or more, need not be whole) of the rows and columns to take so that about `budget` pixels are left."""
+    """Distance (at least 1, need not be whole) of the rows and columns to take so that about `budget` pixels stay."""
     return max(1.0, float(np.sqrt(pixels / budget)))
 
 
@@ -126,12 +131,14 @@ class _Grid:
         height, width = result.depth.shape[1:]
         rows, columns = (np.unique(np.append(np.arange(0, side - 1, step).round(), side - 1).astype(int))
                          for side in (height, width))
-        self._index, self._step = np.ix_(rows, columns), step
+        self._index = np.ix_(rows, columns)
+        self._jump = float(np.clip(_STEEP * step / result.intrinsics[t][0, 0], *_JUMP))
         u, v = np.meshgrid(columns, rows)
-        rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(result.intrinsics[t]).T
+        self._eye, turn = result.cam2world[t][:3, 3], result.cam2world[t][:3, :3]
+        self._rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ (turn @ np.linalg.inv(result.intrinsics[t])).T
         self._depth = self.pick(result.depth[t])
         self._colours = self.pick(result.frames[t])
-        self.points = transform(result.cam2world[t], rays * self._depth[..., None])  # (h,w,3) world
+        self.points = self._eye + self._rays * self._depth[..., None]  # (h,w,3) world
 
     def pick(self, image):
         """(H,W,...) -> (h,w,...)."""
@@ -139,13 +146,31 @@ class _Grid:
 
     def mesh(self, keep):
         """Join the kept vertices, (h,w) bool, to a `Patch`: two triangles per cell, but none across a jump in depth."""
-        inverse = np.divide(1, self._depth, out=np.full(keep.shape, np.nan), where=keep)
         number = np.arange(keep.size).reshape(keep.shape)
         a, b, c, d = (n.ravel() for n in (number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]))
         triangles = np.concatenate([np.stack([a, c, b], axis=1), np.stack([b, c, d], axis=1)])
-        corners = inverse.ravel()[triangles]
-        nearest = corners.max(axis=1)  # nan where a corner is not kept, and then no comparison holds
-        triangles = triangles[nearest - corners.min(axis=1) < min(_JUMP * self._step, 0.15) * nearest]
-        vertices, triangles = np.unique(triangles, return_inverse=True)
-        return Patch(self.points.reshape(-1, 3)[vertices].astype(np.float32),
-                     self._colours.reshape(-1, 3)[vertices], triangles.reshape(-1, 3).astype(np.int32))
+        triangles = triangles[keep.ravel()[triangles].all(axis=1)]
+        depth = self._depth.ravel()[triangles]
+        whole = 1 - depth.min(axis=1) / depth.max(axis=1) < self._jump
+        vertices, solid = np.unique(triangles[whole], return_inverse=True)
+        points, colours = self._hem(triangles[~whole], depth[~whole], vertices)
+        hem = len(vertices) + np.arange(len(points)).reshape(-1, 3)
+        return Patch(np.concatenate([self.points.reshape(-1, 3)[vertices], points]).astype(np.float32),
+                     np.concatenate([self._colours.reshape(-1, 3)[vertices], colours]),
+                     np.concatenate([solid.reshape(-1, 3), hem]).astype(np.int32))
+
+    def _hem(self, triangles, depth, vertices):
+        """Carry the farther surface on under the nearer one's edge by one cell: the frame's own view has no gap.
+
+        triangles (M,3) across a jump with the depth (M,3) of their corners; `vertices` of the surfaces. Returns points
+        (3K,3) and colours (3K,3) of the K triangles whose far corner lies on a surface and not between two.
+        """
+        far = depth.argmax(axis=1)[:, None]
+        on_surface = np.isin(np.take_along_axis(triangles, far, axis=1), vertices)[:, 0]
+        triangles, depth, far = triangles[on_surface], depth[on_surface], far[on_surface]
+        farthest = np.take_along_axis(depth, far, axis=1)
+        near = 1 - depth / farthest >= self._jump
+        depth = np.where(near, farthest, depth)
+        source = np.where(near, np.take_along_axis(triangles, far, axis=1), triangles)  # whose colour a corner takes
+        points = self._eye + self._rays.reshape(-1, 3)[triangles] * depth[..., None]
+        return points.reshape(-1, 3), self._colours.reshape(-1, 3)[source].reshape(-1, 3)

@@ -9,8 +9,8 @@ _CONVENTIONS = {
     "camera_axes": "OpenCV: x right, y down, z forward (into the scene)",
     "world": "the first camera: its cam2world is the identity",
     "cam2world": "4 x 4, row by row; point_world = cam2world @ [x, y, z, 1] of the camera",
-    "intrinsics": "pixels; u = fx * x / z + cx, v = fy * y / z + cy; whole numbers are pixel centres, (0, 0) is the centre "
-                  "of the top left pixel; no lens distortion",
+    "intrinsics": "pixels; u = fx * x / z + cx, v = fy * y / z + cy; whole numbers are pixel centres, (0, 0) is the "
+                  "centre of the top left pixel; no lens distortion",
     "intrinsics_working": "for the pictures that were processed, of size working_size",
     "intrinsics_source": "for the upright original video, of size source_size",
     "sizes": "[width, height] in pixels",
@@ -32,7 +32,7 @@ def write_poses(result, path):
 
 
 def write_cameras(result, path):
-    """JSON file with the pose and the intrinsics of every frame, at working and at source resolution, and what they mean."""
+    """JSON file with the pose of every frame, its intrinsics at working and source resolution, and the conventions."""
     framing = result.framing
     frames = zip(result.timestamps, result.cam2world, result.intrinsics, result.source_intrinsics)
     document = {

@@ -1,0 +1,62 @@
+"""Results to test with, computed from formulas: exact cameras, depth and masks without running anything."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from easi3r.camera import Framing, intrinsic_matrix, pixel_rays, pose
+from easi3r.reconstruction import Reconstruction
+
+
+def analytic_result(n_frames=6, width=64, height=48):
+    """A textured floor and wall with a box sliding to the right before them, seen by a camera that moves and turns."""
+    intrinsics = intrinsic_matrix(0.9 * width, width, height)
+    frames, depth, dynamic, cam2world = [], [], [], []
+    for t in np.linspace(0, 1, n_frames):
+        turn = Rotation.from_euler("yx", [-10 * t, 3 * t], degrees=True)
+        matrix = pose(turn.as_matrix(), [0.9 * t, -0.2 * t, 0.5 * t])
+        image, z, moves = _cast(pixel_rays(intrinsics, width, height), matrix, -1.2 + 2.0 * t)
+        for column, value in zip((frames, depth, dynamic, cam2world), (image, z, moves, matrix)):
+            column.append(value)
+    confidence = 1 + 3 * np.exp(-np.array(depth) / 4)
+    confidence[:, :2, :2] = 0
+    framing = Framing.fit((3 * width + 7, 3 * height + 4), width, 8)
+    assert framing.size == (width, height)
+    return Reconstruction(
+        frames=np.array(frames),
+        timestamps=0.5 + np.arange(n_frames) / 8,
+        cam2world=np.array(cam2world),
+        intrinsics=np.repeat(intrinsics[None], n_frames, axis=0),
+        depth=np.array(depth, np.float32),
+        confidence=confidence.astype(np.float32),
+        dynamic=np.array(dynamic),
+        motion=np.array(dynamic, np.float32) * 0.9,
+        evidence={"A_ref_mean": np.random.default_rng(0).random((n_frames, height // 8, width // 8), np.float32)},
+        framing=framing,
+        info={"backbone": {"name": "analytic"}, "seconds": {"encode": np.float32(0.25)}, "warnings": ["Only a test."]},
+    )
+
+
+def _cast(rays, cam2world, box_x):
+    """Image uint8, z depth and mask of moving pixels along camera rays (H,W,3) with z = 1."""
+    eye, rays = cam2world[:3, 3], rays @ cam2world[:3, :3].T
+    floor = np.where(rays[..., 1] > 0, (1.0 - eye[1]) / np.maximum(rays[..., 1], 1e-9), np.inf)
+    z = np.minimum(floor, (6.0 - eye[2]) / rays[..., 2])
+    low, high = np.array([box_x - 0.4, 0.2, 2.6]), np.array([box_x + 0.4, 1.0, 3.4])
+    with np.errstate(divide="ignore"):
+        slabs = np.stack([(low - eye) / rays, (high - eye) / rays])
+    near, far = slabs.min(0).max(-1), slabs.max(0).min(-1)
+    hit = (near < far) & (near > 0) & (near < z)
+    z = np.where(hit, near, z)
+    at = eye + rays * z[..., None] - np.where(hit, box_x, 0)[..., None] * [1, 0, 0]
+    check = np.floor(at * 2 + 1e-6).sum(-1) % 2
+    x, y, z_world = np.moveaxis(at, -1, 0)
+    colour = np.stack([120 + 60 * np.sin(1.3 * x), 110 + 50 * np.cos(z_world), 90 + 40 * np.sin(2 * y)], axis=-1)
+    colour = np.where(hit[..., None], [210, 150, 40], colour) * (0.65 + 0.35 * check)[..., None]
+    return colour.clip(0, 255).astype(np.uint8), z, hit
+
+
+@pytest.fixture
+def tiny_result():
+    """A `Reconstruction` of 6 frames of 64 x 48 with a moving box; its own copy for every test."""
+    return analytic_result()

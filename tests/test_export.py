@@ -1,0 +1,335 @@
+"""What `Reconstruction.save` writes is read back as another program would read it."""
+
+import json
+import struct
+from dataclasses import fields, replace
+
+import av
+import numpy as np
+import pytest
+import trimesh
+from conftest import analytic_result
+from scipy.spatial.transform import Rotation
+
+from easi3r import export
+from easi3r.camera import invert, transform
+from easi3r.errors import InputError
+from easi3r.export import load_reconstruction, write_glb
+from easi3r.export.colours import for_babylon, linear_light
+from easi3r.export.videos import playback_fps
+
+_TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+_WIDTH = {"SCALAR": 1, "VEC3": 3}
+NAMES = ["scene.glb", "poses.txt", "cameras.json", "masks.mp4", "depth.mp4", "arrays.npz", "report.json"]
+
+
+class Glb:
+    """A GLB file taken apart by the rules of the standard."""
+
+    def __init__(self, path):
+        data = open(path, "rb").read()
+        magic, version, total, size, kind = struct.unpack("<4sIII4s", data[:20])
+        assert (magic, version, total, kind) == (b"glTF", 2, len(data), b"JSON")
+        self.json = json.loads(data[20:20 + size])
+        length, kind = struct.unpack("<I4s", data[20 + size:28 + size])
+        self.binary = data[28 + size:]
+        assert kind == b"BIN\0" and length == len(self.binary) == self.json["buffers"][0]["byteLength"]
+        self.nodes = {node["name"]: node for node in self.json["nodes"]}
+
+    def array(self, index):
+        accessor = self.json["accessors"][index]
+        view, dtype = self.json["bufferViews"][accessor["bufferView"]], np.dtype(_TYPES[accessor["componentType"]])
+        width = _WIDTH[accessor["type"]]
+        assert view["byteOffset"] % 4 == 0 and view.get("byteStride", 4) % 4 == 0
+        stride = view.get("byteStride", dtype.itemsize * width)
+        return np.ndarray((accessor["count"], width), dtype, self.binary, view["byteOffset"], (stride, dtype.itemsize))
+
+    def vertices(self, name, mode=4):
+        """Positions in the scene and colours of a node's triangles (or lines, mode 1)."""
+        node = self.nodes[name]
+        parts = [p for p in self.json["meshes"][node["mesh"]]["primitives"] if p["mode"] == mode]
+        places = [self.array(p["attributes"]["POSITION"]) + np.array(node.get("translation", [0, 0, 0])) for p in parts]
+        return np.concatenate(places), np.concatenate([self.array(p["attributes"]["COLOR_0"]) for p in parts])
+
+    @property
+    def scale(self):
+        return self.json["scenes"][0]["extras"]["units_per_world_unit"]
+
+
+def project(points, cam2world, intrinsics):
+    """World points (N,3) -> pixels (N,2) and depth (N,)."""
+    seen = transform(invert(cam2world), points) @ intrinsics.T
+    return seen[:, :2] / seen[:, 2:], seen[:, 2]
+
+
+def shown_at_first_frame(glb, name, result, encode):
+    """(H,W) bool: where a node has a vertex on the pixel centre of frame 0, with the pixel's depth and colour."""
+    places, colours = glb.vertices(name)
+    pixels, depth = project(places * [1, -1, -1] / glb.scale, result.cam2world[0], result.intrinsics[0])
+    u, v = np.round(pixels).astype(int).T
+    inside = (u >= 0) & (v >= 0) & (u < result.depth.shape[2]) & (v < result.depth.shape[1])
+    off_centre = np.abs(pixels[inside] - np.stack([u, v], axis=1)[inside]).max(axis=1)
+    u, v, depth, colours = u[inside], v[inside], depth[inside], colours[inside]
+    same = np.abs(depth / result.depth[0, v, u] - 1) < 1e-3
+    same &= (encode(result.frames[0, v, u]) == colours).all(axis=1) & (off_centre < 0.01)
+    covered = np.zeros(result.depth.shape[1:], bool)
+    covered[v[same], u[same]] = True
+    return covered
+
+
+@pytest.mark.parametrize("colours, encode", [("linear", linear_light), ("babylon", for_babylon)])
+def test_glb_shows_the_first_frame_to_the_first_camera(tiny_result, tmp_path, colours, encode):
+    info = write_glb(tiny_result, tmp_path / "a.glb", cut=0, colours=colours)
+    glb = Glb(info.path)
+    assert info.camera_position == (90, 90, pytest.approx(np.median(tiny_result.depth[0]) * glb.scale, rel=0.02))
+    usable = tiny_result.confidence[0] > 0
+    moving = tiny_result.dynamic[0] & usable
+    assert (shown_at_first_frame(glb, "frame 0", tiny_result, encode) & moving).sum() > 0.9 * moving.sum()
+    static = usable & ~tiny_result.dynamic[0]
+    assert (shown_at_first_frame(glb, "static", tiny_result, encode) & static).sum() > 0.85 * static.sum()
+
+
+def test_glb_box_is_centred_before_the_first_camera(tiny_result, tmp_path):
+    glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
+    parts = [("static", 4), ("camera path", 1), ("frame 3", 4), ("frame 3", 1)]
+    everything = np.concatenate([glb.vertices(name, mode)[0] for name, mode in parts])
+    corners = glb.array(glb.json["meshes"][glb.nodes["bounds"]["mesh"]]["primitives"][0]["attributes"]["POSITION"])
+    assert np.allclose(corners.mean(axis=0), [0, 0, -5], atol=1e-4)
+    assert (everything >= corners.min(axis=0) - 1e-4).all() and (everything <= corners.max(axis=0) + 1e-4).all()
+
+
+def test_glb_accessors_and_materials_follow_the_standard(tiny_result, tmp_path):
+    glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
+    for material in glb.json["materials"]:
+        assert material["doubleSided"] and "KHR_materials_unlit" in material["extensions"]
+    for mesh in glb.json["meshes"]:
+        for primitive in mesh["primitives"]:
+            accessor = glb.json["accessors"][primitive["attributes"]["POSITION"]]
+            places = glb.array(primitive["attributes"]["POSITION"])
+            assert np.array_equal(accessor["min"], places.min(axis=0))
+            assert np.array_equal(accessor["max"], places.max(axis=0))
+            if "indices" in primitive:
+                indices = glb.array(primitive["indices"])
+                assert indices.max() < len(places) and len(indices) % {4: 3, 1: 2}[primitive["mode"]] == 0
+
+
+def test_glb_shows_each_time_step_once(tiny_result, tmp_path):
+    glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
+    (animation,) = glb.json["animations"]
+    targets = {c["target"]["node"]: animation["samplers"][c["sampler"]] for c in animation["channels"]}
+    assert {glb.json["nodes"][node]["name"] for node in targets} == {f"frame {t}" for t in range(6)}
+    ends = set()
+    for moment in range(6):
+        shown = []
+        for node, sampler in targets.items():
+            times, scales = glb.array(sampler["input"])[:, 0], glb.array(sampler["output"])
+            assert sampler["interpolation"] == "STEP" and times[0] == 0 and (np.diff(times) > 0).all()
+            assert len(times) == len(scales)
+            ends.add(float(times[-1]))
+            if scales[np.searchsorted(times, (moment + 0.5) / 8, side="right") - 1, 0] == 1:
+                shown.append(glb.json["nodes"][node]["name"])
+        assert shown == [f"frame {moment}"]
+    assert list(ends) == [pytest.approx(6 / 8)]
+    assert [glb.nodes[f"frame {t}"]["scale"][0] for t in range(6)] == [1, 0, 0, 0, 0, 0]
+
+
+def test_glb_views(tiny_result, tmp_path):
+    static = Glb(write_glb(tiny_result, tmp_path / "static.glb", show="static").path)
+    assert "static" in static.nodes and "animations" not in static.json
+    moving = Glb(write_glb(tiny_result, tmp_path / "moving.glb", show="moving").path)
+    assert "static" not in moving.nodes and len(moving.json["animations"]) == 1
+    frozen = Glb(write_glb(tiny_result, tmp_path / "frozen.glb", at=3).path)
+    assert {"static", "frame 3"} <= set(frozen.nodes) and "frame 2" not in frozen.nodes
+    assert "animations" not in frozen.json
+    first, last = (Glb(write_glb(tiny_result, tmp_path / "x.glb", show="moving", at=t).path) for t in (0, 5))
+    assert last.vertices("frame 5")[0][:, 0].mean() > first.vertices("frame 0")[0][:, 0].mean()
+
+
+def test_glb_static_scene_has_one_layer_and_fills_what_the_object_hid(tmp_path):
+    result = analytic_result(8, 128, 96)
+    glb = Glb(write_glb(result, tmp_path / "a.glb", show="static", cut=0).path)
+    points = glb.vertices("static")[0] * [1, -1, -1] / glb.scale
+    on_surface = (np.abs(points[:, 1] - 1) < 0.01) | (np.abs(points[:, 2] - 6) < 0.01)
+    assert on_surface.mean() > 0.99  # floor and wall, and nothing of the box
+    pixels, _ = project(points, result.cam2world[0], result.intrinsics[0])
+    seen = np.zeros((96, 128), bool)
+    u, v = np.round(pixels).astype(int).T
+    inside = (u >= 0) & (v >= 0) & (u < 128) & (v < 96)
+    seen[v[inside], u[inside]] = True
+    revealed = result.dynamic[0]
+    assert (seen & revealed).sum() > 0.3 * revealed.sum()
+    assert len(points) < 2 * 128 * 96  # eight layers would be four times that
+
+
+@pytest.mark.parametrize("change", [
+    {"confidence": 0}, {"dynamic": True}, {"dynamic": False}, {"depth": 3}, {"depth": 0}, {"depth": np.nan},
+    {"confidence": 1},
+])
+def test_glb_of_a_poor_result_is_still_a_scene(tiny_result, tmp_path, change):
+    for name, value in change.items():
+        getattr(tiny_result, name)[:] = value
+    path = write_glb(tiny_result, tmp_path / "a.glb").path
+    assert np.isfinite(trimesh.load(path).bounds).all()
+    with_surface = [p for mesh in Glb(path).json["meshes"] for p in mesh["primitives"] if p["mode"] == 4]
+    assert with_surface or not tiny_result.depth[0, 0, 0] > 0
+
+
+def test_one_frame_is_saved(tmp_path):
+    files = analytic_result(1).save(tmp_path / "one")
+    assert len(trimesh.load(files["scene.glb"]).geometry) >= 2
+    assert len(np.atleast_2d(np.loadtxt(files["poses.txt"]))) == 1
+
+
+def test_glb_stays_small(tmp_path):
+    path = tmp_path / "a.glb"
+    write_glb(analytic_result(24, 512, 288), path)
+    assert path.stat().st_size < 10e6
+    assert len(Glb(path).vertices("static")[0]) <= 150_000
+
+
+def test_glb_far_points_are_left_out(tiny_result, tmp_path):
+    tiny_result.depth[:, 10, 20:24] = 1e6
+    places = Glb(write_glb(tiny_result, tmp_path / "a.glb").path).vertices("static")[0]
+    assert np.abs(places).max() < 50
+
+
+@pytest.mark.parametrize("wrong", [{"show": "all"}, {"at": 6}, {"at": -1}, {"cut": 1}, {"colours": "srgb"}])
+def test_glb_wrong_arguments_are_named(tiny_result, tmp_path, wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        write_glb(tiny_result, tmp_path / "a.glb", **wrong)
+
+
+def test_viewer_colours_come_out_as_the_picture():
+    """The viewer's own steps: Khronos PBR Neutral tone mapping, then a gamma of 2.2."""
+    rgb = np.array([[128] * 3, [200, 30, 30], [20] * 3, [60] * 3, [230] * 3, [10, 200, 120], [0, 0, 0]], np.uint8)
+    colour = for_babylon(rgb) / 255
+    low = colour.min(axis=1, keepdims=True)
+    colour = colour - np.where(low < 0.08, low - 6.25 * low**2, 0.04)
+    peak = np.maximum(colour.max(axis=1, keepdims=True), 1e-9)
+    pressed = 1 - 0.24**2 / (peak + 0.24 - 0.76)
+    grey = 1 - 1 / (0.15 * (peak - pressed) + 1)
+    mapped = np.where(peak < 0.76, colour, colour * pressed / peak * (1 - grey) + pressed * grey)
+    shown = 255 * mapped.clip(0) ** (1 / 2.2)
+    assert np.abs(shown - rgb)[:6].max() < 5 and shown[6].max() < 12
+
+
+def test_poses_are_read_back(tiny_result, tmp_path):
+    rows = np.loadtxt(tiny_result.save(tmp_path)["poses.txt"])
+    assert rows.shape == (6, 8)
+    assert np.allclose(rows[:, 0], tiny_result.timestamps, atol=1e-6)
+    assert np.allclose(rows[:, 1:4], tiny_result.cam2world[:, :3, 3], atol=1e-7)
+    assert np.allclose(Rotation.from_quat(rows[:, 4:]).as_matrix(), tiny_result.cam2world[:, :3, :3], atol=1e-7)
+
+
+def test_cameras_project_points_to_their_pixels(tiny_result, tmp_path):
+    document = json.load(open(tiny_result.save(tmp_path)["cameras.json"]))
+    assert document["scale"] == "arbitrary" and document["working_size"] == [64, 48]
+    assert document["source_size"] == list(tiny_result.framing.source_size)
+    points, framing = tiny_result.points(), tiny_result.framing
+    rows, columns = np.mgrid[0:48:5, 0:64:5].reshape(2, -1)
+    # counted from the picture's corner, not from the centre of its first pixel, resizing is a plain factor
+    in_source = (np.stack([columns, rows], 1) + framing.offset + 0.5) * framing.source_size / framing.resized - 0.5
+    for t, frame in enumerate(document["frames"]):
+        assert frame["index"] == t and frame["timestamp"] == tiny_result.timestamps[t]
+        for name, expected in (("working", np.stack([columns, rows], 1)), ("source", in_source)):
+            k = frame[f"intrinsics_{name}"]
+            matrix = np.array([[k["fx"], 0, k["cx"]], [0, k["fy"], k["cy"]], [0, 0, 1]])
+            pixels, depth = project(points[t, rows, columns], np.array(frame["cam2world"]), matrix)
+            assert np.abs(pixels - expected).max() < 0.05
+            assert np.allclose(depth, tiny_result.depth[t, rows, columns], rtol=1e-4)
+
+
+def decode(path):
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+        return frames, float(stream.average_rate)
+
+
+def test_videos_play_at_the_clips_pace_and_show_the_result(tmp_path):
+    result = analytic_result(6, 128, 96)
+    files = result.save(tmp_path)
+    masks, fps = decode(files["masks.mp4"])
+    assert masks.shape == result.frames.shape and fps == pytest.approx(8)
+    change = np.abs(masks.astype(int) - result.frames).mean(axis=-1)
+    assert change[result.dynamic].mean() > 30 and change[~result.dynamic].mean() < 6
+    depth, fps = decode(files["depth.mp4"])
+    assert depth.shape == result.frames.shape and fps == pytest.approx(8)
+    near, far = depth[result.depth < 2.3], depth[result.depth > 5.5]
+    assert near[:, 0].mean() > near[:, 2].mean() + 50 and far[:, 2].mean() > far[:, 0].mean()  # red to blue
+
+
+def test_playback_speed_is_bounded():
+    assert playback_fps(np.arange(24) / 8) == pytest.approx(8)
+    assert playback_fps(np.arange(24) * 25.0) == 4
+    assert playback_fps(np.arange(24) / 240) == 30
+    assert playback_fps(np.zeros(1)) == 4
+
+
+def test_archive_is_read_back_exactly(tiny_result, tmp_path):
+    tiny_result.info["options"] = {"max_frames": np.int64(6), "fov": None, "size": (64, 48)}
+    files = tiny_result.save(tmp_path)
+    for place in (tmp_path, files["arrays.npz"]):
+        back = load_reconstruction(place)
+        for field in fields(back):
+            before, after = getattr(tiny_result, field.name), getattr(back, field.name)
+            if isinstance(before, np.ndarray):
+                assert np.array_equal(before, after) and before.dtype == after.dtype, field.name
+        assert back.framing == tiny_result.framing
+        assert list(back.evidence) == list(tiny_result.evidence)
+        assert np.array_equal(back.evidence["A_ref_mean"], tiny_result.evidence["A_ref_mean"])
+        assert back.info == json.load(open(files["report.json"]))
+    assert back.info["options"] == {"max_frames": 6, "fov": None, "size": [64, 48]}
+    assert back.info["seconds"]["encode"] == 0.25
+    with np.load(files["arrays.npz"], allow_pickle=False) as arrays:  # any other program's way in
+        assert np.array_equal(arrays["depth"], tiny_result.depth)
+
+
+def test_foreign_archives_are_refused(tiny_result, tmp_path):
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.savez(tmp_path / "pickle.npz", meta=np.array([{}], dtype=object))
+    whole = open(tiny_result.save(tmp_path / "out")["arrays.npz"], "rb").read()
+    (tmp_path / "half.npz").write_bytes(whole[:len(whole) // 2])
+    damaged = bytearray(whole)
+    damaged[len(whole) // 3:len(whole) // 3 + 400] = bytes(400)
+    (tmp_path / "damaged.npz").write_bytes(damaged)
+    for name in ("text", "other", "pickle", "half", "damaged"):
+        with pytest.raises(InputError, match="not a reconstruction"):
+            load_reconstruction(tmp_path / f"{name}.npz")
+    for nowhere in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(InputError, match="no reconstruction"):
+            load_reconstruction(nowhere)
+
+
+def test_save_returns_what_it_wrote_and_replaces_older_results(tiny_result, tmp_path):
+    (tmp_path / "mine.txt").write_text("stays")
+    tiny_result.save(tmp_path)
+    files = replace(tiny_result, info={"run": 2}).save(tmp_path)
+    assert list(files) == NAMES
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*NAMES, "mine.txt"])
+    assert all((tmp_path / name).samefile(path) for name, path in files.items())
+    assert load_reconstruction(tmp_path).info == {"run": 2}
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_failed_save_leaves_nothing(tiny_result, tmp_path, monkeypatch, existing):
+    def broken(result, path):
+        path.write_text("half")
+        raise RuntimeError("broken")
+
+    folder = tmp_path / "a" / "b"
+    if existing:
+        folder.mkdir(parents=True)
+    monkeypatch.setitem(export._FILES, "depth.mp4", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        tiny_result.save(folder)
+    assert [path.name for path in tmp_path.rglob("*")] == (["a", "b"] if existing else [])
+
+
+def test_a_file_in_the_folders_place_is_named(tiny_result, tmp_path):
+    (tmp_path / "file").write_text("stays")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="file"):
+            tiny_result.save(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"] and (tmp_path / "file").read_text() == "stays"
