@@ -26,7 +26,7 @@ class MotionEvidence:
     dynamic: np.ndarray  # (T,h,w) float32 in [0,1], high = moves
     tokens: np.ndarray  # (T,h,w,C) float32 features for clustering
     cluster_weight: float = 1.0  # share of a token's value that comes from its cluster; less where features tell little
-    floor: float | None = None  # evidence below this is noise; None: only differences within a frame mean anything
+    limits: tuple | None = None  # (below is noise, above surely moves); None: only differences within a frame mean anything
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
     cut = automatic_threshold(values)
     if cut is None:
         return np.zeros(values.shape, bool), values
-    cut = max(cut, evidence.floor or 0.0) ** (2 ** (2 * sensitivity - 1))
+    if evidence.limits:
+        cut = np.clip(cut, *evidence.limits)
+    cut = cut ** (2 ** (2 * sensitivity - 1))
     if refine:
         return refine_masks(values, cut, frames), values
     return values > cut, values
@@ -33,7 +35,7 @@ def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
 def fuse_over_time(evidence):
     """(T,h,w) float32: every token takes the mean evidence of its feature cluster, so that an object moves as a whole and at all times.
 
-    Where evidence is relative (`floor` None) each frame is then stretched to [0,1], as published.
+    Where evidence is relative (no `limits`) each frame is then stretched to [0,1], as published.
     """
     tokens = evidence.tokens.reshape(-1, evidence.tokens.shape[-1]).astype(np.float32)
     values = evidence.dynamic.ravel().astype(np.float64)
@@ -42,7 +44,7 @@ def fuse_over_time(evidence):
     mean = np.bincount(model.labels_, values) / count
     share = evidence.cluster_weight  # weighted geometric mean: both must speak for motion
     fused = (mean[model.labels_] ** share * values ** (1 - share)).reshape(evidence.dynamic.shape)
-    if evidence.floor is None:
+    if evidence.limits is None:
         low, high = fused.min((1, 2), keepdims=True), fused.max((1, 2), keepdims=True)
         fused = (fused - low) / (high - low + 1e-6)
     return fused.astype(np.float32)

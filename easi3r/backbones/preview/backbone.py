@@ -51,7 +51,7 @@ class PreviewBackbone:
             dynamic=_to_tokens(value, size),
             tokens=clip.tokens,
             cluster_weight=0.3,
-            floor=evidence.FLOOR,
+            limits=(evidence.NOISE, evidence.SURE),
         )
 
     def geometry(self, features, edges, masks=None, progress=None):

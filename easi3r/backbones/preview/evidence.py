@@ -12,7 +12,8 @@ from .flow import apply_homography, fit_homography, grid_matches, inside, pixel_
 
 OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
 MOST = np.log1p(30.0)  # residuals count up to 30 times the ordinary one
-FLOOR = 0.8 / MOST  # evidence below this is noise: about 1.2 times the ordinary residual, or 0.3 pixels
+NOISE = 0.8 / MOST  # evidence below this is noise: about 1.2 times the ordinary residual, or 0.3 pixels
+SURE = np.log1p(2.5) / MOST  # evidence above this is motion: 2.5 times the ordinary residual
 PLANE_ENOUGH, PLANE_FAILS = 0.15, 0.25  # share of the picture that only the epipolar geometry explains
 
 
@@ -68,7 +69,7 @@ def _appearance_residual(grey, warped):
 def frame_evidence(frames, flows):
     """Evidence of motion per pixel and the maps it was made from.
 
-    frames (T,H,W,3) uint8; `flows` dict (i, j) -> Flow. Returns evidence (T,H,W) float32 in [0,1] (absolute: `FLOOR` is noise) and a
+    frames (T,H,W,3) uint8; `flows` dict (i, j) -> Flow. Returns evidence (T,H,W) float32 in [0,1] (absolute: see `NOISE` and `SURE`) and a
     dict name -> (T,H,W) float32 in [0,1]: mean and standard deviation over the pairs, of both explanations.
     """
     grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
