@@ -62,9 +62,9 @@ class PreviewBackbone:
         for i, j in edges:  # pass 1 may have been skipped
             if i != j and (i, j) not in clip.flows:
                 clip.flows[i, j], clip.flows[j, i] = flow_both_ways(clip.grey[i], clip.grey[j])
-        focal, known = two_view.find_focal(clip.flows, moving, width)
-        features.info["focal"] = "estimated" if known else "assumed (60 degrees field of view)"
-        if not known:
+        focal = two_view.find_focal(clip.flows, moving, width)
+        features.info["focal"] = "estimated" if focal.known else "assumed (60 degrees field of view)"
+        if not focal.known:
             features.warnings.append("The field of view could not be told from this clip; 60 degrees are assumed.")
         relative = two_view.relative_poses(clip.flows, moving, focal)
         if not any(r.parallax for r in relative.values()):
@@ -74,7 +74,7 @@ class PreviewBackbone:
             )
         for done, (i, j) in enumerate(edges):
             if abs(i - j) <= 1 or relative[i, j].support > SUPPORT:  # neighbours hold the clip together, come what may
-                yield _predict(clip, i, j, relative, focal, moving)
+                yield _predict(clip, i, j, relative, focal.pixels, moving)
             if progress:
                 progress((done + 1) / len(edges), f"Measuring depth: pair {done + 1} of {len(edges)}")
 

@@ -7,8 +7,9 @@ from ...camera import intrinsic_matrix, pixel_rays
 from .flow import sample
 
 NOISE = 0.4  # pixels, flow error taken for granted
-CERTAIN = 100.0  # highest confidence
-FILLED = 1.05  # confidence of depth taken over from the surroundings
+GOOD = 0.02  # relative depth error at which the log confidence is 1; it falls with the square, as information does
+LEAST = 0.008  # relative depth error that is left at best
+FILLED = 1.001  # confidence of depth taken over from the surroundings
 FAR = 1 / 200  # least inverse depth, in units of 1 / baseline
 
 
@@ -36,7 +37,8 @@ def view_points(flow, pose, focal, grey, moving, moving_other):
     smooth = np.maximum(smooth, FAR)
     relative = spread / smooth  # standard deviation of the depth, as a share of it
     disagreement = np.abs(inverse - smooth) / smooth
-    confidence = np.clip(1 + 0.1 / np.hypot(relative, np.where(usable, disagreement, 0)), 1, CERTAIN)
+    error = np.sqrt(relative**2 + np.where(usable, disagreement, 0) ** 2 + LEAST**2)
+    confidence = np.exp((GOOD / error) ** 2)
     confidence = np.where(usable, confidence, np.where(certainty > 0, FILLED, 1.0))
     smooth = _stand_on_ground(smooth, moving)
     return (rays / smooth[..., None]).astype(np.float32), confidence.astype(np.float32)

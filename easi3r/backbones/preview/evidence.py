@@ -1,8 +1,8 @@
 """What moves: flow that the camera's motion does not explain.
 
 Two explanations of a pair are tried. A homography (one dominant plane, or a camera that only turns) and an epipolar geometry (any
-rigid scene). The second always fits better, also to moving things, so it is believed only where much of the picture follows it and
-not the first: moving objects rarely fill that much.
+rigid scene). The second always fits better, also to things that happen to move along epipolar lines, so a pixel must contradict both;
+only where the first leaves more of the picture unexplained than moving objects usually fill, the second alone decides.
 """
 
 import cv2
@@ -14,7 +14,7 @@ OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
 MOST = np.log1p(30.0)  # residuals count up to 30 times the ordinary one
 NOISE = 0.8 / MOST  # evidence below this is noise: about 1.2 times the ordinary residual, or 0.3 pixels
 SURE = np.log1p(2.5) / MOST  # evidence above this is motion: 2.5 times the ordinary residual
-PLANE_ENOUGH, PLANE_FAILS = 0.15, 0.25  # share of the picture that only the epipolar geometry explains
+PLANE_ENOUGH, PLANE_FAILS = 0.25, 0.35  # share of the picture that the homography leaves unexplained between neighbours
 
 
 def pair_residuals(flow, grey_i, grey_j):
@@ -22,7 +22,7 @@ def pair_residuals(flow, grey_i, grey_j):
 
     Returns a dict of (H,W) arrays: `plane`, `epipolar` in multiples of the pair's ordinary residual, `appearance` (how badly the
     dominant motion predicts the grey value, same kind of unit), `seen` (the dominant motion keeps the pixel in the picture), `consistent`;
-    and `support`, the share of the picture explained by epipolar geometry alone.
+    and `unexplained`, the share of the picture that the plane does not explain.
     """
     source, target = grid_matches(flow)
     homography = fit_homography(source, target)
@@ -34,14 +34,14 @@ def pair_residuals(flow, grey_i, grey_j):
     plane = np.linalg.norm(predicted - flow.target, axis=-1)
     epipolar = _epipolar_residual(source, target, grid, flow.target, plane)
     ok = flow.consistent
-    noise = max(0.3, 1.48 * np.median(epipolar[ok]))
+    plane = plane / max(0.25, np.median(plane[ok]))
     return {
-        "plane": plane / max(0.25, np.median(plane[ok])),
+        "plane": plane,
         "epipolar": epipolar / max(0.15, np.median(epipolar[ok])),
         "appearance": _appearance_residual(grey_i, sample(grey_j, predicted)),
         "seen": inside(predicted, height, width),
         "consistent": ok,
-        "support": ((plane > 4 * noise) & (epipolar < 2 * noise) & ok).sum() / ok.sum(),
+        "unexplained": (plane[ok] > 2.5).mean(),
     }
 
 
@@ -79,32 +79,34 @@ def frame_evidence(frames, flows):
             found = pair_residuals(flow, grey[i], grey[j])
             if found is not None:
                 pairs[i, j] = found
-    sums = np.zeros((6, *frames.shape[:3]), np.float32)  # weight, value, plane, plane^2, epipolar, epipolar^2
+    sums = {name: np.zeros((3, *frames.shape[:3]), np.float32) for name in ("plane", "epipolar")}  # weight, value, value^2
     if not pairs:
-        return sums[1], _display(sums)
-    support = np.median([p["support"] for p in pairs.values()])
-    trust = np.clip((support - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry
-    for (i, _), p in pairs.items():
-        plane, epipolar = (np.minimum(np.log1p(p[k]) / MOST, 1) for k in ("plane", "epipolar"))
-        value = (1 - trust) * plane + trust * epipolar
-        # Where the flow cannot be trusted (fast or occluded) appearance must speak for motion too; seen well in another pair, it hardly counts.
-        doubtful = np.minimum(value, 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST)
+        return sums["plane"][1], _display(sums)
+    nearest = min(abs(i - j) for i, j in pairs)
+    for (i, j), p in pairs.items():
+        # Flow that the way back does not confirm (fast or occluded) counts for motion only as far as the pixel's look changes too,
+        # and hardly where another pair shows the pixel well.
         weight = np.where(p["consistent"], 1.0, np.where(p["seen"], 0.1, 0.0))
-        value = np.where(p["consistent"], value, doubtful)
-        sums[:, i] += weight * np.stack([np.ones_like(value), value, plane, plane**2, epipolar, epipolar**2])
-    evidence = sums[1] / (sums[0] + 1e-6)
+        look = 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST
+        for name in ("plane", "epipolar") if abs(i - j) == nearest else ("epipolar",):  # a plane stands for a scene over short ways only
+            value = np.minimum(np.log1p(p[name]) / MOST, 1)
+            value = np.where(p["consistent"], value, np.minimum(value, look))
+            sums[name][:, i] += weight * np.stack([np.ones_like(value), value, value**2])
+    unexplained = np.median([p["unexplained"] for (i, j), p in pairs.items() if abs(i - j) == nearest])
+    trust = np.clip((unexplained - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry alone
+    plane, epipolar = (s[1] / (s[0] + 1e-6) for s in sums.values())
+    evidence = plane ** (0.5 * (1 - trust)) * epipolar ** (0.5 * (1 + trust))
     overlay = find_overlay(frames, flows)
     evidence[:, overlay] = np.median(evidence)
     return evidence, _display(sums)
 
 
 def _display(sums):
-    weight = sums[0] + 1e-6
     maps = {}
-    for name, first, second in (("plane", sums[2], sums[3]), ("epipolar", sums[4], sums[5])):
-        mean = first / weight
+    for name, (weight, first, second) in sums.items():
+        mean = first / (weight + 1e-6)
         maps[f"{name}_mean"] = mean
-        maps[f"{name}_std"] = np.sqrt(np.maximum(second / weight - mean**2, 0))
+        maps[f"{name}_std"] = np.sqrt(np.maximum(second / (weight + 1e-6) - mean**2, 0))
     return maps
 
 

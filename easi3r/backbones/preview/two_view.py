@@ -13,6 +13,7 @@ VIEW_ANGLES = np.array([30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizonta
 USUAL_ANGLE = 60.0  # assumed where the clip does not tell
 PARALLAX = 0.6  # pixels that translation must explain beyond rotation before a pair is said to have parallax
 NOISE = 0.3  # pixels, flow error taken for granted
+TURN_SUFFICES = 1.5  # a camera only turns if that costs at most so many times more than a rigid motion
 
 
 @dataclass(frozen=True)
@@ -34,35 +35,54 @@ def focal_of(angle, width):
     return width / 2 / np.tan(np.radians(angle) / 2)
 
 
-def find_focal(flows, moving, width, n_pairs=10):
-    """Focal (pixels) at which the essential matrices of several pairs with much flow fit best, and whether the clip tells it.
+@dataclass(frozen=True)
+class Focal:
+    """The focal that a clip's pairs share."""
 
-    flows: dict (i, j) -> Flow; moving (T,H,W) bool. Where the fit hardly depends on the focal, (60 degrees, False).
+    pixels: float
+    known: bool  # False: the clip does not tell, a usual one is assumed
+    turns_only: bool  # the camera turns or stands still: rotations explain the flow as well as any rigid motion
+
+
+def find_focal(flows, moving, width, n_pairs=10):
+    """The `Focal` at which essential matrices (or mere rotations) of several pairs with much flow fit best.
+
+    flows: dict (i, j) -> Flow; moving (T,H,W) bool.
     """
     usable = [k for k in flows if k[0] < k[1] and flows[k].consistent.mean() > 0.5]
     matches = {k: _matches(flows[k], moving, *k, limit=300) for k in usable}
     usable = [k for k in usable if len(matches[k][0]) >= 100]
     widest = sorted(usable, key=lambda k: -_spread(*matches[k]))[:n_pairs]
+    usual = focal_of(USUAL_ANGLE, width)
     if not widest:
-        return focal_of(USUAL_ANGLE, width), False
-    costs = np.zeros((len(widest), len(VIEW_ANGLES)))
+        return Focal(usual, False, True)
+    moved, turned = np.zeros((2, len(widest), len(VIEW_ANGLES)))
     for row, key in enumerate(widest):
         start = None
         for column, angle in enumerate(VIEW_ANGLES):
             focal = focal_of(angle, width)
-            start, costs[row, column] = _fit_pose(*_rays(matches[key], focal, moving.shape), focal, start)
-    total = costs.mean(0)  # mean robust Sampson cost per match, in units of NOISE^2
-    best = int(total.argmin())
-    contrast = (min(total[0], total[-1]) - total[best]) / max(total[best], 1e-9)
-    if best in (0, len(total) - 1) or contrast < 0.02:
-        return focal_of(USUAL_ANGLE, width), False
+            rays = _rays(matches[key], focal, moving.shape)
+            start, moved[row, column] = _fit_pose(*rays, focal, start)
+            turned[row, column] = _cost(_left_by_rotation(_fit_rotation(*rays, focal), *rays) * focal)
+    moved, turned = moved.mean(0), turned.mean(0)
+    turns_only = bool(turned.min() < TURN_SUFFICES * (1 + moved.min()))
+    pixels = _lowest(turned if turns_only else moved, width)
+    return Focal(pixels or usual, pixels is not None, turns_only)
+
+
+def _lowest(costs, width):
+    """The focal at the minimum of costs over `VIEW_ANGLES`, by a parabola; None if it lies at an end or hardly matters."""
+    best = int(costs.argmin())
+    contrast = (min(costs[0], costs[-1]) - costs[best]) / max(costs[best], 0.05)
+    if best in (0, len(costs) - 1) or contrast < 0.02:
+        return None
     log_focal = np.log(focal_of(VIEW_ANGLES[best - 1 : best + 2], width))
-    a, b, _ = np.polyfit(log_focal, total[best - 1 : best + 2], 2)
-    return float(np.exp(np.clip(-b / (2 * a), log_focal.min(), log_focal.max()))), True
+    a, b, _ = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
+    return float(np.exp(np.clip(-b / (2 * a), log_focal.min(), log_focal.max())))
 
 
 def relative_poses(flows, moving, focal):
-    """Poses of all pairs, dict (i, j) -> RelativePose, both directions; from static, consistent matches."""
+    """Poses of all pairs, dict (i, j) -> RelativePose, both directions; from static, consistent matches. focal: `Focal`."""
     poses = {}
     for i, j in flows:
         if i < j:
@@ -91,20 +111,31 @@ def _rays(matches, focal, shape):
     return tuple(np.column_stack([(m - centre) / focal, np.ones(len(m))]) for m in matches)
 
 
-def _pair_pose(matches, focal, shape, followed):
+def _pair_pose(matches, clip_focal, shape, followed):
+    focal = clip_focal.pixels
     a, b = _rays(matches, focal, shape)
     if len(a) < 30:
         return RelativePose(np.eye(3), np.zeros(3), 0.0, 0.0)
     turn = _fit_rotation(a, b, focal)
     (rotation, translation), _ = _fit_pose(a, b, focal, None)
     # the part of the flow that a mere turn of the camera leaves unexplained, of matches that obey the epipolar geometry
-    turned = a @ turn.T
-    left = np.linalg.norm(turned[:, :2] / turned[:, 2:] - b[:, :2], axis=1) * focal
+    left = _left_by_rotation(turn, a, b) * focal
     obeys = np.abs(_sampson(rotation, translation, a, b)) * focal < 3 * NOISE
     parallax = float(np.quantile(left[obeys], 0.7)) if obeys.sum() >= 30 else 0.0
-    if parallax < PARALLAX:
+    if clip_focal.turns_only or parallax < PARALLAX:
         return RelativePose(turn, np.zeros(3), 0.0, followed * (left < 3 * NOISE).mean())
     return RelativePose(rotation, translation, parallax, followed * obeys.mean())
+
+
+def _left_by_rotation(turn, a, b):
+    """Distance (N,) in the normalised image plane between rays b and rotated rays a."""
+    turned = a @ turn.T
+    return np.linalg.norm(turned[:, :2] / turned[:, 2:] - b[:, :2], axis=1)
+
+
+def _cost(pixels):
+    """Mean Cauchy cost of residuals in pixels, in units of `NOISE`; the loss of `_fit_pose`."""
+    return float((4 * np.log1p((pixels / NOISE / 2) ** 2)).mean())
 
 
 def _fit_rotation(a, b, focal):
