@@ -1,0 +1,126 @@
+"""The alignment against the published procedure: python -m easi3r.benchmark alignment [--golden DIR] [--quick]
+
+Seconds are processor seconds of this process, so that other work on the machine does not count.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from .. import alignment, synthetic
+from ..backbones.base import PairPrediction
+from ..metrics import depth_absrel, trajectory_errors
+from ..pairs import build
+from .reference_solver import solve_reference
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
+CLIPS = ("align_orbit", "align_forward", "align_noisy")
+# frames, width, height
+SIZES = ((10, 96, 56), (24, 96, 56), (65, 96, 56), (10, 256, 144), (10, 512, 288), (65, 512, 288))
+REFERENCE_LIMIT = 8e6  # pixels of all pairs up to which the reference is run: 300 steps take minutes there
+
+
+def load_golden(path):
+    """A golden alignment problem: (list of PairPrediction, T, truth); truth has cam2world, depth, dynamic, focal."""
+    data = np.load(path)
+    pairs = [
+        PairPrediction(int(i), int(j), *views)
+        for (i, j), *views in zip(data["edges"], data["pts1"], data["pts2"], data["conf1"], data["conf2"])
+    ]
+    cam2world = np.tile(np.eye(4), (len(data["gt_depth"]), 1, 1))
+    cam2world[:, :3, :3], cam2world[:, :3, 3] = data["gt_cam2world_R"], data["gt_cam2world_t"]
+    depth, dynamic = data["gt_depth"].astype(np.float64), data["gt_dynamic"]
+    truth = {"cam2world": cam2world, "depth": depth, "dynamic": dynamic, "focal": float(data["gt_focal"])}
+    return pairs, len(depth), truth
+
+
+def score(result, truth):
+    """Objective, ATE, relative errors (means over consecutive frames), depth AbsRel and focal of a result."""
+    path = trajectory_errors(result.cam2world, truth["cam2world"])
+    return {
+        "loss": result.objective,
+        "ate": path["ate"],
+        "rpe_t": path["rte_mean"],
+        "rpe_r_deg": path["rre_mean"],
+        "depth_absrel": depth_absrel(result.depth, truth["depth"], truth["depth"] > 0),
+        "focal": result.focal,
+    }
+
+
+def main(argv):
+    """Print the tables; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark alignment", description=__doc__)
+    parser.add_argument("--golden", type=Path, default=GOLDEN, help="folder with align_*.npz and align_reference.json")
+    parser.add_argument("--quick", action="store_true", help="golden clips only, without running the reference solver")
+    options = parser.parse_args(argv)
+    names = [name for name in CLIPS if (options.golden / f"{name}.npz").exists()]
+    if names:
+        _golden_table(options.golden, names, not options.quick)
+    else:
+        print(f"No align_*.npz in {options.golden}; only rendered clips are measured.")
+    if not options.quick:
+        _scaling_table()
+    return 0
+
+
+def _timed(solver, *arguments, **options):
+    start = time.process_time()
+    result = solver(*arguments, **options)
+    return result, time.process_time() - start
+
+
+def _golden_table(folder, names, with_reference):
+    published = json.loads((folder / "align_reference.json").read_text())
+    columns = list(published[names[0]])
+    print("Golden clips. In brackets: times the published value.\n")
+    print("| clip | solver | " + " | ".join(columns) + " | s |\n" + "|---" * (len(columns) + 3) + "|")
+    for name in names:
+        pairs, n_frames, truth = load_golden(folder / f"{name}.npz")
+        rows = [("published", published[name], float("nan"))]
+        if with_reference:
+            result, seconds = _timed(solve_reference, pairs, n_frames)
+            rows.append(("reference, here", score(result, truth), seconds))
+        for label, masks in (("ours", None), ("ours, true masks", truth["dynamic"])):
+            result, seconds = _timed(alignment.solve, pairs, n_frames, masks)
+            rows.append((label, score(result, truth), seconds))
+        for label, values, seconds in rows:
+            cells = " | ".join(f"{values[c]:.4f} ({values[c] / published[name][c]:.3f})" for c in columns)
+            print(f"| {name} | {label} | {cells} | {seconds:.2f} |", flush=True)
+
+
+def _scaling_table():
+    print("\nRendered room, predictions of synthetic.predictions, swinstride-5-noncyclic.\n")
+    columns = ("frames", "size", "pairs", "s", "reference s", "ATE", "reference ATE", "AbsRel", "reference AbsRel")
+    print("| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|")
+    for n_frames, width, height in SIZES:
+        clip = synthetic.render("room", n_frames, width, height)
+        edges = build(n_frames)
+        truth = {"cam2world": clip.cam2world, "depth": clip.depth}
+        spent = [0.0]
+        result, seconds = _timed(alignment.solve, _counted(synthetic.predictions(clip, edges), spent), n_frames)
+        ours, reference, reference_seconds = score(result, truth), {"ate": np.nan, "depth_absrel": np.nan}, np.nan
+        if len(edges) * width * height <= REFERENCE_LIMIT:
+            pairs = list(synthetic.predictions(clip, edges))
+            result, reference_seconds = _timed(solve_reference, pairs, n_frames)
+            reference = score(result, truth)
+        print(
+            f"| {n_frames} | {width} x {height} | {len(edges)} | {seconds - spent[0]:.2f} | {reference_seconds:.1f} "
+            f"| {ours['ate']:.4f} | {reference['ate']:.4f} "
+            f"| {ours['depth_absrel']:.4f} | {reference['depth_absrel']:.4f} |",
+            flush=True,
+        )
+
+
+def _counted(predictions, spent):
+    """Pass predictions on; adds the processor seconds of making them to spent[0]."""
+    predictions = iter(predictions)
+    while True:
+        start = time.process_time()
+        pair = next(predictions, None)
+        spent[0] += time.process_time() - start
+        if pair is None:
+            return
+        yield pair

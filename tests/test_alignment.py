@@ -1,0 +1,266 @@
+"""easi3r.alignment: pairwise predictions -> one world."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from easi3r import synthetic
+from easi3r.alignment import solve, solver
+from easi3r.alignment.store import Store
+from easi3r.backbones.base import PairPrediction
+from easi3r.benchmark.alignment import load_golden, score
+from easi3r.benchmark.reference_solver import solve_reference
+from easi3r.camera import intrinsic_matrix, pixel_rays
+from easi3r.metrics import depth_absrel, trajectory_errors
+from easi3r.pairs import build
+
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden"
+FIELDS = ("cam2world", "focal", "depth", "confidence", "objective")
+T, W, H = 8, 64, 48
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return synthetic.render("room", T, W, H)
+
+
+@pytest.fixture(scope="module")
+def pairs(clip):
+    return list(synthetic.predictions(clip, build(T)))
+
+
+def check(result, n_frames, size=(H, W)):
+    assert result.cam2world.shape == (n_frames, 4, 4) and result.cam2world.dtype == np.float64
+    assert result.depth.shape == result.confidence.shape == (n_frames, *size)
+    assert result.depth.dtype == result.confidence.dtype == np.float32
+    np.testing.assert_array_equal(result.cam2world[0], np.eye(4))
+    rotation = result.cam2world[:, :3, :3]
+    np.testing.assert_allclose(rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (n_frames, 1, 1)), atol=1e-6)
+    for name in FIELDS:
+        assert np.isfinite(getattr(result, name)).all(), name
+    assert (result.depth > 0).all() and (result.confidence >= 0).all() and result.focal > 0
+
+
+@pytest.mark.parametrize("name", ["align_orbit", "align_forward", "align_noisy"])
+def test_at_least_as_good_as_published(name):
+    if not GOLDEN.is_dir():
+        pytest.skip("the golden data (../shared/golden) is not here")
+    published = json.loads((GOLDEN / "align_reference.json").read_text())[name]
+    golden, n_frames, truth = load_golden(GOLDEN / f"{name}.npz")
+    ours = score(solve(golden, n_frames), truth)
+    assert ours["loss"] <= 1.01 * published["loss"]
+    for key in ("ate", "rpe_t", "rpe_r_deg", "depth_absrel"):
+        assert ours[key] <= published[key], key
+    assert ours["focal"] == pytest.approx(truth["focal"], rel=0.01)
+
+
+@pytest.fixture
+def one_torch_thread():
+    """Torch's threads spin: on a busy machine many small steps take ten times as long with two of them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_no_worse_than_the_reference_solver_run_here(clip, pairs, one_torch_thread):
+    truth = {"cam2world": clip.cam2world, "depth": clip.depth}
+    ours, reference = score(solve(pairs, T), truth), score(solve_reference(pairs, T), truth)
+    assert ours["loss"] <= 1.01 * reference["loss"]
+    ratios = [ours[key] / reference[key] for key in ("ate", "rpe_t", "rpe_r_deg", "depth_absrel")]
+    assert max(ratios) < 1.05 and np.mean(ratios) < 1  # one small clip: single figures scatter by a few per cent
+
+
+def test_exact_predictions_give_the_exact_world(clip):
+    result = solve(synthetic.predictions(clip, build(T), noise=0), T)
+    errors = trajectory_errors(result.cam2world, clip.cam2world)
+    assert errors["ate"] < 1e-3 * errors["path"] and errors["rre"] < 0.02
+    assert depth_absrel(result.depth, clip.depth, clip.depth > 0) < 2e-3
+    assert result.focal == pytest.approx(clip.intrinsics[0, 0], rel=1e-3)
+
+
+def test_same_input_same_output_also_through_the_file(clip, pairs, monkeypatch):
+    first, second = solve(iter(pairs), T), solve(pairs, T)
+    monkeypatch.setattr(solver, "Store", lambda: Store(memory=100_000))
+    spilled = solve(pairs, T)
+    for name in FIELDS:
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+        np.testing.assert_array_equal(getattr(first, name), getattr(spilled, name))
+
+
+def test_half_and_single_precision_agree(pairs):
+    single = [replace(p, pts1=p.pts1.astype(np.float32) * 1e6, pts2=p.pts2.astype(np.float32) * 1e6) for p in pairs]
+    a, b = solve(pairs, T), solve(single, T)
+    assert b.objective / a.objective == pytest.approx(1e6, rel=0.01)
+    ratio = b.depth / a.depth
+    np.testing.assert_allclose(ratio / np.median(ratio), 1, atol=0.01)
+
+
+def test_masks_may_come_late_and_moving_pixels_do_not_pull(clip, pairs):
+    calls, seen = [], []
+
+    def stream():
+        for pair in pairs:
+            assert not calls
+            seen.append(pair)
+            yield pair
+
+    def masks():
+        assert len(seen) == len(pairs)
+        calls.append(1)
+        return clip.dynamic
+
+    late = solve(stream(), T, masks)
+    assert calls == [1]
+    given = solve(pairs, T, clip.dynamic)
+    np.testing.assert_array_equal(late.depth, given.depth)
+
+    def spoilt(points, frame):
+        return np.where(clip.dynamic[frame][..., None], points * 0.4, points)
+
+    wrong = [replace(p, pts1=spoilt(p.pts1, p.i), pts2=spoilt(p.pts2, p.j)) for p in pairs]
+    assert clip.dynamic.any()
+    np.testing.assert_allclose(solve(wrong, T, clip.dynamic).cam2world, given.cam2world, atol=1e-3)
+
+
+def test_moving_pixels_keep_the_depth_their_own_frame_sees(clip, pairs):
+    ghost = [replace(p, pts2=np.where(clip.dynamic[p.j][..., None], 0.5 * p.pts2, p.pts2)) for p in pairs]
+    result = solve(ghost, T, clip.dynamic)
+    assert depth_absrel(result.depth, clip.depth, clip.dynamic) < 0.05
+
+
+def test_fov_is_kept(pairs):
+    result = solve(pairs, T, fov=70)
+    assert result.focal == pytest.approx(W / 2 / np.tan(np.radians(35)))
+
+
+def test_floating_points_lose_their_confidence(clip, pairs):
+    plain = solve(pairs, T)
+    floating = np.zeros((H, W), bool)
+    floating[20:30, 20:40] = True
+    wrong = []
+    for p in pairs:  # frame 3 sees a patch halfway to the camera, and is less sure of it
+        if p.i == 3:
+            near = np.where(floating[..., None], 0.5 * p.pts1, p.pts1)
+            p = replace(p, pts1=near, conf1=np.where(floating, 1.5, p.conf1))
+        if p.j == 3:
+            p = replace(p, conf2=np.where(floating, 1.0, p.conf2))
+        wrong.append(p)
+    cleaned = solve(wrong, T)
+    assert (plain.confidence[3][floating] == 0).mean() < 0.3
+    assert (cleaned.confidence[3][floating] == 0).mean() > 0.8
+
+
+def test_progress_rises_and_may_cancel(pairs):
+    heard = []
+    solve(pairs, T, progress=lambda fraction, text: heard.append((fraction, text)))
+    fractions = [fraction for fraction, _ in heard]
+    assert fractions == sorted(fractions) and fractions[-1] == 1 and all(text for _, text in heard)
+
+    class Cancelled(Exception):
+        pass
+
+    def cancel(fraction, text):
+        if fraction > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        solve(pairs, T, progress=cancel)
+
+
+# ------------------------------------------------------------------------------------------------- degenerate input
+
+
+def test_one_frame(clip):
+    check(solve(synthetic.predictions(clip, [(0, 0)]), 1), 1)
+
+
+@pytest.mark.parametrize("edges", [[(0, 1), (1, 0)], [(0, 1)]])
+def test_two_frames(clip, edges):
+    result = solve(synthetic.predictions(clip, edges), 2)
+    check(result, 2)
+    assert trajectory_errors(result.cam2world, clip.cam2world[:2])["rre"] < 2
+
+
+def test_graph_in_pieces_is_joined_with_a_warning(pairs):
+    result = solve([p for p in pairs if (p.i < 4) == (p.j < 4)], T)
+    check(result, T)
+    assert "groups" in " ".join(result.warnings)
+
+
+def test_frame_without_predictions_is_filled_with_a_warning(pairs):
+    result = solve([p for p in pairs if 5 not in (p.i, p.j)], T)
+    check(result, T)
+    assert (result.confidence[5] == 0).all() and "1 of 8 frames" in " ".join(result.warnings)
+
+
+def test_everything_moves(pairs):
+    result = solve(pairs, T, np.ones((T, H, W), bool))
+    check(result, T)
+    assert "moves" in " ".join(result.warnings)
+
+
+def test_pure_rotation_without_confidence_still_gives_the_rotation():
+    rays = pixel_rays(intrinsic_matrix(60, W, H), W, H)
+    turns = [cv2.Rodrigues(np.array([0.01 * k, 0.05 * k, 0]))[0] for k in range(5)]
+    sure = np.ones((H, W))
+    flat = [PairPrediction(i, j, rays, rays @ (turns[i].T @ turns[j]).T, sure, sure) for i, j in build(5)]
+    result = solve(flat, 5)
+    check(result, 5)
+    np.testing.assert_allclose(result.cam2world[:, :3, :3], turns, atol=1e-3)
+    assert "sure" in " ".join(result.warnings)
+
+
+def _unknown(array, every):
+    array = array.astype(np.float32)
+    array[::every] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    "spoil, warned",
+    [
+        (lambda p: replace(p, pts1=p.pts1 * np.nan), True),
+        (lambda p: replace(p, conf1=p.conf1 * 0, conf2=p.conf2 * 0), True),
+        (lambda p: replace(p, pts1=p.pts1 * 0, pts2=p.pts2 * 0), True),
+        (lambda p: replace(p, pts1=p.pts1 * 0 + 1, pts2=p.pts2 * 0 + 1), False),
+        (lambda p: replace(p, pts1=-p.pts1), False),
+        (lambda p: replace(p, pts1=_unknown(p.pts1, 2), conf2=_unknown(p.conf2, 3)), False),
+        (lambda p: replace(p, pts1=np.random.default_rng(p.i).standard_normal((H, W, 3)), pts2=p.pts2[::-1]), False),
+    ],
+    ids=["not a number", "no confidence", "zero", "one point", "behind", "partly unknown", "noise"],
+)
+def test_useless_predictions_never_crash(pairs, spoil, warned):
+    result = solve([spoil(p) for p in pairs], T)
+    check(result, T)
+    assert bool(result.warnings) >= warned
+
+
+def test_dense_graph_is_thinned_for_the_cameras_only(clip, pairs, monkeypatch):
+    monkeypatch.setattr(solver, "PAIRS_PER_FRAME", 3)
+    result = solve(pairs, T)
+    check(result, T)
+    errors = trajectory_errors(result.cam2world, clip.cam2world)
+    assert errors["ate"] < 0.05 * errors["path"]
+    assert depth_absrel(result.depth, clip.depth, clip.depth > 0) < 0.02
+
+
+@pytest.mark.parametrize("graph", ["oneref-2", "swin-2", "complete"])
+def test_other_graphs(clip, graph):
+    result = solve(synthetic.predictions(clip, build(T, graph)), T)
+    check(result, T)
+    assert trajectory_errors(result.cam2world, clip.cam2world)["rre"] < 2
+
+
+def test_wrong_calls_are_named(pairs):
+    with pytest.raises(ValueError, match="outside 0 to 3"):
+        solve(pairs, 4)
+    with pytest.raises(ValueError, match="no predictions"):
+        solve([], 3)
+    with pytest.raises(ValueError, match="masks have shape"):
+        solve(pairs, T, np.zeros((T, 3, 3), bool))
