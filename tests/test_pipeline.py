@@ -1,0 +1,161 @@
+"""reconstruct(), the command line and what they do with difficult input."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import easi3r
+from easi3r import synthetic, video
+from easi3r.__main__ import main
+from easi3r.benchmark.examples import score
+from easi3r.metrics import jaccard, trajectory_errors
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "orbit.mp4"
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return easi3r.load_backbone("preview")
+
+
+@pytest.fixture(scope="module")
+def street():
+    return synthetic.render("street", 6, 224, 128, seconds=0.6)
+
+
+@pytest.fixture(scope="module")
+def result(backbone):
+    return easi3r.reconstruct(EXAMPLE, backbone, easi3r.Options(max_frames=16))
+
+
+def check_sound(result, n_frames):
+    """What holds for every result, however hopeless the clip."""
+    t, h, w = result.depth.shape
+    assert t == n_frames and result.frames.shape == (t, h, w, 3)
+    assert np.allclose(result.cam2world[0], np.eye(4))
+    assert np.isfinite(result.cam2world).all() and np.isfinite(result.depth).all() and np.isfinite(result.confidence).all()
+    assert (result.depth > 0).all() and (result.confidence >= 0).all()
+    assert result.dynamic.dtype == bool and 0 <= result.motion.min() <= result.motion.max() <= 1
+    assert result.points().shape == (t, h, w, 3)
+
+
+def test_cameras_depth_and_masks_of_an_example_are_right(result):
+    check_sound(result, 16)
+    figures = score(result, synthetic.load_truth(EXAMPLE.with_suffix(".npz")))
+    assert figures["ate"] < 0.05 and figures["rotation"] < 1 and figures["focal"] < 0.15
+    assert figures["absrel"] < 0.15 and figures["J"] > 0.6
+
+
+def test_the_report_says_what_a_user_needs_to_repeat_the_run(result):
+    assert result.info["backbone"]["name"] == "preview" and result.info["options"]["max_frames"] == 16
+    assert set(result.info["seconds"]) >= {"read", "motion", "masks"} and result.info["pairs"] == 110
+
+
+def test_the_same_input_gives_the_same_result(street, backbone):
+    one, two = (easi3r.reconstruct(street.frames, backbone) for _ in range(2))
+    assert np.array_equal(one.dynamic, two.dynamic)
+    assert np.allclose(one.cam2world, two.cam2world, atol=1e-6) and np.allclose(one.depth, two.depth, rtol=1e-5)
+
+
+def test_more_sensitivity_marks_more(street, backbone):
+    few, many = (
+        easi3r.reconstruct(street.frames, backbone, easi3r.Options(sensitivity=s)).dynamic.mean() for s in (0.2, 0.8)
+    )
+    assert few < many
+
+
+def test_progress_rises_and_cancels(street, backbone):
+    seen = []
+    easi3r.reconstruct(street.frames[:4], backbone, progress=lambda fraction, text: seen.append((fraction, text)))
+    fractions = [f for f, _ in seen]
+    assert fractions == sorted(fractions) and 0 <= fractions[0] and fractions[-1] <= 1 and all(t for _, t in seen)
+
+    class Enough(Exception):
+        pass
+
+    def stop(fraction, text):
+        if fraction > 0.3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        easi3r.reconstruct(street.frames[:4], backbone, progress=stop)
+
+
+def test_a_still_scene_has_hardly_a_mask(backbone):
+    clip = synthetic.render("room", 8, 224, 128, moving=False)
+    result = easi3r.reconstruct(clip.frames, backbone)
+    assert result.dynamic.mean() < 0.1
+    path = trajectory_errors(result.cam2world, clip.cam2world)
+    assert path["ate"] < 0.05 * path["path"]
+
+
+@pytest.mark.parametrize("camera", ["still", "rotates"])
+def test_without_parallax_it_says_so(camera, backbone):
+    clip = synthetic.render("street", 8, 224, 128, camera=camera)
+    result = easi3r.reconstruct(clip.frames, backbone)
+    check_sound(result, 8)
+    assert any("flat" in w for w in result.info["warnings"])
+    assert jaccard(result.dynamic, clip.dynamic).mean() > 0.4
+
+
+def test_identical_frames_and_noise_give_a_result_that_warns(backbone):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 96, 128, 3), np.uint8)
+    for frames in (noise, np.repeat(noise[:1], 5, axis=0), np.full((5, 96, 128, 3), 90, np.uint8)):
+        result = easi3r.reconstruct(frames, backbone)
+        check_sound(result, 5)
+        assert result.info["warnings"]
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 3])
+def test_few_frames(n_frames, street, backbone, tmp_path):
+    result = easi3r.reconstruct(street.frames[:n_frames], backbone)
+    check_sound(result, n_frames)
+    assert any("frame" in w for w in result.info["warnings"])
+    assert all(p for p in result.save(tmp_path).values())
+
+
+@pytest.mark.parametrize("size", [(192, 112), (112, 192), (321, 181), (64, 64), (640, 48)])
+def test_sizes_portrait_odd_square_and_wide(size, backbone):
+    clip = synthetic.render("street", 4, *size)
+    result = easi3r.reconstruct(clip.frames, backbone)
+    check_sound(result, 4)
+    assert result.framing.source_size == size
+    assert not any(s % 16 for s in result.depth.shape[1:])
+
+
+def test_options_are_checked():
+    for bad in ({"max_frames": 0}, {"max_frames": 2.5}, {"sensitivity": 2}, {"graph": "spiral"}, {"fov": 500}):
+        with pytest.raises(easi3r.InputError, match=str(list(bad.values())[0])):
+            easi3r.Options(**bad)
+    with pytest.raises(TypeError):
+        easi3r.Options(colour="red")
+
+
+def run_cli(*arguments):
+    return subprocess.run([sys.executable, "-m", "easi3r", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_line_writes_every_file(street, tmp_path):
+    clip, out = tmp_path / "clip.mp4", tmp_path / "out"
+    video.write(clip, street.frames, 5)
+    done = run_cli(clip, "--out", out, "--max-frames", 5, "--backbone", "preview")
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in out.iterdir()} == {
+        "scene.glb", "poses.txt", "cameras.json", "masks.mp4", "depth.mp4", "arrays.npz", "report.json"
+    }
+    assert "preview" in done.stdout and "100%" in done.stderr
+    assert easi3r.load_reconstruction(out).depth.shape[0] == 5
+
+
+def test_the_command_line_explains_bad_input(tmp_path, capsys):
+    bad = tmp_path / "text.mp4"
+    bad.write_text("not a video")
+    done = run_cli(bad, "--out", tmp_path / "out")
+    assert done.returncode == 2 and done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
+    for arguments in ([tmp_path / "missing.mp4"], [bad, "--max-frames", 0], [bad, "--backbone", "/nonsense"]):
+        assert main([*map(str, arguments), "--out", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr().err.count("error:") == 1
+    assert not (tmp_path / "out").exists()
