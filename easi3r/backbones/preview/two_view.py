@@ -118,6 +118,8 @@ def _pair_pose(matches, clip_focal, shape, followed):
         return RelativePose(np.eye(3), np.zeros(3), 0.0, 0.0)
     turn = _fit_rotation(a, b, focal)
     (rotation, translation), _ = _fit_pose(a, b, focal, None)
+    if not _points_forward(rotation, translation, a, b):
+        translation = -translation
     # the part of the flow that a mere turn of the camera leaves unexplained, of matches that obey the epipolar geometry
     left = _left_by_rotation(turn, a, b) * focal
     obeys = np.abs(_sampson(rotation, translation, a, b)) * focal < 3 * NOISE
@@ -171,17 +173,30 @@ def _fit_pose(a, b, focal, start):
 
 
 def _initial_pose(a, b, focal):
-    best = None
+    """(rotation, unit translation) from an essential matrix.
+
+    Of its two rotations the one nearest to a mere turn of the camera is right: the other one is turned half round about the baseline,
+    and with little parallax counting points in front of the cameras does not tell them apart.
+    """
+    turn = _fit_rotation(a, b, focal)
     try:
-        essential, inliers = cv2.findEssentialMat(
+        essential, _ = cv2.findEssentialMat(
             a[:, :2].copy(), b[:, :2].copy(), np.eye(3), method=cv2.USAC_MAGSAC, prob=0.999, threshold=2 * NOISE / focal
         )
     except cv2.error:  # OpenCV raises on degenerate samples
         essential = None
-    if essential is not None and essential.shape == (3, 3):
-        _, rotation, translation, _ = cv2.recoverPose(essential, a[:, :2].copy(), b[:, :2].copy(), np.eye(3), mask=inliers.copy())
-        best = rotation, translation.ravel()
-    return best or (_fit_rotation(a, b, focal), np.array([1.0, 0, 0]))
+    if essential is None or essential.shape != (3, 3):
+        return turn, np.array([1.0, 0, 0])
+    *rotations, translation = cv2.decomposeEssentialMat(essential)
+    return max(rotations, key=lambda r: np.trace(r.T @ turn)), translation.ravel()
+
+
+def _points_forward(rotation, translation, a, b):
+    """Whether most of the parallax lies on the side of points in front of the camera; else the translation has the wrong sign."""
+    turned = a @ rotation.T
+    shift = b[:, :2] - turned[:, :2] / turned[:, 2:]
+    towards = translation[:2] - b[:, :2] * translation[2]
+    return np.median((shift * towards).sum(1) / np.linalg.norm(towards, axis=1)) >= 0
 
 
 def _sampson(rotation, translation, a, b):
