@@ -1,0 +1,3 @@
+"""The DUSt3R network: layers, heads, model, checkpoints, and the backbone made of them."""
+
+from .backbone import Dust3rBackbone

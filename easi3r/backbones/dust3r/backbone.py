@@ -1,0 +1,234 @@
+"""The two-view network behind the `Backbone` interface: batches of pairs, precision, devices, Easi3R's two passes."""
+
+import functools
+import os
+import time
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ...errors import InputError
+from ...motion.statistics import AttentionStatistics
+from ..base import Features, MotionEvidence, PairPrediction
+
+_LARGEST_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}  # pairs: on a CPU more is no faster; on a GPU it bounds memory
+HEAD_SHARE = 4  # the heads run on batches this many times smaller
+_BIG_NETWORK = 512  # encoder channels; below, lower precision would save nothing worth its error
+_HALF_MAX = float(np.finfo(np.float16).max)
+
+
+class Dust3rBackbone:
+    """DUSt3R, MonST3R and their kin.
+
+    model: `TwoViewTransformer` with weights. name: as shown to the user. info: what to record about the weights.
+    device: "cpu", "cuda", "mps"; None picks the best one. precision: "float32" computes and hands on everything in
+    float32; "bfloat16" the transformer's products in bfloat16 and the rest in float32; None picks what is faster here.
+    Unless float32 was asked for, predictions are handed on as float16.
+    """
+
+    def __init__(self, model, name="DUSt3R", info=None, device=None, precision=None):
+        if precision not in (None, "float32", "bfloat16"):
+            raise InputError(f"The precision {precision!r} is unknown; use float32, bfloat16 or None (the faster).")
+        self.name = name
+        self.note = ""  # why this backbone was chosen, for the user
+        self.device = device or best_device()
+        self.precision = precision or fast_precision(self.device, model.config.enc_embed_dim)
+        self.patch, self.max_side = model.config.patch, model.config.max_side
+        self.largest_batch = _LARGEST_BATCH.get(self.device.split(":")[0], 1)
+        self.prediction_dtype = torch.float32 if precision == "float32" else torch.float16
+        self.license = (info or {}).get("license")
+        self.info = {"name": name, "device": self.device, "precision": self.precision, **(info or {})}
+        self.model = model.set_precision(getattr(torch, self.precision)).to(self.device).eval().requires_grad_(False)
+        if self.device == "cpu":  # oneDNN's convolutions are fastest with channels last
+            self.model.to(memory_format=torch.channels_last)
+
+    def encode(self, frames, progress=None):
+        """Encoder tokens of frames (T,H,W,3) uint8 RGB, once for both passes.
+
+        `Features.data` is a tensor (T,h,w,C) float32 on the device, after the encoder's last norm. Raises `InputError`
+        for frames of another shape or type, or whose sides are no multiples of `patch`.
+        """
+        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
+            raise InputError(f"Frames have shape {frames.shape} and type {frames.dtype}; they must be (T,H,W,3) uint8.")
+        height, width = frames.shape[1:3]
+        grid = height // self.patch, width // self.patch
+        if not all(grid) or height % self.patch or width % self.patch:
+            raise InputError(f"Frames are {width} x {height} pixels; both sides must be multiples of {self.patch}.")
+        tokens = torch.empty((len(frames), *grid, self.model.config.enc_embed_dim), device=self.device)
+        working = 64 * tokens[0].numel()  # bytes per frame: a dozen float32 activations
+        batches = self._batches(list(range(len(frames))), lambda chunk: self._encode(frames[chunk]), working)
+        for done, chunk, encoded in batches:
+            tokens[chunk] = encoded.view(-1, *tokens.shape[1:])
+            _report(progress, done / len(frames), "Encoding frames")
+        return Features(frames, tokens, info=dict(self.info))
+
+    def motion(self, features, edges, progress=None):
+        """Pass 1: motion evidence from cross-attention; no geometry heads, no N x N matrix.
+
+        edges: directed pairs (i, j). Returns `MotionEvidence` with the maps A_src_mean, A_src_std, A_ref_mean,
+        A_ref_std and the fused one; `tokens` (T,h,w,C) float32 are the encoder's.
+        """
+        edges = [(int(i), int(j)) for i, j in edges]
+        statistics = AttentionStatistics(*_frames_and_grid(features))
+        run = functools.partial(self._decode, features.data, only_evidence=True)
+        working = self.decoder_bytes(*features.frames.shape[1:3])
+        for done, chunk, (_, evidence) in self._batches(edges, run, working):
+            statistics.add(chunk, *evidence)
+            _report(progress, done / len(edges), "Reading motion from attention")
+        return _motion_evidence(features, statistics)
+
+    def geometry(self, features, edges, masks=None, progress=None):
+        """Pass 2: a `PairPrediction` per directed pair (i, j), in the order of `edges`, numpy.
+
+        masks (T,H,W) bool of moving pixels re-weight decoder 1's cross-attention (Easi3R, section 4), and once the
+        iterator is exhausted `features.reweighted` holds this pass's `MotionEvidence`. None: the network as it is.
+        """
+        edges = [(int(i), int(j)) for i, j in edges]
+        moving = None if masks is None else self._masks_to_tokens(features, masks)
+        statistics = AttentionStatistics(*_frames_and_grid(features))
+        run = functools.partial(self._predict, features.data, moving=moving)
+        size = features.frames.shape[1:3]
+        working = self.decoder_bytes(*size) + self.head_bytes(*size) / HEAD_SHARE
+        for done, chunk, (evidence, views) in self._batches(edges, run, working):
+            if moving is not None:
+                statistics.add(chunk, *evidence)
+            (pts1, conf1), (pts2, conf2) = views
+            for k, (i, j) in enumerate(chunk):
+                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k])
+            _report(progress, done / len(edges), "Predicting geometry")
+        if moving is not None:
+            features.reweighted = _motion_evidence(features, statistics)
+
+    # What runs on the device, a batch at a time ---------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _encode(self, frames):
+        images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
+        return self.model.encode(images / 127.5 - 1)
+
+    @torch.inference_mode()
+    def _decode(self, tokens, edges, moving=None, only_evidence=False):
+        """(kept layers of both views or None, evidence of both decoders) of some pairs."""
+        tokens1, tokens2 = (tokens[list(view)].flatten(1, 2) for view in zip(*edges))
+        if moving is not None:
+            moving = tuple(moving[list(view)] for view in zip(*edges))
+        *layers, evidence1, evidence2 = self.model.decode(tokens1, tokens2, tokens.shape[1:3], moving, only_evidence)
+        return layers, (evidence1, evidence2)
+
+    @torch.inference_mode()
+    def _predict(self, tokens, edges, moving=None):
+        """(evidence, ((points, confidence) of view 1, of view 2)), the views as numpy arrays, of some pairs."""
+        layers, evidence = self._decode(tokens, edges, moving)
+        views = []
+        for number, view in enumerate(layers, 1):
+            # Full-resolution maps are large: the heads take a quarter of the batch at a time.
+            parts = zip(*(x.split(max(1, len(edges) // HEAD_SHARE)) for x in view))
+            outputs = [self.model.points(part, tokens.shape[1:3], number) for part in parts]
+            views.append(tuple(self._hand_on(torch.cat(x)) for x in zip(*outputs)))
+        return evidence, views
+
+    def _hand_on(self, x):
+        if self.prediction_dtype == torch.float16:
+            x = x.clamp(-_HALF_MAX, _HALF_MAX)  # finite whatever the network says
+        return x.to(self.prediction_dtype).cpu().numpy()
+
+    def _masks_to_tokens(self, features, masks):
+        """Max-pool pixel masks (T,H,W) bool to tokens (T,N) bool on the device."""
+        masks, wanted = np.asarray(masks), features.frames.shape[:3]
+        if masks.shape != wanted:
+            raise InputError(f"Masks have shape {masks.shape}; with these frames it must be {wanted}.")
+        pixels = torch.from_numpy(masks.astype(np.float32)).to(self.device)
+        return F.max_pool2d(pixels[:, None], self.patch).flatten(1) > 0
+
+    def decoder_bytes(self, height, width):
+        """Working memory of the decoders per pair in bytes, estimated: two dozen float32 activations of both views."""
+        config = self.model.config
+        return (height // self.patch) * (width // self.patch) * 8 * (config.enc_embed_dim + 16 * config.dec_embed_dim)
+
+    def head_bytes(self, height, width):
+        """Working memory of a head per view in bytes, estimated: its widest float32 maps."""
+        return height * width * (2400 if self.model.config.head_type == "dpt" else 64)
+
+    def _batches(self, items, run, bytes_each):
+        """Run over `items` in batches chosen from free memory: yields (number done, chunk, run(chunk)).
+
+        Out of memory halves the batch and goes on. Raises `InputError` when a single item does not fit.
+        """
+        size = max(1, min(self.largest_batch, int(free_memory(self.device) / 2 / bytes_each)))
+        done = 0
+        while done < len(items):
+            chunk = items[done : done + size]
+            try:
+                result = run(chunk)
+            except RuntimeError as error:  # torch.OutOfMemoryError is one; CPU and MPS raise plain ones
+                if not _is_out_of_memory(error):
+                    raise
+                result = None  # go on outside the handler, where the failed batch's tensors are free
+            if result is None:
+                if len(chunk) == 1:
+                    raise InputError("There is not enough memory for a single pair of frames; use smaller frames.")
+                size = len(chunk) // 2
+                if self.device.startswith("cuda"):
+                    torch.cuda.empty_cache()
+                continue
+            done += len(chunk)
+            yield done, chunk, result
+
+
+def best_device():
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def fast_precision(device, channels):
+    """"bfloat16" where this device multiplies matrices markedly faster in it than in float32, else "float32"."""
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
+    return "bfloat16" if device == "cpu" and channels >= _BIG_NETWORK and _cpu_prefers_bfloat16() else "float32"
+
+
+@functools.cache
+def _cpu_prefers_bfloat16():
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.ones((512, 512), dtype=dtype)
+        a @ a  # the first product sets things up
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - start)
+        seconds[dtype] = min(times)
+    return seconds[torch.bfloat16] * 1.5 < seconds[torch.float32]
+
+
+def free_memory(device):
+    """Bytes that can still be allocated, by a guess where the system does not say."""
+    if device.startswith("cuda"):
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows and macOS
+        return 4e9
+
+
+def _is_out_of_memory(error):
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _frames_and_grid(features):
+    return len(features.frames), features.data.shape[1:3]
+
+
+def _motion_evidence(features, statistics):
+    maps, dynamic = statistics.result()
+    return MotionEvidence(maps, dynamic, features.data.cpu().numpy())
+
+
+def _report(progress, fraction, text):
+    if progress is not None:
+        progress(fraction, text)

@@ -1,0 +1,222 @@
+"""Weights from files: configuration, names and shapes checked, nothing in a file ever executed.
+
+Two layouts are read: a folder with `config.json` and `model.safetensors` (what a hub repository holds; a path to the
+safetensors file does too), and the authors' `.pth`, which holds the constructor call as a string and the state dict.
+"""
+
+import argparse
+import ast
+import hashlib
+import json
+import math
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ...errors import InputError
+from .heads import HEADS
+from .model import Config, TwoViewTransformer
+
+_FILES = "config.json and model.safetensors"
+_SIZES = ("enc_embed_dim", "enc_depth", "enc_num_heads", "dec_embed_dim", "dec_depth", "dec_num_heads")
+_DEFAULTS = {  # of the published class, where a configuration leaves them out
+    "patch_size": 16,
+    "mlp_ratio": 4,
+    "img_size": 512,
+    "pos_embed": "RoPE100",
+    "output_mode": "pts3d",
+    "depth_mode": ("exp", -math.inf, math.inf),
+    "conf_mode": ("exp", 1, math.inf),
+}
+_ALLOWED = {
+    "head_type": tuple(HEADS),
+    **{name: (_DEFAULTS[name],) for name in ("output_mode", "depth_mode", "conf_mode")},
+}
+
+
+def load(path):
+    """The model of a folder, `.safetensors` or `.pth` file: (TwoViewTransformer in float32, info).
+
+    info: weights (file or folder name), hash (first 12 hex digits of the file's SHA-256). Raises `InputError` for a
+    file that is missing, damaged, of another architecture, or whose parameters do not fit it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.is_file():
+        raise InputError(f"There are no weights at {path}; give a folder with {_FILES}, or a file.")
+    if path.suffix == ".safetensors":
+        values, state = _read_json(path.with_name("config.json")), _read_safetensors(path)
+    elif path.suffix in (".pth", ".pt"):
+        values, state = _read_pth(path)
+    else:
+        raise InputError(f"{path.name} cannot be read as weights; use a .safetensors or .pth file.")
+    model = build(configuration(values, path.name), state, path.name)
+    return model, {"weights": path.parent.name if path.suffix == ".safetensors" else path.name, "hash": file_hash(path)}
+
+
+def configuration(values, source):
+    """`Config` from constructor arguments as the published models name them, a dict. Raises `InputError`."""
+    missing = [name for name in (*_SIZES, "head_type") if name not in values]
+    if missing:
+        raise InputError(f"The configuration of {source} lacks {_listed(missing)}; it is not that of a DUSt3R model.")
+    values = {**_DEFAULTS, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}}
+    wrong = [name for name in (*_SIZES, "patch_size", "mlp_ratio") if not _is_count(values[name])]
+    wrong += [name for name, allowed in _ALLOWED.items() if values[name] not in allowed]
+    sides = values["img_size"] if isinstance(values["img_size"], tuple) else (values["img_size"],)
+    if not sides or not all(map(_is_count, sides)):
+        wrong.append("img_size")
+    rope = re.fullmatch(r"RoPE(\d+)", str(values["pos_embed"]))
+    if not rope:
+        wrong.append("pos_embed")
+    if not wrong:  # rotary positions turn a quarter of a head's channels at a time
+        wrong = [f"{p}_embed_dim" for p in ("enc", "dec") if values[f"{p}_embed_dim"] % (4 * values[f"{p}_num_heads"])]
+    if wrong:
+        said = _listed([f"{name} = {values[name]!r}" for name in wrong])
+        raise InputError(f"The configuration of {source} has {said}, which this network does not know.")
+    return Config(
+        **{name: int(values[name]) for name in _SIZES},
+        head_type=values["head_type"],
+        max_side=int(max(sides)),
+        patch=int(values["patch_size"]),
+        mlp_ratio=int(values["mlp_ratio"]),
+        rope_base=float(rope[1]),
+    )
+
+
+def _is_count(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
+
+
+def build(config, state, source="The checkpoint"):
+    """A model with the tensors of a state dict, cast to float32. Raises `InputError` if they do not fit.
+
+    Completed first: `dec_blocks2` is a copy of `dec_blocks` where a file has one decoder only; the DPT head's four
+    convolutions have two names, of which a file may hold either.
+    """
+    with torch.device("meta"):
+        model = TwoViewTransformer(config)
+    expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
+    state = _complete(state)
+    missing = [name for name in expected if name not in state]
+    superfluous = [name for name in state if name not in expected]
+    misshapen = [
+        f"{name} {tuple(state[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in state and tuple(state[name].shape) != shape
+    ]
+    kinds = (("lacks", missing), ("has unknown", superfluous), ("has misshapen", misshapen))
+    said = [f"{verb} {_listed(names)}" for verb, names in kinds if names]
+    if said:
+        raise InputError(f"{source} does not fit the network: it {'; it '.join(said)}.")
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return model.requires_grad_(False)
+
+
+def _complete(state):
+    state = dict(state)
+    if not any(name.startswith("dec_blocks2.") for name in state):
+        for name in [name for name in state if name.startswith("dec_blocks.")]:
+            state[name.replace("dec_blocks.", "dec_blocks2.", 1)] = state[name]
+    for name in list(state):
+        numbered = re.fullmatch(r"(.*\.scratch\.)layer([1-4])_rn(\..*)", name)
+        listed = re.fullmatch(r"(.*\.scratch\.)layer_rn\.([0-3])(\..*)", name)
+        if numbered:
+            state.setdefault(f"{numbered[1]}layer_rn.{int(numbered[2]) - 1}{numbered[3]}", state[name])
+        elif listed:
+            state.setdefault(f"{listed[1]}layer{int(listed[2]) + 1}_rn{listed[3]}", state[name])
+    return state
+
+
+def _read_json(path):
+    if not path.is_file():
+        raise InputError(f"There is no config.json next to the weights in {path.parent}; it gives the network's size.")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))  # knows Infinity and -Infinity
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is no configuration; it must hold named values.")
+    return values
+
+
+def _read_safetensors(path):
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged or no safetensors file ({error}); fetch it again.") from None
+
+
+def _read_pth(path):
+    """Constructor arguments and state dict of the authors' format; torch's safe loader builds tensors only."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        foreign = re.search(r"Unsupported (?:global|class)[^\n]*?(\w[\w.]*) was not", str(error))
+        if foreign:
+            said = f"{path.name} holds a {foreign[1]}, not only numbers; it was not loaded, because it could run code."
+            raise InputError(said) from None
+        raise InputError(f"{path.name} is damaged or no PyTorch checkpoint; fetch it again.") from None
+    arguments = held.get("args") if isinstance(held, dict) else None
+    state = held.get("model") if isinstance(held, dict) else None
+    call = getattr(arguments, "model", None)
+    if not isinstance(state, dict) or not isinstance(call, str):
+        raise InputError(f"{path.name} lacks 'model' (the state dict) or 'args.model' (the constructor call).")
+    if not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f"{path.name} holds something else than tensors in its state dict.")
+    return constructor_arguments(call, path.name), state
+
+
+def constructor_arguments(call, source):
+    """Keyword values of a constructor call in a string, read without running it. Raises `InputError`."""
+    refused = InputError(f"The constructor call in {source} cannot be read: {call[:80]!r}.")
+    try:
+        node = ast.parse(call.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise refused from None
+    if not isinstance(node, ast.Call) or node.args or any(k.arg is None for k in node.keywords):
+        raise refused
+    values = {}
+    for keyword in node.keywords:
+        try:
+            values[keyword.arg] = _literal(keyword.value)
+        except ValueError:
+            raise refused from None
+    return values
+
+
+def _literal(node):
+    """Value of a literal, `inf` and -inf included. Raises ValueError for anything else."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name) and node.id == "inf":
+        return math.inf
+    if isinstance(node, (ast.Tuple, ast.List)):
+        return tuple(_literal(element) for element in node.elts)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _literal(node.operand)
+        if isinstance(value, (int, float)):
+            return -value
+    if isinstance(node, ast.Attribute) and node.attr == "inf":  # float's or math's
+        return math.inf
+    raise ValueError
+
+
+def file_hash(path):
+    """First 12 hex digits of a file's SHA-256. The hub's cache names a large file by it: that saves reading it."""
+    stored = Path(path).resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", stored):
+        return stored[:12]
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def _listed(names, most=3):
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,130 @@
+"""Heads: tokens of some decoder layers -> a point and a confidence per pixel. Always float32.
+
+Both heads take the list of kept layers (see `kept_layers`), each (B, N, C) float32, and give (B, 4, H, W): raw x, y, z
+and confidence. Module and parameter names are those of the released state dicts.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def kept_layers(head, depth):
+    """Which layers a head reads, counted with the encoder's output as 0 and decoder block i as i; at most `depth`."""
+    return (0, depth * 2 // 4, depth * 3 // 4, depth) if head == "dpt" else (depth,)
+
+
+class LinearHead(nn.Module):
+    """Every token becomes its own patch of pixels."""
+
+    def __init__(self, encoder_channels, decoder_channels, patch):
+        super().__init__()
+        self.patch = patch
+        self.proj = nn.Linear(decoder_channels, 4 * patch**2)
+
+    def forward(self, layers, grid):
+        tokens = self.proj(layers[-1])  # (B, N, 4 * patch^2)
+        return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, grid), self.patch)
+
+
+class DptHead(nn.Module):
+    """Four layers as feature maps at 1/4, 1/8, 1/16 and 1/32 of the resolution, fused from coarse to fine."""
+
+    def __init__(self, encoder_channels, decoder_channels, patch):
+        super().__init__()
+        self.dpt = Dpt(encoder_channels, decoder_channels)
+
+    def forward(self, layers, grid):
+        return self.dpt([x.transpose(1, 2).unflatten(2, grid) for x in layers])
+
+
+class Dpt(nn.Module):
+    WIDTHS = (96, 192, 384, 768)
+    WIDTH = 256
+
+    def __init__(self, encoder_channels, decoder_channels):
+        super().__init__()
+        resize = (
+            lambda c: [nn.ConvTranspose2d(c, c, 4, stride=4)],
+            lambda c: [nn.ConvTranspose2d(c, c, 2, stride=2)],
+            lambda c: [],
+            lambda c: [nn.Conv2d(c, c, 3, stride=2, padding=1)],
+        )
+        sources = (encoder_channels, decoder_channels, decoder_channels, decoder_channels)
+        self.act_postprocess = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(source, width, 1), *more(width))
+            for source, width, more in zip(sources, self.WIDTHS, resize)
+        )
+        self.scratch = Scratch(self.WIDTHS, self.WIDTH)
+        self.head = nn.Sequential(
+            nn.Conv2d(self.WIDTH, self.WIDTH // 2, 3, padding=1),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+            nn.Conv2d(self.WIDTH // 2, 128, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(128, 4, 1),
+        )
+
+    def forward(self, maps):
+        """Four maps (B, C, h, w) of the same size -> (B, 4, 16 h, 16 w)."""
+        if maps[0].device.type == "cpu":  # oneDNN's convolutions are fastest with channels last
+            maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
+        laterals = [prepare(x) for prepare, x in zip(self.act_postprocess, maps)]
+        return self.head(self.scratch(laterals))
+
+
+class Scratch(nn.Module):
+    def __init__(self, widths, width):
+        super().__init__()
+        convolutions = [nn.Conv2d(w, width, 3, padding=1, bias=False) for w in widths]
+        for number, convolution in enumerate(convolutions, 1):
+            self.add_module(f"layer{number}_rn", convolution)
+        self.layer_rn = nn.ModuleList(convolutions)  # the released checkpoints list the same tensors under both names
+        for number in (1, 2, 3, 4):
+            self.add_module(f"refinenet{number}", Refinement(width))
+
+    def forward(self, laterals):
+        l1, l2, l3, l4 = (convolution(x) for convolution, x in zip(self.layer_rn, laterals))
+        path = self.refinenet4(l4)[..., : l3.shape[-2], : l3.shape[-1]]  # an odd grid was rounded up at 1/32
+        path = self.refinenet3(path, l3)
+        path = self.refinenet2(path, l2)
+        return self.refinenet1(path, l1)
+
+
+class Refinement(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.out_conv = nn.Conv2d(width, width, 1)
+        self.resConfUnit1 = ResidualUnit(width)
+        self.resConfUnit2 = ResidualUnit(width)
+
+    def forward(self, path, lateral=None):
+        if lateral is not None:
+            path = self.resConfUnit1(lateral).add_(path)
+        path = self.resConfUnit2(path)
+        # A 1 x 1 convolution and interpolation commute (weights sum to 1): in this order it is a quarter of the work.
+        return F.interpolate(self.out_conv(path), scale_factor=2, mode="bilinear", align_corners=True)
+
+
+class ResidualUnit(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv2(F.relu_(self.conv1(F.relu(x)))).add_(x)
+
+
+HEADS = {"linear": LinearHead, "dpt": DptHead}
+
+
+def activate(raw):
+    """Raw (B, 4, H, W) -> points (B, H, W, 3) and confidence (B, H, W) >= 1, float32.
+
+    point = v / |v| * expm1(|v|) for the raw v; confidence = 1 + exp(raw).
+    """
+    v, confidence = raw.permute(0, 2, 3, 1).split((3, 1), dim=-1)
+    distance = v.norm(dim=-1, keepdim=True)
+    largest = torch.finfo(raw.dtype).max
+    points = v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(largest)
+    return points, 1 + confidence[..., 0].exp().clamp_max(largest)

@@ -1,0 +1,108 @@
+"""Weights from the Hugging Face hub: cached, resumed, with progress, and quick to say that there is no network."""
+
+import os
+import threading
+
+import huggingface_hub
+from huggingface_hub import constants
+from huggingface_hub.errors import (
+    FileMetadataError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+)
+from tqdm import tqdm
+
+from ...errors import InputError
+
+FILES = ("config.json", "model.safetensors")
+PATIENCE = 4.0  # seconds to find out whether the hub answers; the library's own retries take half a minute
+
+
+def cached(repository):
+    """Path of the folder with a repository's files if all are in the cache, else None. No network."""
+    paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in FILES]
+    return os.path.dirname(paths[0]) if all(isinstance(path, str) for path in paths) else None
+
+
+def fetch(repository, progress=None):
+    """Path of a folder with the files of a hub repository ("owner/name"), downloaded unless cached.
+
+    A download that was cut off goes on where it stopped. Raises `InputError`, within 5 seconds, if the hub cannot be
+    reached and the files are not cached, and if the repository does not exist or lacks the files.
+    """
+    try:
+        folder = cached(repository)
+        if folder:
+            return folder
+        _check_reachable(repository)
+        options = {"endpoint": _endpoint(), "tqdm_class": _bar(progress) if progress else None}
+        paths = [huggingface_hub.hf_hub_download(repository, name, **options) for name in FILES]
+        return os.path.dirname(paths[0])
+    except InputError:
+        raise
+    except HFValidationError:
+        raise InputError(f"{repository!r} is no name of a model on the hub; it must read owner/name.") from None
+    except GatedRepoError:
+        raise InputError(f"The model {repository} asks for consent: log in and accept its terms there.") from None
+    except RepositoryNotFoundError:
+        raise InputError(f"There is no model {repository} on the hub; check the name.") from None
+    except HfHubHTTPError as error:
+        if error.response is not None and error.response.status_code == 404:
+            raise InputError(f"The model {repository} lacks {' or '.join(FILES)}; it cannot be used.") from None
+        raise _interrupted(repository, error) from error
+    except (OSError, FileMetadataError) as error:
+        raise _interrupted(repository, error) from error
+
+
+def _interrupted(repository, error):
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(f"Fetching {repository} stopped ({reason}); run it again to go on where it stopped.")
+
+
+def _endpoint():
+    return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+
+
+def _check_reachable(repository):
+    """Raise `InputError` unless the hub answers about a repository within `PATIENCE` seconds; refusals pass through.
+
+    The question runs in a thread because looking up a host name has no timeout of its own.
+    """
+    outcome = []
+
+    def ask():
+        url = huggingface_hub.hf_hub_url(repository, FILES[0], endpoint=_endpoint())
+        try:
+            outcome.append(huggingface_hub.get_hf_file_metadata(url, timeout=PATIENCE - 1, endpoint=_endpoint()))
+        except Exception as error:  # noqa: BLE001 - judged below, in the caller's thread
+            outcome.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if outcome and isinstance(outcome[0], (HfHubHTTPError, HFValidationError)):
+        raise outcome[0]
+    if not outcome or isinstance(outcome[0], Exception):
+        raise InputError(
+            f"The weights of {repository} are not on this machine and the model hub cannot be reached; "
+            "connect to the internet once, or use the preview."
+        )
+
+
+def _bar(progress):
+    """A tqdm class that reports to `progress(fraction, text)` instead of drawing."""
+
+    class Bar(tqdm):
+        def __init__(self, *args, **kwargs):
+            kwargs.pop("name", None)
+            super().__init__(*args, **{**kwargs, "disable": True})
+
+        def update(self, n=1):
+            self.n += n or 0
+            if self.total:
+                text = f"Downloading weights: {self.n / 1e9:.2f} of {self.total / 1e9:.2f} GB"
+                progress(min(1.0, self.n / self.total), text)
+
+    return Bar

@@ -1,0 +1,183 @@
+"""Building blocks of the two-view transformer: positions, attention, blocks.
+
+Shapes: B batch, N tokens of a view (row-major grid), C channels, heads x head_dim = C. Module and parameter names are
+those of the released state dicts. LayerNorms and the residual stream are float32; a `Linear` computes in the precision
+its own weights have, so casting the Linears alone gives a half-precision network.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Linear(nn.Linear):
+    """A linear layer that takes any floating dtype and computes in that of its weights."""
+
+    def forward(self, x):
+        return super().forward(x.to(self.weight.dtype))
+
+
+def norm(channels):
+    return nn.LayerNorm(channels, eps=1e-6)
+
+
+def rope_table(height, width, head_dim, base, like):
+    """Rotary position table of an h x w token grid: (cos, sin), each (N, head_dim), of the dtype and device of `like`.
+
+    The first half of a head's channels turns with the row, the second with the column. Within a half of D channels the
+    inverse frequencies are base^(-2k/D), k < D/2, and channel k is paired with k + D/2. `sin` carries the sign of the
+    pairing, see `rotate_`.
+    """
+    half = head_dim // 2
+    frequencies = base ** (-torch.arange(0, half, 2, device=like.device, dtype=torch.float32) / half)  # (D/2,)
+    rows = torch.arange(height, device=like.device).repeat_interleave(width)
+    columns = torch.arange(width, device=like.device).repeat(height)
+    angles = torch.stack([rows, columns], dim=1)[:, :, None] * frequencies  # (N, 2 axes, D/2)
+    cos = torch.stack([angles.cos()] * 2, dim=2)  # (N, axes, 2 partners, D/2)
+    sin = torch.stack([-angles.sin(), angles.sin()], dim=2)
+    return cos.view(-1, head_dim).to(like.dtype), sin.view(-1, head_dim).to(like.dtype)
+
+
+def rotate_(x, rope):
+    """Apply a rotary table to queries or keys (..., N, head_dim) in place."""
+    cos, sin = rope
+    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # (..., axes, D/2): the partners of each pair
+    partners = torch.stack([second, first], dim=-2).flatten(-3)
+    return x.mul_(cos).addcmul_(partners, sin)
+
+
+def attend(q, k, v):
+    """softmax(q k^T / sqrt(head_dim)) v; all (B, heads, N, head_dim), result (B, N, C).
+
+    The fused kernel does what
+        weights = (q @ k.transpose(-1, -2) / head_dim**0.5).softmax(-1)   # (B, heads, N, N)
+        return weights @ v
+    says, without ever holding the N x N weights.
+    """
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def attend_reweighted(q, k, v, moving_queries, moving_keys):
+    """`attend`, but static queries give moving keys zero weight after the softmax, without renormalising.
+
+    Source: Easi3R, section 4. moving_queries, moving_keys (B, N) bool. Zero weight is the same as zeroing those keys'
+    values; what the moving queries see is computed for them alone, as they are few.
+    """
+    out = attend(q, k, v.masked_fill(moving_keys[:, None, :, None], 0))
+    most = int(moving_queries.sum(dim=1).max())
+    if most:
+        rows = moving_queries.int().topk(most, dim=1).indices  # (B, most): all moving ones, filled up with static ones
+        chosen = rows[:, None, :, None].expand(-1, q.shape[1], -1, q.shape[3])
+        full = attend(q.gather(2, chosen), k, v)
+        rows = rows[..., None].expand_as(full)
+        moving = moving_queries[..., None].expand_as(out).gather(1, rows)
+        out = out.scatter(1, rows, torch.where(moving, full, out.gather(1, rows)))
+    return out
+
+
+def mean_logits(q, k):
+    """Attention logits averaged over the queries: (B, N keys, heads) float32, for q, k (B, heads, N, head_dim).
+
+    The mean over queries of q.k / sqrt(head_dim) is (mean of q).k / sqrt(head_dim): no N x N matrix needed.
+    """
+    query = q.mean(dim=2, dtype=torch.float32) / q.shape[-1] ** 0.5
+    return torch.einsum("bhd,bhnd->bnh", query, k.float())
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, channels, heads):
+        super().__init__()
+        self.heads = heads
+        self.qkv = Linear(channels, 3 * channels)
+        self.proj = Linear(channels, channels)
+
+    def forward(self, x, rope):
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        qkv = qkv.contiguous()  # (3, B, heads, N, head_dim): attention is a third faster on contiguous heads
+        rotate_(qkv[:2], rope)
+        return self.proj(attend(*qkv))
+
+
+class CrossAttention(nn.Module):
+    def __init__(self, channels, heads):
+        super().__init__()
+        self.heads = heads
+        self.projq = Linear(channels, channels)
+        self.projk = Linear(channels, channels)
+        self.projv = Linear(channels, channels)
+        self.proj = Linear(channels, channels)
+
+    def split(self, x):
+        """(B, N, C) -> (B, heads, N, head_dim), contiguous."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
+
+    def queries_and_keys(self, x, memory, rope):
+        """Rotated queries of x and keys of memory (B, N, C), each (B, heads, N, head_dim)."""
+        return rotate_(self.split(self.projq(x)), rope), rotate_(self.split(self.projk(memory)), rope)
+
+    def forward(self, q, k, memory, moving=None):
+        """Attend from rotated queries to memory.
+
+        `moving`: None, or (queries, keys), bool (B, N) each, see `attend_reweighted`.
+        """
+        v = self.split(self.projv(memory))
+        return self.proj(attend(q, k, v) if moving is None else attend_reweighted(q, k, v, *moving))
+
+
+class Mlp(nn.Module):
+    def __init__(self, channels, hidden):
+        super().__init__()
+        self.fc1 = Linear(channels, hidden)
+        self.fc2 = Linear(hidden, channels)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))  # exact GELU
+
+
+class EncoderBlock(nn.Module):
+    def __init__(self, channels, heads, mlp_ratio=4):
+        super().__init__()
+        self.norm1 = norm(channels)
+        self.attn = SelfAttention(channels, heads)
+        self.norm2 = norm(channels)
+        self.mlp = Mlp(channels, mlp_ratio * channels)
+
+    def forward(self, x, rope):
+        x = x + self.attn(self.norm1(x), rope)
+        return x + self.mlp(self.norm2(x))
+
+
+class DecoderBlock(nn.Module):
+    def __init__(self, channels, heads, mlp_ratio=4):
+        super().__init__()
+        self.norm1 = norm(channels)
+        self.attn = SelfAttention(channels, heads)
+        self.norm2 = norm(channels)
+        self.norm_y = norm(channels)
+        self.cross_attn = CrossAttention(channels, heads)
+        self.norm3 = norm(channels)
+        self.mlp = Mlp(channels, mlp_ratio * channels)
+
+    def forward(self, x, other, rope, moving=None, only_evidence=False):
+        """One block of one view's decoder; x, other (B, N, C) float32: this and the other view's previous layer.
+
+        Returns (x, evidence): evidence (B, N, heads) is `mean_logits` of the cross-attention, per token of the other
+        view. With `only_evidence` the work that does not lead to it is left out and x is None.
+        """
+        x = x + self.attn(self.norm1(x), rope)
+        memory = self.norm_y(other)
+        q, k = self.cross_attn.queries_and_keys(self.norm2(x), memory, rope)
+        evidence = mean_logits(q, k)
+        if only_evidence:
+            return None, evidence
+        x = x + self.cross_attn(q, k, memory, moving)
+        return x + self.mlp(self.norm3(x)), evidence
+
+
+class PatchEmbedding(nn.Module):
+    def __init__(self, channels, patch):
+        super().__init__()
+        self.proj = nn.Conv2d(3, channels, patch, stride=patch)
+
+    def forward(self, images):
+        return self.proj(images).flatten(2).transpose(1, 2)  # (B, 3, H, W) -> (B, N, C)

@@ -1,0 +1,221 @@
+"""python -m easi3r.benchmark network: seconds, work and memory of the two-view network with seeded weights.
+
+Work is counted, not guessed: torch's operation counter runs over the model on the meta device. Each stage's work per
+second is set against the matrix-multiply rate measured just before and after it, so that a busy machine slows both.
+"""
+
+import argparse
+import resource
+import sys
+import threading
+import time
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from .. import InputError, pairs
+from ..backbones.dust3r import Dust3rBackbone
+from ..backbones.dust3r.backbone import HEAD_SHARE, best_device
+from ..backbones.dust3r.model import Config, TwoViewTransformer
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark network", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--size", default="512x288", help="width x height of the frames, multiples of 16")
+    parser.add_argument("--graph", default="swinstride-5-noncyclic")
+    parser.add_argument("--head", choices=("dpt", "linear"), default="dpt")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--device", default=best_device())
+    arguments = parser.parse_args(argv)
+    try:
+        width, height = map(int, arguments.size.split("x"))
+        edges = pairs.build(arguments.frames, arguments.graph)
+        run(arguments, width, height, edges)
+    except (InputError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments, width, height, edges):
+    """Measure all stages once and print the table."""
+    config = Config(head_type=arguments.head)
+    backbone = Dust3rBackbone(seeded_model(config), "seeded", device=arguments.device, precision=arguments.precision)
+    backbone.prediction_dtype = torch.float16  # as handed on in a normal run
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (arguments.frames, height, width, 3), dtype=np.uint8)
+    masks = np.zeros(frames.shape[:3], bool)
+    masks[:, height // 4 : height // 2, width // 4 : width // 2] = True
+    meter = _Meter(backbone)
+    backbone.encode(frames[:1])  # warm up: kernels and the allocator's first pages
+    features = meter.measure("encode", lambda: backbone.encode(frames))
+    meter.measure("pass 1", lambda: backbone.motion(features, edges))
+    heads = _time_heads(backbone)
+    kept = meter.measure("pass 2", lambda: list(backbone.geometry(features, edges, masks)))
+
+    work = count_work(config, (height // 16, width // 16))
+    n_frames, n_pairs = len(frames), len(edges)
+    tera = {
+        "encode": n_frames * work["encode"],
+        "pass 1": n_pairs * work["pass 1"],
+        "pass 2": n_pairs * work["decode"],
+        "heads": 2 * n_pairs * work["head"],
+    }
+    # (stage, seconds, matrix rate around it); the heads' time is taken out of the second pass
+    seconds, rate = meter.seconds, meter.rate
+    rows = [("encode", seconds["encode"], rate["encode"]), ("pass 1", seconds["pass 1"], rate["pass 1"])]
+    rows += [("pass 2", seconds["pass 2"] - sum(heads), rate["pass 2"]), ("heads", sum(heads), rate["pass 2"])]
+    threads = torch.get_num_threads()
+    print(f"{backbone.device}, {arguments.precision}, {threads} threads, ViT-L {arguments.head}", end=", ")
+    print(f"{n_frames} frames of {width} x {height}, {n_pairs} directed pairs")
+    print(f"{'stage':22}{'seconds':>9}{'TFLOP':>9}{'TFLOP/s':>9}{'matrix rate':>13}{'share':>8}")
+    _print_row("encode", [rows[0]], tera)
+    _print_row("pass 1 (no heads)", [rows[1]], tera)
+    _print_row("pass 2 without heads", [rows[2]], tera)
+    _print_row("heads (float32)", [rows[3]], tera)
+    _print_row("encoder and decoders", rows[:3], tera)
+    _print_row("everything", rows, tera)
+    print(f"needed per directed pair and pass, all included: {sum(tera.values()) / n_pairs / 2:.3f} TFLOP")
+    _print_memory(backbone, features, kept, meter)
+
+
+def _print_row(title, rows, tera):
+    seconds, work = sum(s for _, s, _ in rows), sum(tera[name] for name, _, _ in rows)
+    possible = sum(s * rate for _, s, rate in rows)  # what the matrix rate would have done in that time
+    print(f"{title:22}{seconds:9.2f}{work:9.3f}{work / seconds:9.3f}{possible / seconds:13.3f}{work / possible:8.0%}")
+
+
+def _print_memory(backbone, features, kept, meter):
+    """Peak memory beside the weights, measured; and by computation here and for 65 frames."""
+    print(f"peak memory beside the weights: {max(meter.peak.values()) / 2**30:.2f} GiB measured", end=", ")
+    here = memory(backbone, features.frames.shape, len(kept))
+    print(f"{sum(here.values()) / 2**30:.2f} computed")
+    many = memory(backbone, (65, *features.frames.shape[1:]), 600)
+    parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in many.items())
+    print(f"for 65 frames of this size, 600 pairs: {sum(many.values()) / 2**30:.2f} GiB computed ({parts})")
+
+
+def memory(backbone, shape, n_pairs):
+    """Bytes a run needs beside the weights, by part: frames `shape` (T,H,W,3)."""
+    n_frames, height, width, _ = shape
+    tokens = n_frames * (height // backbone.patch) * (width // backbone.patch)
+    channels = backbone.model.config.dec_depth * backbone.model.config.dec_num_heads
+    heads = max(1, backbone.largest_batch // HEAD_SHARE) * backbone.head_bytes(height, width)
+    batch = backbone.largest_batch * backbone.decoder_bytes(height, width) + heads
+    return {
+        "frames and tokens": shape[0] * height * width * 3 + 2 * tokens * backbone.model.config.enc_embed_dim * 4,
+        "statistics": 8 * tokens * channels * 4,  # mean and square of two decoders, and as much while they are fused
+        "batch": batch,
+        "predictions": n_pairs * height * width * 8 * 2,  # two views of four float16 numbers, kept by the solver
+    }
+
+
+def count_work(config, grid):
+    """TFLOP (a multiply-add as two) per image `encode`, per directed pair `pass 1` and `decode`, per view `head`."""
+    with torch.device("meta"):
+        model = TwoViewTransformer(config)
+        images = torch.empty(1, 3, grid[0] * config.patch, grid[1] * config.patch)
+
+    def count(work):
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            result = work()
+        return result, counter.get_total_flops() / 1e12
+
+    tokens, encode = count(lambda: model.encode(images))
+    _, pass_1 = count(lambda: model.decode(tokens, tokens, grid, only_evidence=True))
+    (layers, *_), decode = count(lambda: model.decode(tokens, tokens, grid))
+    _, head = count(lambda: model.points(layers, grid, 1))
+    return {"encode": encode, "pass 1": pass_1, "decode": decode, "head": head}
+
+
+def seeded_model(config, seed=0):
+    """A model with random weights of a trained network's magnitude."""
+    with torch.device("meta"):
+        model = TwoViewTransformer(config)
+    model = model.to_empty(device="cpu").requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.01)
+        else:
+            parameter.normal_(0, parameter[0].numel() ** -0.5, generator=generator)
+    return model
+
+
+def _time_heads(backbone):
+    """A list that fills with the heads' seconds, negative starts and positive ends, while the model runs."""
+    ticks = []
+
+    def clock(sign):
+        def tick(*_):
+            _wait(backbone.device)
+            ticks.append(sign * time.perf_counter())
+
+        return tick
+
+    for head in (backbone.model.downstream_head1, backbone.model.downstream_head2):
+        head.register_forward_pre_hook(clock(-1))
+        head.register_forward_hook(clock(1))
+    return ticks
+
+
+class _Meter:
+    """Seconds and peak memory of stages, and the matrix rate (TFLOP/s) around each."""
+
+    def __init__(self, backbone):
+        self.device, self.dtype = backbone.device, getattr(torch, backbone.precision)
+        self.seconds, self.rate, self.peak = {}, {}, {}
+        self.base = self._used()
+        self.last_rate = self._matrix_rate()
+
+    def measure(self, name, work):
+        stop, peak = threading.Event(), [0]
+        watch = threading.Thread(target=self._watch, args=(stop, peak))
+        watch.start()
+        try:
+            start = time.perf_counter()
+            result = work()
+            _wait(self.device)
+            self.seconds[name] = time.perf_counter() - start
+        finally:
+            stop.set()
+            watch.join()
+        self.peak[name] = max(peak[0], self._used()) - self.base
+        before, self.last_rate = self.last_rate, self._matrix_rate()
+        self.rate[name] = (before + self.last_rate) / 2
+        return result
+
+    def _watch(self, stop, peak):
+        while not stop.wait(0.01):
+            peak[0] = max(peak[0], self._used())
+
+    def _used(self):
+        if self.device.startswith("cuda"):
+            return torch.cuda.max_memory_allocated(self.device)
+        try:
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[1]) * resource.getpagesize()
+        except OSError:  # macOS has no /proc: the process's peak so far, in bytes there
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def _matrix_rate(self):
+        """TFLOP/s of a large matrix product in the network's precision: the median of a few."""
+        size = 8192 if self.device.startswith("cuda") else 2048
+        a, b = (torch.randn(size, size, device=self.device).to(self.dtype) for _ in range(2))
+        times = []
+        for _ in range(9):
+            start = time.perf_counter()
+            F.linear(a, b)
+            _wait(self.device)
+            times.append(time.perf_counter() - start)
+        return 2 * size**3 / float(np.median(times)) / 1e12
+
+
+def _wait(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device == "mps":
+        torch.mps.synchronize()
