@@ -31,7 +31,7 @@ animals playing on top. Nothing to install, nothing to sign up for."""
 FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence. The *weights* of DUSt3R and
 MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none. The scale of every result is arbitrary: a video alone does not tell
 metres from miles."""
-_seconds_per_pair = {"preview": 0.12, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
+_seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
 
 
 class Cancelled(Exception):
@@ -154,7 +154,7 @@ def _work(clip, frames, name, sensitivity, folder, news, stop):
         files = result.save(folder / "results")
         view = write_glb(result, folder / "view.glb", colours="babylon")
         archive = shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
-        news.put(("done", (result.info, files, view, archive, getattr(backbone, "note", None))))
+        news.put(("done", (result.info, files, view, archive, backbone.note)))
     except Cancelled:
         news.put(("error", "Cancelled."))
     except easi3r.InputError as error:

@@ -39,8 +39,7 @@ def _run(arguments):
         progress(1, "Writing the results")
         files = result.save(arguments.out)
     print(f"Made with the backbone {result.info['backbone']['name']}. The scale is arbitrary.")
-    if getattr(backbone, "note", None):
-        print(backbone.note)
+    print(backbone.note)
     for warning in result.info["warnings"]:
         print(f"Note: {warning}")
     for path in files.values():

@@ -54,8 +54,9 @@ def reconstruct(source, backbone, options=None, progress=None):
             )
         return final["dynamic"]
 
+    features.fov = options.fov
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
-    world = alignment.solve(predictions, n_frames, masks_for_alignment, options.fov, progress=clock.part(0.5, 1))
+    world = alignment.solve(predictions, n_frames, masks_for_alignment, features.fov, progress=clock.part(0.5, 1))
     clock.stop()
 
     height, width = clip.frames.shape[1:3]

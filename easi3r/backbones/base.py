@@ -15,6 +15,7 @@ class Features:
     data: Any  # the backbone's own
     warnings: list = field(default_factory=list)  # sentences for the user, why the result may be weak
     info: dict = field(default_factory=dict)  # what goes into Reconstruction.info["backbone"]
+    fov: float | None = None  # horizontal, degrees: given by the user, or what `geometry` settled on; None: the alignment finds it
     reweighted: "MotionEvidence | None" = None  # evidence of pass 2, set when `geometry` with masks has been exhausted
 
 
@@ -51,6 +52,7 @@ class Backbone(Protocol):
     patch: int  # H and W of the frames are multiples of this, pixels
     max_side: int  # long side of the frames, pixels
     device: str  # "cpu", "cuda", ...
+    note: str  # for the user: what this backbone is, why it was chosen, the licence of its weights
 
     def encode(self, frames, progress=None) -> Features: ...
 

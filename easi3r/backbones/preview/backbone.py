@@ -1,6 +1,6 @@
 """The preview backbone: optical flow and epipolar geometry where DUSt3R has a network."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -63,7 +63,10 @@ class PreviewBackbone:
             if i != j and (i, j) not in clip.flows:
                 clip.flows[i, j], clip.flows[j, i] = flow_both_ways(clip.grey[i], clip.grey[j])
         focal = two_view.find_focal(clip.flows, moving, width)
-        features.info["focal"] = "estimated" if focal.known else "assumed (60 degrees field of view)"
+        if features.fov is not None:
+            focal = replace(focal, pixels=two_view.focal_of(features.fov, width), known=True)
+        features.info["focal"] = "given" if features.fov is not None else "estimated" if focal.known else "assumed"
+        features.fov = float(np.degrees(2 * np.arctan(width / 2 / focal.pixels)))
         if not focal.known:
             features.warnings.append("The field of view could not be told from this clip; 60 degrees are assumed.")
         relative = two_view.relative_poses(clip.flows, moving, focal)
@@ -72,6 +75,9 @@ class PreviewBackbone:
                 "The camera hardly moves sideways in this clip, so depth cannot be seen: the scene is shown flat. "
                 "Walk a few steps while filming to get depth."
             )
+        return self._predictions(clip, edges, relative, focal, moving, progress)
+
+    def _predictions(self, clip, edges, relative, focal, moving, progress):
         for done, (i, j) in enumerate(edges):
             if abs(i - j) <= 1 or relative[i, j].support > SUPPORT:  # neighbours hold the clip together, come what may
                 yield _predict(clip, i, j, relative, focal.pixels, moving)
