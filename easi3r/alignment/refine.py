@@ -183,8 +183,9 @@ def _frame_equations(points, weights, depth, rays, near):
     off = np.maximum(off, 0) + np.float32(near**2)
     for _ in range(2):
         robust = weights / np.sqrt((depth - along) ** 2 * ray_ray + off)
-        depth = np.einsum("np,np->p", robust, along) / np.maximum(robust.sum(0), np.float32(1e-20))
-        depth = np.maximum(depth, np.float32(10 * near))
+        total = robust.sum(0)  # zero where all pixels move: their depth stays, or it would pull `near` to nothing
+        mean = np.einsum("np,np->p", robust, along) / np.maximum(total, np.float32(1e-20))
+        depth = np.where(total > 0, np.maximum(mean, np.float32(10 * near)), depth)
     distance = np.sqrt((depth - along) ** 2 * ray_ray + off)
     robust = weights / distance
     sideways = depth * rays[:2]  # derivative of `depth * rays` by the log focal, negated
