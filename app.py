@@ -109,7 +109,7 @@ def run(clip, frames, name, sensitivity):
         kind, value = news.get()
         if kind == "error":
             raise gr.Error(value, duration=None)
-        yield _show(*value, folder)
+        yield _show(*value)
         yield {cancel: gr.update(visible=False)}  # one yield after the model: gradio drops a viewer that comes with the last one
     finally:
         stop.set()
@@ -164,10 +164,10 @@ def _work(clip, frames, name, sensitivity, folder, news, stop):
         raise
 
 
-def _show(info, files, view, archive, note, folder):
+def _show(info, files, view, archive, note):
     seconds = sum(info["seconds"].values())
     words = [f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."]
-    words += [note] if note else []
+    words += [note]
     words += [f"⚠️ {w}" for w in info["warnings"]]
     return {
         status: "done",

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from . import alignment, pairs, video
+from .camera import intrinsic_matrix
 from .motion import estimate_masks
 from .options import Options
 from .reconstruction import Reconstruction
@@ -60,7 +61,7 @@ def reconstruct(source, backbone, options=None, progress=None):
     clock.stop()
 
     height, width = clip.frames.shape[1:3]
-    intrinsics = np.array([[world.focal, 0, width / 2], [0, world.focal, height / 2], [0, 0, 1]], np.float64)
+    intrinsics = intrinsic_matrix(world.focal, width, height)
     return Reconstruction(
         frames=clip.frames,
         timestamps=clip.timestamps,

@@ -29,7 +29,6 @@ class PreviewBackbone:
     max_side = 512
     device = "cpu"
     note = "Quick preview without a neural network: good for masks and camera rotation, rough in depth. DUSt3R would give solid surfaces."
-    license = None
 
     def encode(self, frames, progress=None):
         """Grey images and token features for clustering: colour (Lab), texture, position."""
