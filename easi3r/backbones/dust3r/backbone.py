@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...motion.statistics import AttentionStatistics
 from ..base import Features, MotionEvidence, PairPrediction
 
-_LARGEST_BATCH = {"cpu": 1, "mps": 4, "cuda": 16}  # pairs: on a CPU more is slower; on a GPU it bounds memory
+_LARGEST_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}  # pairs: on a CPU more brings nothing; on a GPU it bounds memory
 HEAD_SHARE = 4  # the heads run on batches this many times smaller
 _BIG_NETWORK = 512  # encoder channels; below, lower precision would save nothing worth its error
 _HALF_MAX = float(np.finfo(np.float16).max)
