@@ -57,7 +57,7 @@ def reconstruct(source, backbone, options=None, progress=None):
 
     features.fov = options.fov
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
-    world = alignment.solve(predictions, n_frames, masks_for_alignment, features.fov, progress=clock.part(0.5, 1))
+    world = alignment.solve(predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth)
     clock.stop()
 
     height, width = clip.frames.shape[1:3]

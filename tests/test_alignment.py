@@ -52,10 +52,11 @@ def test_at_least_as_good_as_published(name):
         pytest.skip("the golden data (../shared/golden) is not here")
     published = json.loads((GOLDEN / "align_reference.json").read_text())[name]
     golden, n_frames, truth = load_golden(GOLDEN / f"{name}.npz")
+    masked = score(solve(golden, n_frames, truth["dynamic"]), truth)  # its objective counts moving pixels, too
     ours = score(solve(golden, n_frames), truth)
     assert ours["loss"] <= 1.01 * published["loss"]
     for key in ("ate", "rpe_t", "rpe_r_deg", "depth_absrel"):
-        assert ours[key] <= published[key], key
+        assert max(ours[key], masked[key]) <= published[key], key
     assert ours["focal"] == pytest.approx(truth["focal"], rel=0.01)
 
 
@@ -72,8 +73,32 @@ def test_no_worse_than_the_reference_solver_run_here(clip, pairs, one_torch_thre
     truth = {"cam2world": clip.cam2world, "depth": clip.depth}
     ours, reference = score(solve(pairs, T), truth), score(solve_reference(pairs, T), truth)
     assert ours["loss"] <= 1.01 * reference["loss"]
-    ratios = [ours[key] / reference[key] for key in ("ate", "rpe_t", "rpe_r_deg", "depth_absrel")]
-    assert max(ratios) < 1.05 and np.mean(ratios) < 1  # one small clip: single figures scatter by a few per cent
+    for key in ("ate", "rpe_t", "rpe_r_deg", "depth_absrel"):
+        assert ours[key] <= reference[key], key
+
+
+def test_a_smooth_path_loses_its_noise_and_a_shaky_one_keeps_its_jolts(clip, pairs):
+    truth = {"cam2world": clip.cam2world, "depth": clip.depth}
+    plain, smooth = score(solve(pairs, T, smooth=False), truth), score(solve(pairs, T), truth)
+    assert smooth["rpe_t"] < 0.8 * plain["rpe_t"]
+    assert smooth["rpe_r_deg"] < plain["rpe_r_deg"] and smooth["ate"] < plain["ate"]
+
+    # a shaky camera: every other frame is turned by two degrees
+    shaken = clip.cam2world.copy()
+    shaken[1::2, :3, :3] @= cv2.Rodrigues(np.array([0.0, np.radians(2), 0.0]))[0]
+    seen = [shake(p, clip, shaken) for p in pairs]
+    plain, smooth = (trajectory_errors(solve(seen, T, smooth=s).cam2world, shaken)["rre_mean"] for s in (False, True))
+    assert smooth < 1.1 * plain < 0.5
+
+
+def shake(pair, clip, shaken):
+    """The pair as cameras turned to `shaken` would give it: each view's points stay what they are in its own camera."""
+    unit = np.median(pair.pts1[..., 2] / clip.depth[pair.i])
+    before, after = (np.linalg.inv(path[pair.i]) @ path[pair.j] for path in (clip.cam2world, shaken))
+    before[:3, 3] *= unit
+    after[:3, 3] *= unit
+    move = after @ np.linalg.inv(before)
+    return replace(pair, pts2=(pair.pts2.astype(np.float64) @ move[:3, :3].T + move[:3, 3]).astype(np.float32))
 
 
 def test_exact_predictions_give_the_exact_world(clip):

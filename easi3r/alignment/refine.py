@@ -20,23 +20,27 @@ from ..camera import invert
 from .similarity import carry, from_motion, skew
 
 ROUNDS = 14  # at most; usually eight
-COARSE_ROUNDS = 4  # the first ones look at every fourth sample only
+COARSE_ROUNDS = 4  # usual number of rounds that look at every fourth sample only
 CONVERGED = 3e-4  # largest change of a rotation (radians) or of a log scale at which to stop
 NEAR = 1e-4  # distances are cut here, in units of the median depth, so that exact predictions do not divide by zero
 
 
-def refine(state, samples, weights, views, frames, ends, pixels, pool, fix_focal=False, report=None):
+def refine(
+    state, samples, weights, views, frames, ends, pixels, pool,
+    fix_focal=False, fix_cameras=False, coarse=COARSE_ROUNDS, report=None,
+):  # fmt: skip
     """Improve `state` (initial.State) in place for one connected part; arguments as of `initial.start`.
 
-    pool: from `threads.workers`. `report(k)` is called before round k of `ROUNDS`.
+    pool: from `threads.workers`. fix_focal, fix_cameras: leave them as they are.
+    coarse: that many rounds look at every fourth sample only. `report(k)` is called before round k of `ROUNDS`.
     """
     layout = _Layout(views, frames, ends)
     damping, before, last = 1e-9, np.inf, state.copy()
     for k in range(ROUNDS):
         if report is not None:
             report(k)
-        thin = slice(None, None, 4) if k < COARSE_ROUNDS else slice(None)
-        if k == COARSE_ROUNDS:
+        thin = slice(None, None, 4) if k < coarse else slice(None)
+        if k == coarse:
             before = np.inf  # another set of pixels: values cannot be compared
         system, value = _linearise(state, samples, weights, views, layout, ends, pixels, thin, pool)
         if not np.isfinite(value) or value > 1.02 * before:
@@ -45,12 +49,12 @@ def refine(state, samples, weights, views, frames, ends, pixels, pool, fix_focal
             continue
         last, before, damping = state.copy(), value, max(damping / 10, 1e-9)
         try:
-            solved = system.solve(layout, damping, fix_focal)
+            solved = system.solve(layout, damping, fix_focal, fix_cameras)
         except np.linalg.LinAlgError:  # nothing holds some of the unknowns: rounding made the matrix indefinite
             damping = max(damping * 1e5, 1e-4)
             continue
         change = _apply(state, layout, ends, solved)
-        if change < CONVERGED and k > COARSE_ROUNDS:
+        if change < CONVERGED and k > min(coarse, COARSE_ROUNDS):
             break
     if not all(np.isfinite(a).all() for a in (state.cam2world, state.similarity, state.focal)):
         state.__dict__.update(last.__dict__)
@@ -111,11 +115,14 @@ class _System:
         self.focal_focal += matrix[-1, -1]
         self.focal_right += right[-1]
 
-    def solve(self, layout, damping, fix_focal):
+    def solve(self, layout, damping, fix_focal, fix_cameras):
         """Changes of all unknowns, the focal last; log scales of the pairs sum to zero, the first frame stays."""
+        held = layout.frames if fix_cameras else layout.frames[:1]
         diagonal = self.band[0]
         self.band[0] = diagonal * (1 + damping) + 1e-10 * diagonal.max()
-        self.band[0, layout.frame_at[layout.frames[0]] + np.arange(6)] += 1e8 * diagonal.max()
+        hold = 1e8 * diagonal.max()
+        for v in held:
+            self.band[0, layout.frame_at[v] + np.arange(6)] += hold
         sum_scales = np.zeros(layout.size)
         sum_scales[layout.scales] = 1
         border = [sum_scales] if fix_focal else [sum_scales, self.focal]
