@@ -1,0 +1,11 @@
+"""Small rendered clips with ground truth: textured scenes, moving objects, a moving camera; and predictions of them.
+
+A ray caster in numpy over three shapes (box, ball, rod). It serves the bundled examples, the tests and the alignment
+benchmark. Scenes are built in metres with x right, y up, z towards the viewer; what leaves this package follows the
+conventions of `easi3r.camera`, with the first camera as the world.
+"""
+
+from .raycaster import render
+from .scenes import SCENES, SECONDS, Scene, Solid
+from .textures import TEXTURES
+from .truth import DEPTH_STEP, Clip, Truth, load_truth, predictions, save_truth
