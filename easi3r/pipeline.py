@@ -17,12 +17,13 @@ from .reconstruction import Reconstruction
 _STEPS = {"read": 0.05, "encode": 0.05, "motion": 0.3, "masks": 0.1, "geometry and alignment": 0.5}
 
 
-def reconstruct(source, backbone, options=None, progress=None):
+def reconstruct(source, backbone, options=None, progress=None, masks=None):
     """Cameras, motion masks and 4D geometry of a clip; returns a `Reconstruction`.
 
     source: path of a video, an image or a folder of images; a list of image paths; or frames (T,H,W,3) uint8 RGB.
     backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
-    thread; what it raises ends the run and reaches the caller (that is how to cancel).
+    thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
+    better: a video, PNGs or an array, see `video.read_masks`; they replace the masks found here.
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
@@ -31,6 +32,7 @@ def reconstruct(source, backbone, options=None, progress=None):
 
     clock.start("read", "Reading the video")
     clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch)
+    given = None if masks is None else video.read_masks(masks, clip)
     n_frames = len(clip.frames)
     edges = pairs.build(n_frames, options.graph)
 
@@ -42,6 +44,7 @@ def reconstruct(source, backbone, options=None, progress=None):
 
     clock.start("masks", "Outlining what moves")
     dynamic, motion = estimate_masks(evidence, clip.frames, options.sensitivity, options.refine)
+    dynamic = dynamic if given is None else given
 
     clock.start("geometry and alignment", "Measuring depth and cameras")
     final = {"evidence": evidence, "dynamic": dynamic, "motion": motion}
@@ -49,10 +52,10 @@ def reconstruct(source, backbone, options=None, progress=None):
     def masks_for_alignment():
         """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec, section 4)."""
         if features.reweighted is not None:
-            final["evidence"] = features.reweighted
-            final["dynamic"], final["motion"] = estimate_masks(
-                features.reweighted, clip.frames, options.sensitivity, options.refine
-            )
+            found = estimate_masks(features.reweighted, clip.frames, options.sensitivity, options.refine)
+            final.update(evidence=features.reweighted, motion=found[1])
+            if given is None:
+                final["dynamic"] = found[0]
         return final["dynamic"]
 
     features.fov = options.fov
@@ -81,6 +84,7 @@ def reconstruct(source, backbone, options=None, progress=None):
             "size": [width, height],
             "backbone": {"name": backbone.name, "device": backbone.device, **features.info},
             "options": asdict(options),
+            "masks": "estimated" if given is None else "given by the user",
             "objective": world.objective,
             "warnings": _warnings(n_frames, final["dynamic"]) + features.warnings + world.warnings,
             "seconds": clock.seconds,

@@ -73,6 +73,29 @@ def read(source, max_frames, max_side, patch):
     return Video(np.stack(frames), np.array(timestamps, dtype=np.float64), framing, count, name)
 
 
+def read_masks(source, clip):
+    """Masks (T,H,W) bool of what moves, drawn by the user for a `Video`: white (above half) = moving.
+
+    source: as of `read`, the same clip painted black and white, at any size of the same proportions (a grey-level video,
+    PNGs in a folder or a list); or an array (T,H,W) bool at working size. Frames are chosen as those of the clip were.
+    Raises `InputError` if it cannot be read, has fewer frames than the clip or other proportions.
+    """
+    wanted = clip.frames.shape[:3]
+    if isinstance(source, np.ndarray) and source.ndim == 3:
+        if source.shape != wanted:
+            raise InputError(f"The mask has shape {source.shape}; with this clip it must be {wanted}.")
+        return source > (0 if source.dtype == bool else 127)
+    masks = read(source, wanted[0], max(1024, *clip.framing.size), 1)
+    if len(masks.frames) != wanted[0]:
+        raise InputError(f"The mask '{masks.name}' has {len(masks.frames)} frames, but {wanted[0]} are used of the clip; "
+                         "give one for every frame of the clip.")
+    (width, height), (own_width, own_height) = clip.framing.source_size, masks.framing.source_size
+    if abs(own_width * height - own_height * width) > 0.02 * own_height * width:
+        raise InputError(f"The mask '{masks.name}' is {own_width} x {own_height} pixels, the clip {width} x {height}; "
+                         "both must have the same proportions.")
+    return np.stack([_cut(frame, clip.framing).mean(axis=-1) > 127 for frame in masks.frames])
+
+
 def probe(path):
     """`ClipInfo` of a video file, from its headers and its first frame. Raises `InputError` as `read` does."""
     path = _check_file(Path(path))

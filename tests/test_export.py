@@ -20,7 +20,9 @@ from easi3r.export.videos import playback_fps
 
 _TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTH = {"SCALAR": 1, "VEC3": 3}
-NAMES = ["scene.glb", "poses.txt", "cameras.json", "masks.mp4", "depth.mp4", "arrays.npz", "report.json"]
+NAMES = ["README.txt", "player.html", "orbit.mp4", "scene.glb", "camera.gltf", "static.ply", "moving", "poses.txt", "path.png",
+         "cameras.json", "dataset", "masks.mp4", "masks", "depth.mp4", "depth", "confidence.mp4", "inside.mp4", "arrays.npz",
+         "report.json"]
 
 
 class Glb:
@@ -143,6 +145,18 @@ def test_glb_views(tiny_result, tmp_path):
     assert "animations" not in frozen.json
     first, last = (Glb(write_glb(tiny_result, tmp_path / "x.glb", show="moving", at=t).path) for t in (0, 5))
     assert last.vertices("frame 5")[0][:, 0].mean() > first.vertices("frame 0")[0][:, 0].mean()
+
+
+def test_glb_points_are_those_of_the_surfaces(tiny_result, tmp_path):
+    write_glb(tiny_result, tmp_path / "surfaces.glb", "static")
+    write_glb(tiny_result, tmp_path / "points.glb", "static", points=True)
+    surfaces, points = (trimesh.load(tmp_path / f"{name}.glb", process=False) for name in ("surfaces", "points"))
+    np.testing.assert_array_equal(cloud(points, trimesh.PointCloud), cloud(surfaces, trimesh.Trimesh))
+
+
+def cloud(scene, kind):
+    """Positions of all parts of a kind that are more than the two points of the bounding box."""
+    return np.concatenate([g.vertices for g in scene.geometry.values() if isinstance(g, kind) and len(g.vertices) > 2])
 
 
 def test_glb_static_scene_has_one_layer_and_fills_what_the_object_hid(tmp_path):
@@ -310,6 +324,14 @@ def test_save_returns_what_it_wrote_and_replaces_older_results(tiny_result, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*NAMES, "mine.txt"])
     assert all((tmp_path / name).samefile(path) for name, path in files.items())
     assert load_reconstruction(tmp_path).info == {"run": 2}
+
+
+def test_save_does_not_replace_what_no_result_has_left(tiny_result, tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "drawn.png").write_text("by hand")
+    with pytest.raises(InputError, match="already holds masks"):
+        tiny_result.save(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["masks", "drawn.png"]
 
 
 @pytest.mark.parametrize("existing", [False, True])

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import easi3r
-from easi3r import synthetic, video
+from easi3r import InputError, synthetic, video
 from easi3r.__main__ import main
 from easi3r.benchmark.examples import score
 from easi3r.metrics import jaccard, trajectory_errors
@@ -144,9 +145,7 @@ def test_the_command_line_writes_every_file(street, tmp_path):
     video.write(clip, street.frames, 5)
     done = run_cli(clip, "--out", out, "--max-frames", 5, "--backbone", "preview")
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in out.iterdir()} == {
-        "scene.glb", "poses.txt", "cameras.json", "masks.mp4", "depth.mp4", "arrays.npz", "report.json"
-    }
+    assert {"player.html", "scene.glb", "poses.txt", "arrays.npz", "README.txt"} <= {p.name for p in out.iterdir()}
     assert "preview" in done.stdout and "100%" in done.stderr
     assert easi3r.load_reconstruction(out).depth.shape[0] == 5
 
@@ -160,3 +159,24 @@ def test_the_command_line_explains_bad_input(tmp_path, capsys):
         assert main([*map(str, arguments), "--out", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err.count("error:") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_masks_of_the_user_replace_the_estimated_ones(street, backbone, tmp_path):
+    height, width = street.frames.shape[1:3]
+    drawn = np.zeros((len(street.frames), height, width), np.uint8)
+    drawn[:, height // 4 : height // 2, width // 3 : width // 2] = 255
+    video.write(tmp_path / "mask.mp4", np.repeat(drawn[..., None], 3, axis=-1), 5)
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for k, mask in enumerate(drawn):
+        Image.fromarray(mask).resize((2 * width, 2 * height)).save(folder / f"{k}.png")
+    for masks in (tmp_path / "mask.mp4", folder, drawn > 0):
+        result = easi3r.reconstruct(street.frames[:4], backbone, masks=masks[:4] if isinstance(masks, np.ndarray) else masks)
+        overlap = jaccard(result.dynamic, drawn[:4] > 0)
+        assert overlap.min() > 0.97 and result.info["masks"] == "given by the user"
+    with pytest.raises(InputError, match="frames"):
+        easi3r.reconstruct(street.frames, backbone, masks=list(drawn[:2, ..., None].repeat(3, -1)))
+    with pytest.raises(InputError, match="proportions"):
+        easi3r.reconstruct(street.frames[:2], backbone, masks=list(drawn[:2, :50, :, None].repeat(3, -1)))
+    with pytest.raises(InputError, match="shape"):
+        easi3r.reconstruct(street.frames[:2], backbone, masks=drawn > 0)

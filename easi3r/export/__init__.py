@@ -8,43 +8,87 @@ from pathlib import Path
 
 from ..errors import InputError
 from .archive import ARCHIVE, load_reconstruction, write_archive, write_report
+from .blender import write_camera
+from .dataset import write_dataset
 from .glb import GlbInfo, write_glb
+from .guide import write_guide
+from .images import write_depth_images, write_mask_images
+from .inside import write_confidence, write_inside
+from .orbit import write_orbit
+from .player import write_player
+from .plot import write_path_plot
+from .ply import write_moving, write_static
 from .trajectory import write_cameras, write_poses
 from .videos import write_depth, write_masks
 
-_FILES = {
+_FILES = {  # files and folders; a writer that has nothing to show writes nothing
+    "README.txt": write_guide,
+    "player.html": write_player,
+    "orbit.mp4": write_orbit,
     "scene.glb": write_glb,
+    "camera.gltf": write_camera,
+    "static.ply": write_static,
+    "moving": write_moving,
     "poses.txt": write_poses,
+    "path.png": write_path_plot,
     "cameras.json": write_cameras,
+    "dataset": write_dataset,
     "masks.mp4": write_masks,
+    "masks": write_mask_images,
     "depth.mp4": write_depth,
+    "depth": write_depth_images,
+    "confidence.mp4": write_confidence,
+    "inside.mp4": write_inside,
     ARCHIVE: write_archive,
     "report.json": write_report,
 }
 
 
 def save(result, folder):
-    """Write every file of `_FILES` into `folder`, which is made if missing; files of these names there are replaced.
+    """Write every file and folder of `_FILES` into `folder`, which is made if missing.
 
-    Returns a dict name -> path (str). All or nothing: if one file fails, none is left behind. Raises `InputError` if
-    the folder cannot be made or written to.
+    What has one of these names there is replaced, folders as a whole: nothing of an older result stays behind.
+    Returns a dict name -> path (str) of what was written: no static.ply if nothing stands still, no folder moving if
+    nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if it cannot be
+    made or written to, or holds files of these names that no earlier result has left.
     """
     folder = Path(folder)
     made = []
+    taken = [name for name in _FILES if os.path.lexists(folder / name)]
+    if taken and not (folder / ARCHIVE).exists():
+        raise InputError(f"The folder {folder} already holds {', '.join(taken)}, which would be replaced; choose another.")
     try:
         made = _make_folder(folder)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+            new, old = Path(unfinished, "new"), Path(unfinished, "old")
+            new.mkdir()
+            old.mkdir()
             for name, write in _FILES.items():
-                write(result, Path(unfinished, name))
-            for name in _FILES:
-                os.replace(Path(unfinished, name), folder / name)
+                write(result, new / name)
+            written = [name for name in _FILES if (new / name).exists()]
+            _exchange(folder, old, new)
     except BaseException as error:
         _remove(made)
         if isinstance(error, OSError):
             raise InputError(f"The results cannot be written to {folder} ({error.strerror or error}); "
                              "choose another folder.") from error
         raise
-    return {name: str(folder / name) for name in _FILES}
+    return {name: str(folder / name) for name in written}
+
+
+def _exchange(folder, old, new):
+    """Move what has our names from `folder` to `old`, then everything in `new` to `folder`; undone if that fails."""
+    moves = [(folder / name, old / name) for name in _FILES if os.path.lexists(folder / name)]
+    moves += [(path, folder / path.name) for path in new.iterdir()]
+    done = []
+    try:
+        for source, target in moves:
+            os.rename(source, target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            os.rename(target, source)
+        raise
 
 
 def _make_folder(folder):

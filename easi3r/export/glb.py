@@ -7,7 +7,7 @@ import numpy as np
 from ..camera import transform
 from ..errors import InputError
 from .colours import for_babylon, linear_light
-from .gltf import LINES, GlbWriter
+from .gltf import LINES, POINTS, GlbWriter
 from .surfaces import choose_pixels, moving_objects, static_scene
 from .videos import playback_fps
 
@@ -26,7 +26,7 @@ class GlbInfo:
     camera_position: tuple  # for gradio.Model3D: (90, 90, radius) looks through the first camera
 
 
-def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear"):
+def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear", points=False):
     """Write a `Reconstruction` as a GLB scene. Returns `GlbInfo`.
 
     show: "4d" the static scene with the moving objects playing in it; "static" or "moving" only one of them. The
@@ -35,10 +35,11 @@ def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear"):
     cut: share of the static pixels that is left out, the least confident first; 0 to below 1.
     colours: "linear" as the glTF standard has them, for any viewer; "babylon" for gradio.Model3D, whose tone mapping
         they undo.
+    points: write loose points, a pixel each, instead of surfaces.
 
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
     `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5. Each surface is an
-    unlit triangle mesh with vertex colours. The bounding box is centred before the first camera (by two invisible
+    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred before the first camera (by two invisible
     points), so that viewers that frame the box show the scene as that camera saw it.
     Raises `InputError` for an unknown `show` or `colours`, a `cut` or `at` out of range.
     """
@@ -51,7 +52,7 @@ def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear"):
         objects = [[patch] if len(patch.points) else []
                    for patch in moving_objects(result, moving, steps, _MOVING_VERTICES)]
     scale = _RADIUS / _median_depth(result, static | moving)
-    scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light)
+    scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light, points)
     if surroundings:
         scene.add("static", surroundings)
     if len(result.frames) > 1:
@@ -126,13 +127,14 @@ def _frustum(result, t, depth):
 class _Scene:
     """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
 
-    def __init__(self, scale, encode):
-        self._writer, self._scale, self._encode = GlbWriter(), scale, encode
+    def __init__(self, scale, encode, points):
+        self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
         self._reach = np.full(3, 0.01 * _RADIUS)  # half the size of the box about _centre that holds everything
 
     def add(self, name, patches=(), lines=(), step=None):
         """One node of surfaces and lines; with `step` it shows in that time step only."""
-        parts = [(p.points, p.colours, p.triangles, {}) for p in patches]
+        loose = {"mode": POINTS} if self._points else {}
+        parts = [(p.points, p.colours, None if self._points else p.triangles, loose) for p in patches]
         parts += [(p.points, p.colours, p.segments, {"mode": LINES}) for p in lines]
         places = [self._place(points) for points, *_ in parts]
         pivot = np.mean(np.concatenate(places), axis=0) if step is not None else np.zeros(3)

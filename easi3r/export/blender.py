@@ -1,0 +1,88 @@
+"""The moving camera as a glTF file, for Blender and other 3D programs, to be imported beside scene.glb.
+
+Format: Khronos glTF 2.0 specification, https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
+"""
+
+import base64
+import json
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from .glb import _AXES, _RADIUS, _median_depth
+from .surfaces import choose_pixels
+from .videos import playback_fps
+
+_CUT = 0.1  # that of scene.glb, on which its unit of length depends
+
+
+def write_camera(result, path):
+    """glTF file (text, self-contained) with one perspective camera that shows the original video, key by key.
+
+    Axes, unit of length and pace are those of scene.glb: x right, y up, z backward, frame t at t / playback_fps
+    seconds. glTF cameras look through the middle of their picture. The principal point lies beside it, half a working
+    pixel as a rule; the camera is turned by that little, which leaves 0.2 working pixels at the corners of a wide lens.
+    """
+    unit = units_per_world_unit(result)
+    (width, height), intrinsics = result.framing.source_size, result.source_intrinsics
+    fx, fy = np.mean(intrinsics[:, 0, 0]), np.mean(intrinsics[:, 1, 1])  # glTF cameras do not zoom
+    centred = np.array([[fx, 0, (width - 1) / 2], [0, fy, (height - 1) / 2], [0, 0, 1]])
+    places = (result.cam2world[:, :3, 3] @ _AXES * unit).astype(np.float32)
+    turns = _quaternions(result.cam2world[:, :3, :3] @ [_turn(centred, k, width, height) for k in intrinsics])
+    document = {
+        "asset": {"version": "2.0", "generator": "Easi3R demo"},
+        "scene": 0,
+        "scenes": [{"nodes": [0], "extras": {"units_per_world_unit": unit}}],
+        "nodes": [{"name": "camera", "camera": 0, "translation": places[0].tolist(), "rotation": turns[0].tolist()}],
+        "cameras": [{"name": "camera", "type": "perspective", "perspective": {
+            "yfov": float(2 * np.arctan(height / 2 / fy)), "aspectRatio": float(width / height * fy / fx),
+            "znear": 0.01, "zfar": 1000.0}}],
+    }
+    if len(places) > 1:
+        times = (np.arange(len(places)) / playback_fps(result.timestamps)).astype(np.float32)
+        document |= _animation(times, places, turns)
+    path.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def units_per_world_unit(result):
+    """How long one unit of the result is in scene.glb and camera.gltf."""
+    static, moving = choose_pixels(result, _CUT)
+    return _RADIUS / _median_depth(result, static | moving)
+
+
+def _turn(centred, intrinsics, width, height):
+    """Rotation (3,3) of a camera with matrix `centred` that best shows what one with `intrinsics` shows."""
+    u, v = np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9))
+    pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+    shown, wanted = ((np.linalg.inv(k) @ pixels).T for k in (centred, intrinsics))
+    return Rotation.align_vectors(wanted, shown)[0].as_matrix()
+
+
+def _quaternions(rotations):
+    """(T,4) float32 x, y, z, w in the axes of glTF; neighbours never have opposite signs, which means a detour."""
+    turns = Rotation.from_matrix(_AXES @ rotations @ _AXES).as_quat()
+    flips = np.sign(np.sum(turns[1:] * turns[:-1], axis=1))
+    turns[1:] *= np.cumprod(np.where(flips == 0, 1, flips))[:, None]
+    return turns.astype(np.float32)
+
+
+def _animation(times, places, turns):
+    """The parts of a glTF document that move node 0: times (T,), places (T,3), turns (T,4), float32."""
+    arrays = [times, places, turns]
+    starts = np.cumsum([0] + [array.nbytes for array in arrays]).tolist()
+    data = base64.b64encode(b"".join(array.tobytes() for array in arrays)).decode("ascii")
+    accessors = [{"bufferView": k, "componentType": 5126, "count": len(times), "type": kind}
+                 for k, kind in enumerate(("SCALAR", "VEC3", "VEC4"))]
+    accessors[0] |= {"min": [float(times[0])], "max": [float(times[-1])]}
+    return {
+        "animations": [{
+            "name": "time",
+            "samplers": [{"input": 0, "output": k, "interpolation": "LINEAR"} for k in (1, 2)],
+            "channels": [{"sampler": k, "target": {"node": 0, "path": path}}
+                         for k, path in enumerate(("translation", "rotation"))],
+        }],
+        "accessors": accessors,
+        "bufferViews": [{"buffer": 0, "byteOffset": start, "byteLength": array.nbytes}
+                        for start, array in zip(starts, arrays)],
+        "buffers": [{"byteLength": starts[-1], "uri": "data:application/octet-stream;base64," + data}],
+    }

@@ -1,0 +1,106 @@
+"""README.txt: what every file of a result is, in plain words, and how it opens."""
+
+import textwrap
+
+from .blender import units_per_world_unit
+from .videos import playback_fps
+
+_WIDTH = 96
+
+_TEXT = """\
+{title}
+{rule}
+{summary}
+{notes}
+In short
+  To look at the scene:      player.html (any browser: turn it, play it), orbit.mp4 (a video)
+  To look at what moves:     masks.mp4          and at depth: depth.mp4
+  To go on in Blender:       scene.glb + camera.gltf
+  To train Gaussian splats:  the folder dataset
+
+What all files have in common
+  Unit      Arbitrary. A video alone does not tell metres from miles: lengths are right only
+            relative to each other, and the same unit holds in all files but scene.glb and
+            camera.gltf, which share one of their own (x {unit}: units_per_world_unit in them).
+  World     The first camera. Its position is the origin.
+  Axes      x right, y down, z forward into the scene (as in OpenCV and COLMAP), for cameras and
+            world. scene.glb and camera.gltf: x right, y up, z backward, as glTF wants it.
+  Sizes     The video is {source} pixels. It was resized to {resized} and cut
+            to {working}, the working size; all pictures here have that size.
+  Pixels    In cameras.json whole numbers are pixel centres: (0, 0) is the centre of the top left
+            pixel. COLMAP and nerfstudio count from the corner of the picture, so that centre is
+            (0.5, 0.5) there. The files are written accordingly: cx and cy differ by 0.5.
+  Frames    {frames}, numbered from 00000; when each was filmed is in cameras.json (timestamp).
+
+File by file
+  player.html    The scene to turn and play in a browser; one file, works without a network.
+  orbit.mp4      The same as a video, the camera gently circling.
+  scene.glb      The static scene as a surface, what moves playing in it, the camera's path.
+                 Blender: File > Import > glTF. Or drop it on any glTF viewer.
+  camera.gltf    The camera, animated. Import it into Blender after scene.glb (File > Import >
+                 glTF), select it, press Ctrl+Numpad 0 and set the resolution to {source}:
+                 it sees what the original video shows, which can lie behind it as background.
+                 Both files play together, {seconds:.2f} seconds from the first frame to the last.
+  static.ply     What stands still as coloured points (absent if everything moves). MeshLab,
+                 CloudCompare, Blender (File > Import > Stanford PLY).
+  moving/        What moves as coloured points, a PLY file per frame.
+                 {moving}
+  poses.txt      The camera's path in the TUM format: seconds x y z qx qy qz qw, camera to world.
+                 evo: evo_traj tum poses.txt --plot
+  path.png       The camera's path from above.
+  cameras.json   Positions and intrinsics of all frames, for the working size and for the size of
+                 the original video, with all conventions in words.
+  dataset/       Pictures, masks (black = moving, to be ignored) and cameras for other programs;
+                 the intrinsics are those of the working size, as the pictures are.
+                 COLMAP: File > Import model > dataset/sparse/0, pictures in dataset/images.
+                   Masks for its command line: --ImageReader.mask_path dataset/masks
+                 nerfstudio: ns-train splatfacto --data dataset
+                 Other trainers of Gaussian splats: open the folder dataset.
+                 The points were not matched by COLMAP but taken from the depth of the frames.
+  depth/         Depth as 16-bit PNG. Depth along the viewing axis = value x "scale" of
+                 depth/scale.json; value 0 = unusable.
+  masks/         What moves as PNG: 255 = moves, 0 = stands still.
+  masks.mp4      The video with what moves tinted.
+  depth.mp4      Depth in colours, red is near.
+  confidence.mp4 How sure the depth is, yellow is sure.
+  inside.mp4     How the moving pixels were found: the evidence, step by step.
+  arrays.npz     Everything as arrays at full precision.
+                 Python: numpy.load("arrays.npz")["depth"], or easi3r.load_reconstruction(".")
+  report.json    How this was made: options, seconds per step, versions, warnings.
+"""
+
+
+def write_guide(result, path):
+    """Text file (UTF-8) that states axes, unit, pixel convention and what each file of `save` is, with the figures of
+    this result, the backbone that made it and the licence of its weights."""
+    framing, n_frames = result.framing, len(result.frames)
+    title = f"RESULT OF {result.info.get('source', 'a clip')}"
+    moving = int(result.dynamic.any(axis=(1, 2)).sum())
+    text = _TEXT.format(
+        title=title,
+        rule="=" * len(title),
+        summary=_summary(result.info),
+        notes=_notes(result.info),
+        unit=f"{units_per_world_unit(result):.6g}",
+        source="{} x {}".format(*framing.source_size),
+        resized="{} x {}".format(*framing.resized),
+        working="{} x {}".format(*framing.size),
+        frames=n_frames,
+        seconds=(n_frames - 1) / playback_fps(result.timestamps),
+        moving=f"Something moves in {moving} of {n_frames} frames." if moving else "Absent: nothing was found to move.",
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def _summary(info):
+    backbone = info.get("backbone", {})
+    said = f"Made with the backbone {backbone.get('name', 'unknown')}"
+    said += f" ({backbone['weights']})." if backbone.get("weights") else "."
+    if backbone.get("license"):
+        said += f" Licence: {backbone['license']}."
+    return textwrap.fill(said, _WIDTH)
+
+
+def _notes(info):
+    notes = (textwrap.fill(f"Note: {warning}", _WIDTH) for warning in info.get("warnings", []))
+    return "".join(f"{note}\n" for note in notes)

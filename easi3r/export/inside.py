@@ -1,0 +1,130 @@
+"""Videos that show how the result came about: the evidence of motion step by step, and the confidence."""
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .. import video
+from .videos import playback_fps
+
+_TILE = 316, 400  # most pixels of a tile, width and height
+_NARROWEST = 200  # pixels of a column, so that labels stay readable
+_COLUMNS, _GAP, _LABEL = 4, 6, 24  # pixels between tiles, height of a label
+_BACKGROUND, _TEXT, _FAINT = (22, 24, 29), (235, 235, 235), (150, 155, 165)
+_RED = np.array([255, 40, 60])
+_NAMES = {  # what the evidence maps of the backbones are, in plain words
+    "A_src_mean": "Attention as second view: average",
+    "A_src_std": "Attention as second view: variation",
+    "A_ref_mean": "Attention as first view: average",
+    "A_ref_std": "Attention as first view: variation",
+    "plane_mean": "Contradicts a flat scene: average",
+    "plane_std": "Contradicts a flat scene: variation",
+    "epipolar_mean": "Contradicts the camera: average",
+    "epipolar_std": "Contradicts the camera: variation",
+    "fused": "All four combined",
+}
+_NOTE = "Bright = strong; every map keeps one scale over the whole clip."
+
+
+def write_inside(result, path):
+    """mp4 with one picture per frame: the frame, each map of `result.evidence`, the evidence shared out over clusters
+    (`result.motion`), and the moving pixels in red; every tile has a label.
+
+    Evidence maps may have any size (h,w). Each map is coloured (Inferno, from dark to bright) between its 1st and
+    99.5th percentile over the whole clip. The video is at most 1294 pixels wide.
+    """
+    maps = {_NAMES.get(name, name.replace("_", " ")): values for name, values in result.evidence.items()}
+    maps["Averaged over similar regions"] = result.motion
+    titles = ["The clip", *maps, "Moving (red)"]
+    ranges = [_range(values, 1, 99.5) for values in maps.values()]
+    sheet = _Sheet(result.frames.shape[2:0:-1], titles, len(result.frames))
+
+    def picture(t):
+        heat = [_heat(values[t], limits, sheet.tile, cv2.COLORMAP_INFERNO)
+                for values, limits in zip(maps.values(), ranges)]
+        return sheet.fill([result.frames[t], *heat, _reddened(result.frames[t], result.dynamic[t])], t)
+    video.write(path, map(picture, range(len(result.frames))), playback_fps(result.timestamps))
+
+
+def write_confidence(result, path):
+    """mp4 of the confidence in colours (Viridis), from dark blue (unsure) to yellow (sure); unusable pixels are black.
+
+    Logarithm of the confidence between its 2nd and 98th percentile over the whole clip.
+    """
+    usable = np.isfinite(result.confidence) & (result.confidence > 0)
+    logarithm = np.log(result.confidence, out=np.full(usable.shape, np.nan, np.float32), where=usable)
+    limits, size = _range(logarithm, 2, 98), result.frames.shape[2:0:-1]
+    frames = (_heat(np.nan_to_num(values), limits, size, cv2.COLORMAP_VIRIDIS) * known[..., None]
+              for values, known in zip(logarithm, usable))
+    video.write(path, frames, playback_fps(result.timestamps))
+
+
+def _range(values, low, high):
+    """Two percentiles of the finite values; (0, 1) if there are none."""
+    values = values[np.isfinite(values)]
+    return np.percentile(values, [low, high]) if values.size else (0.0, 1.0)
+
+
+def _heat(values, limits, size, colour_map):
+    """(h,w) -> (H,W,3) uint8 RGB of `size` (W, H); a map without differences is shown as its lowest value."""
+    low, high = limits
+    if not high > low:
+        levels = np.zeros(values.shape, np.float32)
+    else:
+        levels = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1).astype(np.float32)
+    if values.shape != size[::-1]:
+        levels = cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR)
+    coloured = cv2.applyColorMap(np.round(levels * 255).astype(np.uint8), colour_map)
+    return cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)
+
+
+def _reddened(frame, dynamic):
+    """The frame in darkened grey with its moving pixels (H,W) bool in red."""
+    grey = np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    marked = 0.35 * frame + 0.65 * _RED
+    return np.where(dynamic[..., None], marked, 0.6 * grey).round().astype(np.uint8)
+
+
+class _Sheet:
+    """A grid of tiles for pictures of `clip_size` (W, H) with their titles; drawn once, then filled per frame."""
+
+    def __init__(self, clip_size, titles, n_frames):
+        scale = min(_TILE[0] / clip_size[0], _TILE[1] / clip_size[1])
+        self.tile = tuple(max(1, round(side * scale)) for side in clip_size)
+        self._column = max(self.tile[0], _NARROWEST)
+        self._n_frames = n_frames
+        rows = -(-len(titles) // _COLUMNS)
+        self._row = _LABEL + self.tile[1] + _GAP
+        size = _COLUMNS * (self._column + _GAP) + _GAP, rows * self._row + _LABEL + _GAP
+        empty = Image.new("RGB", size, _BACKGROUND)
+        draw = ImageDraw.Draw(empty)
+        for k, title in enumerate(titles):
+            left, top = self._place(k)
+            draw.text((left + self.tile[0] / 2, top - _LABEL / 2), title, _TEXT, _font(title, self._column), "mm")
+        self._footer = size[1] - _LABEL / 2 - _GAP / 2
+        draw.text((_GAP, self._footer), _NOTE, _FAINT, _font(_NOTE, size[0] * 0.75, 13), "lm")
+        self._empty = empty
+
+    def _place(self, k):
+        """Left and top of the k-th tile."""
+        row, column = divmod(k, _COLUMNS)
+        inset = (self._column - self.tile[0]) // 2
+        return _GAP + column * (self._column + _GAP) + inset, _LABEL + row * self._row
+
+    def fill(self, pictures, t):
+        """(h,w,3) uint8 with the pictures, of any size, in their tiles and the number of frame t."""
+        sheet = self._empty.copy()
+        for k, picture in enumerate(pictures):
+            if picture.shape[1::-1] != self.tile:
+                shrinks = picture.shape[1] >= self.tile[0]
+                picture = cv2.resize(picture, self.tile, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            sheet.paste(Image.fromarray(picture), self._place(k))
+        text = f"{t + 1} / {self._n_frames}"
+        ImageDraw.Draw(sheet).text((sheet.width - _GAP, self._footer), text, _FAINT, ImageFont.load_default(13), "rm")
+        return np.asarray(sheet)
+
+
+def _font(text, width, size=15):
+    """Pillow's own font, as large as `size` or as lets `text` be at most `width` pixels long."""
+    font = ImageFont.load_default(size)
+    return ImageFont.load_default(max(8, int(size * min(1, width / font.getlength(text)))))

@@ -1,0 +1,41 @@
+"""Cameras as nerfstudio's transforms.json, which instant-ngp and trainers of Gaussian splats read too.
+
+Format: https://docs.nerf.studio/quickstart/data_conventions.html. Cameras have OpenGL axes (x right, y up, z backward).
+nerfstudio casts the ray of pixel (0, 0) through (0.5, 0.5), so its principal point counts from the picture's corner.
+"""
+
+import json
+
+import numpy as np
+
+from .ply import write_points
+
+_AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
+
+
+def write_nerfstudio(result, folder, points, colours):
+    """Write transforms.json into `folder`, for the pictures images/00000.jpg and masks/00000.jpg.png beside it; and
+    sparse_pc.ply with points (N,3) world, colours (N,3) uint8, from which splatting starts, unless there are none.
+
+    World axes are those of the result; nerfstudio finds out itself where up is.
+    """
+    height, width = result.depth.shape[1:]
+    pinholes = [_pinhole(matrix) for matrix in result.intrinsics]
+    shared = all(pinhole == pinholes[0] for pinhole in pinholes)
+    document = {"camera_model": "OPENCV", "w": width, "h": height, "k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0}
+    if shared:
+        document |= pinholes[0]
+    if len(points):
+        document["ply_file_path"] = "sparse_pc.ply"
+        write_points(folder / "sparse_pc.ply", points, colours)
+    document["frames"] = [
+        {"file_path": f"images/{t:05d}.jpg", "mask_path": f"masks/{t:05d}.jpg.png",
+         "transform_matrix": (cam2world @ _AXES).tolist(), **({} if shared else pinhole)}
+        for t, (cam2world, pinhole) in enumerate(zip(result.cam2world, pinholes))
+    ]
+    (folder / "transforms.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _pinhole(intrinsics):
+    return {"fl_x": float(intrinsics[0, 0]), "fl_y": float(intrinsics[1, 1]),
+            "cx": float(intrinsics[0, 2]) + 0.5, "cy": float(intrinsics[1, 2]) + 0.5}

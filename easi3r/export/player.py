@@ -1,0 +1,121 @@
+"""The 4D player: one HTML file that plays a reconstruction in any browser, without a server or the internet."""
+
+import base64
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .surfaces import Patch, choose_pixels, moving_objects, static_scene
+from .videos import playback_fps
+
+_TEMPLATE = Path(__file__).with_name("player.html")
+_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
+# One point as the graphics card reads it (little endian, 16 bytes). The splat that stands for it is the ellipse
+# { place + x * along + y * across : x^2 + y^2 <= 1 }, which closes the gaps to its neighbours and no more.
+_POINT = np.dtype([
+    ("place", "<u2", 3),  # 0..65535 over the box of all points
+    ("along", "i1", 3), ("across", "i1", 3),  # 127 = the point's size
+    ("colour", "u1", 3),  # sRGB
+    ("size", "u1"),  # logarithm, 0..255 over the range of all points
+])
+_COVER = 2 / 9  # ellipse from a triangle's summed edge products: on a regular lattice three of them meet in its middle
+
+
+def write_player(result, path, cut=0.1):
+    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
+
+    cut: share of the static pixels that is left out, the least confident first; 0 to below 1.
+
+    The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
+    the result (OpenCV axes of the first camera), together with the camera of every frame. Grids of pixels are thinned
+    to about 800 000 points in all. Raises `InputError` for a `cut` out of range.
+    """
+    if not 0 <= cut < 1:
+        raise InputError(f"cut is {cut!r}; it must be at least 0 and below 1.")
+    static, moving = choose_pixels(result, cut)
+    shown = static | moving
+    surroundings = [_without_hem(patch) for patch in static_scene(result, static, _STATIC_POINTS)]
+    objects = [_without_hem(patch)
+               for patch in moving_objects(result, moving, list(range(len(moving))), _MOVING_POINTS)]
+    table, ranges = _pack(surroundings + objects)
+    scene = {
+        "static": sum(len(patch.points) for patch in surroundings),
+        "moving": [len(patch.points) for patch in objects],
+        **ranges,
+        "size": [int(side) for side in result.depth.shape[:0:-1]],
+        "distance": float(np.median(result.depth[shown])) if shown.any() else 1.0,
+        "fps": playback_fps(result.timestamps),
+        "backbone": str(result.info.get("backbone", {}).get("name", "unknown")),
+        "frames": [{"time": round(float(time), 4), "pose": np.round(matrix[:3].ravel(), 7).tolist(),
+                    "lens": np.round([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], 4).tolist()}
+                   for time, matrix, k in zip(result.timestamps, result.cam2world, result.intrinsics)],
+    }
+    text = json.dumps(scene, allow_nan=False).replace("<", "\\u003c")  # no value may end the script element
+    page = _TEMPLATE.read_text(encoding="utf-8").replace("@SCENE@", text).replace("@POINTS@", _compress(table))
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def _without_hem(patch):
+    """Drop triangles that share no corner with another: single ones, and what carries a surface on under a nearer edge.
+
+    Meshes need the latter to have no gap there; splats reach a little over their edge anyway.
+    """
+    shared = np.bincount(patch.triangles.ravel(), minlength=len(patch.points)) > 1
+    kept, triangles = np.unique(patch.triangles[shared[patch.triangles].any(axis=1)], return_inverse=True)
+    return Patch(patch.points[kept], patch.colours[kept], triangles.reshape(-1, 3).astype(np.int32))
+
+
+def _pack(patches):
+    """All points as one `_POINT` table, and the ranges that its numbers are relative to."""
+    parts = [(patch.points, patch.colours, *_ellipses(patch)) for patch in patches]
+    if not sum(len(points) for points, *_ in parts):
+        return np.zeros(0, _POINT), {"low": [0, 0, 0], "span": [1, 1, 1], "sizes": [0, 0]}
+    points, colours, along, across = (np.concatenate(column) for column in zip(*parts))
+    low = points.min(axis=0)
+    span = np.maximum(points.max(axis=0) - low, 1e-9)
+    size = np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
+    logs = np.log2(size[:, 0])
+    least, most = float(logs.min()), float(max(logs.max(), logs.min() + 1e-3))
+    table = np.zeros(len(points), _POINT)
+    table["place"] = np.round((points - low) / span * 65535)
+    table["along"], table["across"] = np.round(along / size * 127), np.round(across / size * 127)
+    table["colour"] = colours
+    table["size"] = np.round((logs - least) / (most - least) * 255)
+    return table, {"low": low.tolist(), "span": span.tolist(), "sizes": [least, most]}
+
+
+def _ellipses(patch):
+    """Axes `along`, `across` (N,3) of the ellipse about each vertex; `along` is at least as long as `across`.
+
+    Mean of the edge products e e^T of the triangles around a vertex, small triangles counting more so that a jump in
+    depth on one side does not stretch the splat. Two steps of a Cholesky decomposition with pivots turn it into
+    along along^T + across across^T; what is left over is the curvature of the surface. The axes need not be at right
+    angles.
+    """
+    number, corners = len(patch.points), patch.triangles.ravel()
+    edges = patch.points[patch.triangles] - patch.points[np.roll(patch.triangles, 1, axis=1)]
+    products = np.einsum("tki,tkj->tij", edges, edges).reshape(-1, 9)
+    weights = np.maximum(np.trace(products.reshape(-1, 3, 3), axis1=1, axis2=2), 1e-18) ** -0.5
+    total = np.bincount(corners, np.repeat(weights, 3), number)
+    spread = [np.bincount(corners, np.repeat(column * weights, 3), number) / total for column in products.T]
+    spread = _COVER * np.stack(spread, axis=1).reshape(-1, 3, 3)
+    axes = []
+    for _ in range(2):
+        pivot = np.diagonal(spread, axis1=1, axis2=2).argmax(axis=1)
+        row = spread[np.arange(number), pivot]
+        axis = row / np.sqrt(np.maximum(row[np.arange(number), pivot], 1e-18))[:, None]
+        spread = spread - axis[:, :, None] * axis[:, None, :]
+        axes.append(axis)
+    swap = np.linalg.norm(axes[1], axis=1) > np.linalg.norm(axes[0], axis=1)
+    axes[0][swap], axes[1][swap] = axes[1][swap], axes[0][swap].copy()
+    return axes
+
+
+def _compress(table):
+    """Base64 of the zlib stream of the table, byte column by byte column, each the difference to the point before."""
+    columns = table.view(np.uint8).reshape(len(table), _POINT.itemsize)
+    steps = np.diff(columns, axis=0, prepend=np.zeros((1, _POINT.itemsize), np.uint8))
+    return base64.b64encode(zlib.compress(np.ascontiguousarray(steps.T).tobytes(), 6)).decode()

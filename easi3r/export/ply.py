@@ -1,0 +1,52 @@
+"""Point clouds as PLY files, which MeshLab, CloudCompare, Blender and most libraries read.
+
+Format: G. Turk, The PLY polygon file format (1994); binary, little endian.
+"""
+
+import numpy as np
+
+from .points import moving_points, static_points
+
+_STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over all time steps
+_VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
+_HEADER = """ply
+format binary_little_endian 1.0
+comment world = first camera: x right, y down, z forward; scale arbitrary
+element vertex {}
+property float x
+property float y
+property float z
+property uchar red
+property uchar green
+property uchar blue
+end_header
+"""
+
+
+def write_static(result, path):
+    """PLY file of what stands still: points in world coordinates (OpenCV axes, arbitrary scale) with sRGB colours.
+
+    At most 200 000 points. Writes nothing if nothing stands still.
+    """
+    points, colours = static_points(result, _STATIC)
+    if len(points):
+        write_points(path, points, colours)
+
+
+def write_moving(result, folder):
+    """A PLY file per frame, 00000.ply and so on, of what moves at that moment; axes as in `write_static`.
+
+    Frames without a moving point get no file; writes nothing, not even the folder, if nothing moves.
+    """
+    for t, points, colours in moving_points(result, _MOVING):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_points(folder / f"{t:05d}.ply", points, colours)
+
+
+def write_points(path, points, colours):
+    """One PLY file from points (N,3) and sRGB colours (N,3) uint8."""
+    vertices = np.empty(len(points), _VERTEX)
+    vertices["xyz"], vertices["rgb"] = points, colours
+    with open(path, "wb") as file:
+        file.write(_HEADER.format(len(points)).encode("ascii"))
+        file.write(vertices.tobytes())

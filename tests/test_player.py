@@ -1,0 +1,329 @@
+"""The 4D player, opened as a visitor would: headless Chromium through Playwright. Skips where there is no browser."""
+
+import html
+import io
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import analytic_result
+from PIL import Image
+
+from easi3r import synthetic
+from easi3r.camera import Framing
+from easi3r.errors import InputError
+from easi3r.export.player import write_player
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--use-gl=angle", "--use-angle=swiftshader",
+         "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update"]
+GROUND = [0x12, 0x14, 0x1a]  # the background at first
+READY = "html[data-state=ready]"
+SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """show(result, **options of the browser context) -> page with the player of that result; no errors so far."""
+    contexts = []
+
+    def open_player(result, state=READY, script=None, **options):
+        write_player(result, tmp_path / "player.html")
+        contexts.append(browser.new_context(**{"viewport": {"width": 700, "height": 560}, **options}))
+        page = contexts[-1].new_page()
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        if script:
+            page.add_init_script(script)
+        page.goto((tmp_path / "player.html").as_uri())
+        page.wait_for_selector(state, state="attached", timeout=30000)
+        page.add_style_tag(content="#hint { display: none }")  # it fades away while pictures are compared
+        assert not page.problems
+        return page
+
+    yield open_player
+    for context in contexts:
+        context.close()
+
+
+def pixels(page, clip=None):
+    """(H,W,3) int: the part `clip` (a bounding box) of the page as it is drawn, by default the 3D view."""
+    page.evaluate(SETTLED)
+    shot = page.screenshot(clip=clip or page.locator("#view").bounding_box())
+    return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB")).astype(int)
+
+
+def drawn(view):
+    """(H,W) bool: where something else than the background is seen."""
+    return np.abs(view - GROUND).max(axis=-1) > 30
+
+
+def changed(before, after):
+    """Share of the pixels that differ visibly."""
+    return (np.abs(before - after).max(axis=-1) > 20).mean()
+
+
+def press(page, *names):
+    for name in names:
+        page.locator(f"#{name}").click()
+
+
+def through_camera(page, step, size):
+    """What the player shows of frame `step` through its camera, as an image of that (width, height)."""
+    if page.locator("#through").get_attribute("aria-pressed") == "false":
+        press(page, "through")
+    page.locator("#time").fill(str(step))
+    picture = pixels(page, page.locator("#picture").bounding_box())
+    return np.asarray(Image.fromarray(picture.astype(np.uint8)).resize(size, Image.Resampling.BOX)).astype(int)
+
+
+def room():
+    clip = synthetic.render("room", 5, 256, 144)
+    ones = np.ones(clip.depth.shape, np.float32)
+    return replace(
+        analytic_result(5), frames=clip.frames, timestamps=clip.timestamps, cam2world=clip.cam2world,
+        intrinsics=np.repeat(clip.intrinsics[None], 5, axis=0), depth=clip.depth, confidence=ones, dynamic=clip.dynamic,
+        motion=0 * ones, framing=Framing.fit((256, 144), 256, 16))
+
+
+def test_the_camera_sees_the_clip_again(show):
+    result = room()
+    page = show(result, viewport={"width": 1024, "height": 720})
+    for step in range(5):
+        seen = through_camera(page, step, (256, 144))
+        error = np.abs(seen - result.frames[step])
+        assert error.mean() < 9 and np.median(error) < 5, f"frame {step}: {error.mean():.1f}"
+        moving = error[result.dynamic[step]].mean()
+        assert moving < 13, f"moving pixels of frame {step}: {moving:.1f}"
+        # a picture shifted by one pixel would fit worse
+        shifted = [np.abs(np.roll(seen, by, (0, 1)) - result.frames[step]).mean()
+                   for by in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+        assert error.mean() < min(shifted)
+
+
+def test_first_view_fills_the_canvas_with_the_clips_colours(show):
+    page = show(analytic_result(6, 128, 96))
+    view = pixels(page)
+    assert drawn(view).mean() > 0.6
+    bright = np.abs(view - [210, 150, 40]).max(axis=-1) <= 2  # the box, in exactly the colour of the clip
+    assert bright.mean() > 0.01
+    note = page.locator("#note").inner_text()
+    assert "analytic" in note and "scale is arbitrary" in note
+
+
+def test_controls_change_the_picture(show):
+    page = show(analytic_result(6, 128, 96))
+    first = pixels(page)
+    page.locator("#time").fill("5")
+    last = pixels(page)
+    assert changed(first, last) > 0.01 and "6 / 6" in page.locator("#clock").inner_text()
+    for name, share in (("static", 0.4), ("moving", 0.005), ("trail", 0.01), ("path", 0.0005)):
+        press(page, name)
+        assert changed(last, pixels(page)) > share, name
+        press(page, name)
+        assert changed(last, pixels(page)) == 0, name
+    page.locator("#dots").fill("0.3")
+    assert changed(last, pixels(page)) > 0.05
+    page.locator("#dots").fill("1")
+    page.locator("#ground").fill("#ffffff")
+    assert (pixels(page) > 250).all(axis=-1).mean() > (last > 250).all(axis=-1).mean() + 0.03
+
+
+def test_only_what_moves_is_shown_of_its_moment(show):
+    result = analytic_result(6, 128, 96)
+    page = show(result)
+    press(page, "static")
+    for step in (0, 3, 5):
+        seen = drawn(through_camera(page, step, (128, 96)))
+        overlap = (seen & result.dynamic[step]).sum() / (seen | result.dynamic[step]).sum()
+        assert overlap > 0.8, f"frame {step}: {overlap:.2f}"
+
+
+def test_mouse_and_keyboard(show):
+    page = show(analytic_result(6, 128, 96))
+    views = [pixels(page)]
+    box = page.locator("#view").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for button, key in (("left", None), ("right", None), ("left", "Shift")):
+        page.mouse.move(x, y)
+        if key:
+            page.keyboard.down(key)
+        page.mouse.down(button=button)
+        page.mouse.move(x + 60, y + 20, steps=4)
+        page.mouse.up(button=button)
+        if key:
+            page.keyboard.up(key)
+        views.append(pixels(page))
+    page.mouse.wheel(0, 300)
+    views.append(pixels(page))
+    assert all(changed(before, after) > 0.1 for before, after in pairwise(views))
+    page.keyboard.press("r")
+    assert changed(views[0], pixels(page)) == 0
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#time").input_value() == "1"
+    press(page, "moving")  # a button that was clicked does not take the space bar for itself
+    page.keyboard.press(" ")
+    assert page.locator("#play").get_attribute("aria-label") == "Pause"
+    page.wait_for_selector("#clock:not(:text(' 2 / 6'))", timeout=10000)
+    page.keyboard.press(" ")
+    assert page.locator("#play").get_attribute("aria-label") == "Play"
+    assert page.locator("#moving").get_attribute("aria-pressed") == "false"
+
+
+def test_a_drag_leaves_the_camera_where_it_was(show):
+    page = show(analytic_result(6, 128, 96), viewport={"width": 512, "height": 560})
+    press(page, "path")
+    seen = through_camera(page, 0, (128, 96))
+    area = page.locator("#picture").bounding_box()
+    page.mouse.move(200, 200)
+    page.mouse.down()
+    page.mouse.move(201, 200)
+    page.mouse.up()
+    assert page.locator("#through").get_attribute("aria-pressed") == "false"
+    assert not page.locator("#picture").is_visible()
+    freely = Image.fromarray(pixels(page, area).astype(np.uint8)).resize((128, 96))
+    assert np.corrcoef(seen.ravel(), np.asarray(freely).ravel())[0, 1] > 0.25
+
+
+def test_touch_turns_zooms_and_moves(show):
+    page = show(analytic_result(6, 128, 96), viewport={"width": 390, "height": 700}, has_touch=True, is_mobile=True)
+    touch = page.context.new_cdp_session(page)
+
+    def drag(*paths):
+        for kind, share in [("touchStart", 0), *(("touchMove", k / 4) for k in range(1, 5)), ("touchEnd", 1)]:
+            points = [{"x": x + share * (x2 - x), "y": y + share * (y2 - y), "id": k}
+                      for k, (x, y, x2, y2) in enumerate(paths)]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else points})
+        return pixels(page)
+
+    press(page, "static", "path")  # the moving box alone: where it is and how large
+
+    def box(view):
+        rows, columns = np.nonzero(drawn(view))
+        return np.array([columns.mean(), rows.mean()]), len(rows)
+
+    place, _ = box(pixels(page))
+    turned_place, turned_size = box(drag((200, 200, 200, 240)))
+    assert np.abs(turned_place - place).max() > 3 and turned_size > 0
+    moved_place, _ = box(drag((150, 200, 190, 230), (250, 200, 290, 230)))
+    (right, down) = moved_place - turned_place  # what is nearer than the middle of the scene moves a little farther
+    assert 30 < right < 80 and 20 < down < 60
+    _, pinched = box(drag((120, 200, 160, 200), (260, 200, 220, 200)))  # fingers close in: everything gets smaller
+    assert 0.05 * turned_size < pinched < 0.7 * turned_size
+    assert page.evaluate("scrollX + scrollY") == 0
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_phone_has_room_for_everything(show, more):
+    page = show(analytic_result(), viewport={"width": 390, "height": 700}, has_touch=True, is_mobile=True)
+    if more:
+        press(page, "more")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("#view").bounding_box()["height"] > (280 if more else 400)
+    controls = [control for control in page.locator("button, select, input").all() if control.is_visible()]
+    assert len(controls) == (12 if more else 8)
+    for control in controls:
+        area = control.bounding_box()
+        assert area["height"] >= 32 and area["width"] >= 32 and area["x"] + area["width"] <= 390
+    assert page.locator("#note").bounding_box()["y"] + page.locator("#note").bounding_box()["height"] <= 700
+
+
+def changed_result(case):
+    result = analytic_result(int(case) if case in "12" else 6)
+    if case == "portrait":
+        for name in ("frames", "depth", "confidence", "dynamic", "motion"):
+            setattr(result, name, getattr(result, name)[:, :, 16:48])
+        result.intrinsics[:, 0, 2] -= 16
+    if case == "nothing moves":
+        result.dynamic[:] = False
+    if case == "everything moves":
+        result.dynamic[:] = True
+    if case == "half unusable":
+        result.confidence[:, :, :32] = 0
+    if case == "no confidence":
+        result.confidence[:] = 0
+    return result
+
+
+@pytest.mark.parametrize("case", ["1", "2", "portrait", "nothing moves", "everything moves", "half unusable",
+                                  "no confidence"])
+def test_unusual_results_are_shown(show, case):
+    page = show(changed_result(case))
+    assert drawn(pixels(page)).mean() > 0.2
+    assert page.locator("#play").is_disabled() == (case == "1")
+    assert page.locator("#moving").is_disabled() == (case == "nothing moves")
+    assert page.locator("#trail").is_disabled() == (case in ("nothing moves", "1"))
+    assert page.locator("#static").is_disabled() == (case == "everything moves")
+    page.keyboard.press("c")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(" ")
+    page.evaluate(SETTLED)
+    assert not page.problems
+
+
+def test_a_result_without_depth_gets_a_sentence(show):
+    result = analytic_result(2)
+    result.depth[:] = 0
+    assert "nothing to show" in show(result, "html[data-state=failed]").locator("#status").inner_text()
+
+
+def test_a_browser_without_webgl_gets_a_sentence(show):
+    blind = "HTMLCanvasElement.prototype.getContext = () => null"
+    page = show(analytic_result(2), "html[data-state=failed]", blind)
+    assert "WebGL is missing" in page.locator("#status").inner_text()
+
+
+def test_embedded_it_asks_for_nothing(browser, tmp_path):
+    result = replace(analytic_result(2), info={"backbone": {"name": "my </script><b>folder</b> & \"more\""}})
+    write_player(result, tmp_path / "player.html")
+    text = (tmp_path / "player.html").read_text(encoding="utf-8")
+    page, asked = browser.new_page(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_content(f'<iframe width="600" height="500" srcdoc="{html.escape(text)}"></iframe>')
+    frame = page.frame_locator("iframe")
+    frame.locator(READY).wait_for(state="attached", timeout=30000)
+    assert 'my </script><b>folder</b> & "more"' in frame.locator("#note").inner_text()
+    frame.locator("#time").fill("1")
+    assert drawn(pixels(page, {"x": 20, "y": 80, "width": 500, "height": 200})).mean() > 0.3
+    page.goto((tmp_path / "player.html").as_uri())
+    page.wait_for_selector(READY, state="attached")
+    page.evaluate(SETTLED)
+    assert set(asked) - {"about:srcdoc"} == {(tmp_path / "player.html").as_uri()}
+    page.close()
+
+
+def test_24_frames_stay_below_12_megabytes(tmp_path):
+    short = analytic_result(6, 512, 288)
+    arrays = ("frames", "cam2world", "intrinsics", "depth", "confidence", "dynamic", "motion")
+    longer = {name: np.concatenate([getattr(short, name)] * 4) for name in arrays}
+    result = replace(short, timestamps=np.arange(24) / 8, **longer)
+    noise = np.random.default_rng(0)
+    result.depth *= 1 + 0.01 * noise.standard_normal(result.depth.shape, np.float32)  # noise compresses badly
+    grain = noise.integers(-6, 7, result.frames.shape)
+    result.frames = (result.frames + grain).clip(0, 255).astype(np.uint8)
+    result.dynamic[:, :, :120] = True  # a quarter of the picture moves
+    write_player(result, tmp_path / "player.html")
+    assert 2e6 < (tmp_path / "player.html").stat().st_size < 12e6
+
+
+@pytest.mark.parametrize("cut", [-0.1, 1, 1.5, float("nan")])
+def test_a_cut_out_of_range_is_named(tmp_path, cut):
+    with pytest.raises(InputError, match=f"cut is {cut}"):
+        write_player(analytic_result(2), tmp_path / "player.html", cut=cut)
+    assert not list(tmp_path.iterdir())
