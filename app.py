@@ -2,7 +2,10 @@
 
 import spaces  # first: on ZeroGPU it must come before anything that touches CUDA
 
+import atexit
 import functools
+import html
+import json
 import os
 import queue
 import shutil
@@ -15,27 +18,36 @@ import gradio as gr
 
 import easi3r
 from easi3r import pairs, video
+from easi3r.export.archive import ARCHIVE, load_small, write_archive
 from easi3r.export.glb import write_glb
 
 HERE = Path(__file__).parent
-EXAMPLES = sorted((HERE / "examples").glob("*.mp4"))
+EXAMPLES = sorted(p for p in (HERE / "examples").glob("*.mp4") if p.with_suffix(".result.npz").exists())
 BACKBONES = [
     ("Automatic: DUSt3R where there is a GPU or its weights, else the preview", "auto"),
     ("Preview: no weights, runs anywhere, rough depth", "preview"),
     ("DUSt3R (weights CC BY-NC-SA 4.0: not for commercial use)", "dust3r"),
     ("MonST3R (weights CC BY-NC-SA 4.0: not for commercial use)", "monst3r"),
 ]
+SHOW = [("Everything (4D)", "4d"), ("Only what stands still", "static"), ("Only what moves", "moving")]
+API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
+CUT = 0.1  # share of the least confident static points that is not shown
 PAGE = """# See your video in 3D over time
 Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid, the moving people and
 animals playing on top. Nothing to install, nothing to sign up for."""
 FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence. The *weights* of DUSt3R and
 MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none. The scale of every result is arbitrary: a video alone does not tell
 metres from miles."""
+FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for Blender, COLMAP and nerfstudio datasets, depth
+and mask images, point clouds, arrays. Or singly, below (what is a folder comes in the zip only)."""
 _seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
 
 
 class Cancelled(Exception):
     """The visitor left or pressed Cancel."""
+
+
+# ---- computing
 
 
 _loading = threading.Lock()
@@ -48,19 +60,76 @@ def backbone_for(name):
         return _loaded(name)
 
 
+if os.environ.get("SPACES_ZERO_GPU"):
+    backbone_for("auto")  # ZeroGPU wants weights on the GPU before the first visitor comes
+
+
+def _on_gpu(backbone):
+    return getattr(backbone, "device", "cpu").startswith("cuda")
+
+
 def _speed_class(backbone):
     return "preview" if backbone.name == "preview" else backbone.device.split(":")[0]
 
 
-def gpu_seconds(clip, name, options, progress=None):
-    """Seconds of GPU to ask for on ZeroGPU: fixed cost plus so much per pair."""
-    return int(20 + 0.08 * len(pairs.build(options.max_frames, options.graph)))
+def gpu_seconds(clip, name, options, masks=None, progress=None):
+    """Seconds of GPU to ask for on ZeroGPU: start and alignment, so much per frame and per pair. 24 frames: 36 s."""
+    n_frames = len(clip.frames)
+    return int(12 + 0.3 * n_frames + 0.09 * len(pairs.build(n_frames, options.graph)))
 
 
 @spaces.GPU(duration=gpu_seconds)
-def compute(clip, name, options, progress=None):
+def compute_on_gpu(clip, name, options, masks=None, progress=None):
     """The part that wants a GPU. On ZeroGPU it runs in a process of its own, where `progress` cannot follow."""
-    return easi3r.reconstruct(clip, backbone_for(name), options, progress)
+    return easi3r.reconstruct(clip, backbone_for(name), options, progress, masks)
+
+
+def reconstruct(path, name, options, masks, progress):
+    """Decode here, compute where it is fast."""
+    backbone = backbone_for(name)
+    clip = video.read(path, options.max_frames, backbone.max_side, backbone.patch)
+    if masks is not None:
+        masks = video.read_masks(masks, clip)
+    began = time.perf_counter()
+    if _on_gpu(backbone):
+        result = compute_on_gpu(clip, name, options, masks, None if os.environ.get("SPACES_ZERO_GPU") else progress)
+    else:
+        result = easi3r.reconstruct(clip, backbone, options, progress, masks)
+    _seconds_per_pair[_speed_class(backbone)] = (time.perf_counter() - began) / max(1, result.info["pairs"])
+    return result, backbone.note
+
+
+# ---- what visitors have: a folder each, for as long as their page is open
+
+
+_folders, _folders_lock = {}, threading.Lock()
+_files = {}  # visitor -> name -> path of what `save` wrote
+_prepared = {}  # example -> what `_show_scene` and `_show_files` take, and the folder
+
+
+def _keep(visitor, folder):
+    """Make `folder` (or None) the visitor's; what they had before is deleted."""
+    with _folders_lock:
+        old = _folders.pop(visitor, None)
+        _files.pop(visitor, None)
+        if folder is not None:
+            _folders[visitor] = folder
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def forget(request: gr.Request):
+    """The page was closed."""
+    _keep(request.session_hash, None)
+
+
+@atexit.register
+def _forget_all():
+    for visitor in list(_folders):
+        _keep(visitor, None)
+
+
+# ---- events
 
 
 def plan(clip, frames, name):
@@ -95,66 +164,107 @@ def _rough(seconds):
     return f"{max(5, round(seconds / 5) * 5)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
 
 
-def run(clip, frames, name, sensitivity):
-    """Reconstruct and show; yields what changes on the page. A file of its own for every run, deleted when it has been handed over."""
+def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Request):
+    """Reconstruct and show; yields what changes on the page."""
     if not clip:
         raise gr.Error("Choose a clip first, or one of the examples.")
+    masks = None if not mask_files else mask_files[0] if len(mask_files) == 1 else sorted(mask_files, key=lambda f: Path(f).name)
+    options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
+    yield from _produce(lambda progress: reconstruct(clip, name, options, masks, progress), cut, style, request.session_hash)
+
+
+def show_example(clicked, request: gr.Request):
+    """The result that was computed beforehand; no GPU and no waiting. clicked: (number, sample) of gradio's Examples."""
+    path = EXAMPLES[clicked[0]]
+    ready = _prepared.get(path)
+    if ready is None:
+        yield from _produce(lambda progress: _load_example(path), CUT, "surfaces", request.session_hash)
+        return
+    scene, files, prepared = ready
     folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
-    news, stop = queue.Queue(), threading.Event()
+    shutil.copy(prepared / ARCHIVE, folder)  # a copy: the visitor's page deletes its own
+    _keep(request.session_hash, folder)
+    _files[request.session_hash] = files[0]
+    yield {status: gr.update(value="", visible=True), outputs: gr.update(visible=True)}
+    yield _show_scene(*scene)
+    time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
+    yield _show_files(*files)
+    yield {status: "done"}
+
+
+def _load_example(path):
+    frames = video.read(path, _example_frames(path), 10**6, 1).frames
+    return load_small(path.with_suffix(".result.npz"), frames), "Computed beforehand; press Reconstruct to compute it here."
+
+
+def prepare_examples():
+    """Write the files of all examples, once per server, so that a click has nothing to wait for."""
+    for path in EXAMPLES:
+        folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
+        _keep(path, folder)  # deleted at exit
+        result, note = _load_example(path)
+        scene = _write_scene(result, folder, CUT, "surfaces", note)
+        _prepared[path] = scene, _write_files(result, folder), folder
+
+
+@functools.cache
+def _example_frames(path):
+    return len(easi3r.load_reconstruction(path.with_suffix(".result.npz")).timestamps)
+
+
+def _produce(make, cut, style, visitor):
+    """Run `make(progress)` -> (result, note) in a thread, show it as soon as there is something to see; yields updates."""
+    folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
+    news, stop, finished = queue.Queue(), threading.Event(), False
+    worker = threading.Thread(target=_work, args=(make, cut, style, folder, news, stop), daemon=True)
+    worker.start()
     try:
-        worker = threading.Thread(target=_work, args=(clip, int(frames), name, sensitivity, folder, news, stop), daemon=True)
-        worker.start()
         yield {status: gr.update(value="Starting", visible=True), outputs: gr.update(visible=True), cancel: gr.update(visible=True)}
-        yield from _relay(worker, news)
-        kind, value = news.get()
-        if kind == "error":
-            raise gr.Error(value, duration=None)
-        yield _show(*value)
-        yield {cancel: gr.update(visible=False)}  # one yield after the model: gradio drops a viewer that comes with the last one
+        while True:
+            try:
+                kind, value = news.get(timeout=0.4)
+            except queue.Empty:
+                yield {status: gr.update()}  # a run can be cancelled only between yields
+                continue
+            if kind == "progress":
+                while not news.empty() and news.queue[0][0] == "progress":
+                    kind, value = news.get()
+                yield {status: f"{value[0]:4.0%}  {value[1]}"}
+            elif kind == "scene":
+                _keep(visitor, folder)
+                yield _show_scene(*value)
+            elif kind == "files":
+                finished = True
+                _files[visitor] = value[0]
+                yield _show_files(*value)
+                yield {cancel: gr.update(visible=False), status: "done"}
+                return
+            else:
+                raise gr.Error(value, duration=None)
     finally:
         stop.set()
-        worker.join(timeout=60)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not finished:
+            worker.join(timeout=60)
+            if _folders.get(visitor) == folder:
+                _keep(visitor, None)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _relay(worker, news):
-    """Pass on progress until the worker ends; yields often, since a run can be cancelled only between yields."""
-    waiting = None
-    while worker.is_alive() or not news.empty():
-        try:
-            kind, value = news.get(timeout=0.4)
-        except queue.Empty:
-            yield {status: gr.update()}
-            continue
-        if kind != "progress":
-            waiting = (kind, value)
-            break
-        while not news.empty() and news.queue[0][0] == "progress":
-            kind, value = news.get()
-        yield {status: f"{value[0]:4.0%}  {value[1]}"}
-    news.put(waiting or ("error", "The run ended without a result; please try again."))
-
-
-def _work(clip, frames, name, sensitivity, folder, news, stop):
+def _work(make, cut, style, folder, news, stop):
     """In a thread of its own: compute and write the files."""
 
     def progress(fraction, text):
         if stop.is_set():
             raise Cancelled
-        news.put(("progress", (fraction, text)))
+        news.put(("progress", (0.9 * fraction, text)))
 
     try:
-        progress(0, "Loading the backbone")
-        backbone = backbone_for(name)
-        began = time.perf_counter()
-        options = easi3r.Options(max_frames=frames, sensitivity=sensitivity)
-        result = compute(clip, name, options, None if os.environ.get("SPACES_ZERO_GPU") else progress)
-        _seconds_per_pair[_speed_class(backbone)] = (time.perf_counter() - began) / result.info["pairs"]
-        progress(0.97, "Writing the results")
-        files = result.save(folder / "results")
-        view = write_glb(result, folder / "view.glb", colours="babylon")
-        archive = shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
-        news.put(("done", (result.info, files, view, archive, backbone.note)))
+        progress(0, "Loading")
+        result, note = make(progress)
+        progress(1, "Building the scene")
+        news.put(("scene", _write_scene(result, folder, cut, style, note)))
+        progress(1.05, "Making the player, the videos and the downloads")
+        news.put(("files", _write_files(result, folder)))
     except Cancelled:
         news.put(("error", "Cancelled."))
     except easi3r.InputError as error:
@@ -164,20 +274,86 @@ def _work(clip, frames, name, sensitivity, folder, news, stop):
         raise
 
 
-def _show(info, files, view, archive, note):
+def _write_scene(result, folder, cut, style, note):
+    view = write_glb(result, folder / "view.glb", cut=cut, colours="babylon", points=style == "points")
+    return result.info, len(result.frames), view, note
+
+
+def _write_files(result, folder):
+    write_archive(result, folder / ARCHIVE)  # what other views are made from, see `change_view`
+    files = result.save(folder / "results")
+    return files, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
+
+
+def _show_scene(info, n_frames, view, note):
     seconds = sum(info["seconds"].values())
     words = [f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."]
     words += [note]
     words += [f"⚠️ {w}" for w in info["warnings"]]
+    waiting = "<p>The player is being made; a few seconds.</p>"
     return {
-        status: "done",
-        model: gr.Model3D(value=str(view.path), camera_position=view.camera_position),
-        masks: files["masks.mp4"],
-        depth: files["depth.mp4"],
-        poses: files["poses.txt"],
-        everything: gr.DownloadButton(value=archive, interactive=True),
         report: "  \n".join(words),
+        model: gr.Model3D(value=str(view.path), camera_position=view.camera_position),
+        show: "4d",
+        moment: gr.Slider(value=0, maximum=n_frames),
+        player: waiting,
+        everything: gr.DownloadButton(interactive=False),
     }
+
+
+def _show_files(files, archive):
+    return {
+        player: _embedded(files["player.html"]),
+        **{component: files[file] for component, file in PICTURES.items()},
+        singly: [path for path in files.values() if Path(path).is_file()],
+        everything: gr.DownloadButton(value=archive, interactive=True),
+    }
+
+
+def _embedded(path):
+    text = html.escape(Path(path).read_text(encoding="utf-8"))
+    return f'<iframe title="4D player" allow="fullscreen" style="width:100%;height:min(78vh,620px);border:0;border-radius:8px" srcdoc="{text}"></iframe>'
+
+
+def change_view(show, moment, cut, style, request: gr.Request):
+    """Another view of the stored result; nothing is computed again."""
+    folder = _folders.get(request.session_hash)
+    if folder is None or not (folder / ARCHIVE).exists():
+        return gr.skip()
+    result = easi3r.load_reconstruction(folder / ARCHIVE)
+    at = None if not moment else min(int(moment), len(result.frames)) - 1
+    view = write_glb(result, folder / "view.glb", show, at, cut, "babylon", style == "points")
+    return gr.Model3D(value=view.path, camera_position=view.camera_position)
+
+
+def pictures(request: gr.Request):
+    """Videos and images of the stored result: gradio loses what comes for a tab that is closed, so opening it asks again."""
+    files = _files.get(request.session_hash, {})
+    return {component: files.get(file, gr.skip()) for component, file in PICTURES.items()}
+
+
+def reconstruct_clip(clip, frames, name, sensitivity):
+    """The endpoint for programs: a clip in; the zip with all files, and the report, out."""
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=API_PREFIX))
+    try:
+        options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
+        result, _ = reconstruct(clip, name, options, None, lambda fraction, text: None)
+    except easi3r.InputError as error:
+        raise gr.Error(str(error)) from error
+    files = result.save(folder / "results")
+    report = json.loads(Path(files["report.json"]).read_text(encoding="utf-8"))
+    return shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results"), report
+
+
+def _sweep():
+    """Delete what earlier calls of the endpoint left: gradio hands over a copy, but only after the function has returned."""
+    for folder in Path(tempfile.gettempdir()).glob(API_PREFIX + "*"):
+        if time.time() - folder.stat().st_mtime > API_KEEP:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+# ---- the page
 
 
 with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
@@ -195,31 +371,63 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
                 sensitivity = gr.Slider(
                     0, 1, easi3r.Options.sensitivity, step=0.05, label="Mask sensitivity: 0 marks only what surely moves", elem_id="sensitivity"
                 )
-            gr.Examples([[str(e)] for e in EXAMPLES], [clip], label="Examples", elem_id="examples", cache_examples=False)
+                mask_files = gr.File(
+                    label="Your own mask instead (optional): a video, or one PNG per frame; white = moving",
+                    file_count="multiple", file_types=[".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif", ".png", ".jpg"], elem_id="own-mask", height=120,
+                )  # fmt: skip
+            gr.Markdown("**Examples**, computed beforehand: click and look")
+            examples = gr.Examples([[str(e)] for e in EXAMPLES], [clip], label="", elem_id="examples", cache_examples=False)
         with gr.Column(scale=2, min_width=320):
             status = gr.Textbox(label="Progress", visible=False, interactive=False, elem_id="status", max_lines=1)
             with gr.Column(visible=False) as outputs:
-                model = gr.Model3D(label="4D scene: drag to turn, scroll to zoom", elem_id="model", height=460, clear_color=(0.08, 0.09, 0.11, 1))
                 report = gr.Markdown(elem_id="report")
-                with gr.Row():
-                    masks = gr.Video(label="What moves", elem_id="masks", autoplay=True, loop=True, buttons=["download"])
-                    depth = gr.Video(label="Depth (near is bright)", elem_id="depth", autoplay=True, loop=True, buttons=["download"])
-                with gr.Row():
-                    poses = gr.File(label="Camera path (TUM format)", interactive=False, elem_id="poses")
-                    everything = gr.DownloadButton("Download everything (zip)", interactive=False, elem_id="everything")
+                with gr.Tabs():
+                    with gr.Tab("4D scene"):
+                        model = gr.Model3D(label="Drag to turn, scroll to zoom", elem_id="model", height=460, clear_color=(0.08, 0.09, 0.11, 1))
+                        with gr.Row():
+                            show = gr.Radio(SHOW, value="4d", label="Show", elem_id="show")
+                            style = gr.Radio([("Surfaces", "surfaces"), ("Points", "points")], value="surfaces", label="As", elem_id="style")
+                        with gr.Row():
+                            moment = gr.Slider(0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment")
+                            cut = gr.Slider(0, 0.9, CUT, step=0.05, label="Leave out unsure points", elem_id="cut")
+                    with gr.Tab("Player"):
+                        player = gr.HTML(elem_id="player")
+                    with gr.Tab("Video") as video_tab:
+                        orbit = gr.Video(label="The scene as a video", elem_id="orbit", autoplay=True, loop=True, buttons=["download"])
+                    with gr.Tab("What moves") as moves_tab:
+                        masks = gr.Video(label="What moves", elem_id="masks", autoplay=True, loop=True, buttons=["download"])
+                    with gr.Tab("Depth") as depth_tab:
+                        depth = gr.Video(label="Depth: red is near, blue is far", elem_id="depth", autoplay=True, loop=True, buttons=["download"])
+                        confidence = gr.Video(label="How sure: yellow is sure", elem_id="confidence", autoplay=True, loop=True, buttons=["download"])
+                    with gr.Tab("Camera path") as path_tab:
+                        path_plot = gr.Image(label="From above", elem_id="path", interactive=False, buttons=["download", "fullscreen"])
+                    with gr.Tab("Look inside") as inside_tab:
+                        inside = gr.Video(label="How the moving pixels were found", elem_id="inside", autoplay=True, loop=True, buttons=["download"])
+                    with gr.Tab("Downloads"):
+                        gr.Markdown(FILES)
+                        everything = gr.DownloadButton("Download everything (zip)", interactive=False, variant="primary", elem_id="everything")
+                        singly = gr.File(label="Single files", interactive=False, file_count="multiple", elem_id="files")
     gr.Markdown(FOOT)
 
+    PICTURES = {
+        orbit: "orbit.mp4", masks: "masks.mp4", depth: "depth.mp4", confidence: "confidence.mp4", path_plot: "path.png", inside: "inside.mp4"
+    }  # fmt: skip
+    results = [status, outputs, cancel, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
     gr.on([clip.change, frames.release, name.change, demo.load], plan, [clip, frames, name], planned, show_progress="hidden", api_name=False)
-    work = start.click(
-        run,
-        [clip, frames, name, sensitivity],
-        [status, outputs, cancel, model, report, masks, depth, poses, everything],
-        concurrency_limit=2,
-        show_progress="hidden",
-        api_name=False,
-    )
+    quiet = {"show_progress": "hidden", "api_name": False}
+    work = start.click(run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet)
+    shown = examples.dataset.click(show_example, examples.dataset, results, concurrency_limit=4, **quiet)
     cancel.click(
-        lambda: {status: "Cancelled.", cancel: gr.update(visible=False)}, None, [status, cancel], cancels=[work], queue=False, api_name=False
+        lambda: {status: "Cancelled.", cancel: gr.update(visible=False)}, None, [status, cancel], cancels=[work, shown], queue=False, api_name=False
+    )
+    view = [show, moment, cut, style]
+    gr.on([show.input, moment.release, cut.release, style.input], change_view, view, model, trigger_mode="always_last", **quiet)
+    for tab in (video_tab, moves_tab, depth_tab, path_tab, inside_tab):
+        tab.select(pictures, None, list(PICTURES), **quiet)
+    demo.unload(forget)
+    api_clip, api_zip, api_report = gr.File(visible=False), gr.File(visible=False), gr.JSON(visible=False)
+    gr.Button(visible=False).click(
+        reconstruct_clip, [api_clip, frames, name, sensitivity], [api_zip, api_report], concurrency_limit=1, api_name="reconstruct"
     )
 
 
@@ -229,4 +437,5 @@ def launch(**kwargs):
 
 
 if __name__ == "__main__":
+    threading.Thread(target=prepare_examples, daemon=True).start()
     launch()

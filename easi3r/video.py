@@ -49,7 +49,7 @@ def read(source, max_frames, max_side, patch):
     """At most `max_frames` frames spread evenly in time over the whole of `source`, at working size; returns a `Video`.
 
     source: path of a video, of an image, or of a folder of images (in natural order: 2 before 10); list of image paths;
-    array (T, H, W, 3) or (H, W, 3) uint8 RGB; list of (H, W, 3) uint8 RGB arrays. max_side, patch: pixels, see
+    array (T, H, W, 3) or (H, W, 3) uint8 RGB; list of (H, W, 3) uint8 RGB arrays; a `Video`, returned as it is. max_side, patch: pixels, see
     `Framing.fit`; shrinking averages over areas.
     The first and the last frame are always among the chosen (the first if only one is), and no frame is returned twice.
     In a clip of more than `SNAP_SPACING` frames per chosen one, those in between may move to a keyframe by up to an
@@ -58,6 +58,8 @@ def read(source, max_frames, max_side, patch):
 
     Raises `InputError` if the source is missing, unreadable, has no picture, or is smaller than 16 pixels on a side.
     """
+    if isinstance(source, Video):
+        return source
     if isinstance(source, (str, Path)):
         path = Path(source)
         name, (count, images) = path.name, _open(path, max_frames)

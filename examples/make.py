@@ -1,7 +1,8 @@
 """Renders the bundled clips with their ground truth: python examples/make.py
 
-Per scene NAME.mp4 (448 x 256, 24 frames per second) and NAME.npz, which `easi3r.synthetic.load_truth` reads: cameras,
-intrinsics, depth and moving pixels of every frame.
+Per scene NAME.mp4 (448 x 256, 24 frames per second); NAME.npz, which `easi3r.synthetic.load_truth` reads: cameras,
+intrinsics, depth and moving pixels of every frame; and NAME.result.npz, what the preview makes of the clip, which the page
+shows without computing. `--results` makes only the latter.
 """
 
 import sys
@@ -10,12 +11,24 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # run from anywhere, nothing installed
 
+import easi3r  # noqa: E402
 from easi3r import synthetic, video  # noqa: E402
+from easi3r.export.archive import write_small  # noqa: E402
 
 WIDTH, HEIGHT, FPS = 448, 256, 24
+RESULT_FRAMES = 16
 
 
 def main():
+    if "--results" not in sys.argv:
+        clips()
+    backbone = easi3r.load_backbone("preview")
+    for name in synthetic.SCENES:
+        result = easi3r.reconstruct(FOLDER / f"{name}.mp4", backbone, easi3r.Options(max_frames=RESULT_FRAMES))
+        write_small(result, FOLDER / f"{name}.result.npz")
+
+
+def clips():
     n_frames = round(FPS * synthetic.SECONDS)
     for name in synthetic.SCENES:
         clip = synthetic.render(name, n_frames, WIDTH, HEIGHT)

@@ -1,9 +1,11 @@
 """The page, driven as a visitor would: headless Chromium through Playwright. Skips where no browser is installed."""
 
 import io
+import json
 import shutil
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +45,9 @@ def clip(tmp_path_factory):
     return path
 
 
-def open_page(browser, address):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+def open_page(browser, address, width=390, height=844):
+    """A page of the size of a phone unless said otherwise: drawing in software, as here, takes as long as all the rest."""
+    page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(address)
     page.wait_for_selector("#run")
     return page
@@ -66,30 +69,120 @@ def share_drawn(canvas):
 
 
 def our_folders():
-    return set(Path(tempfile.gettempdir()).glob("easi3r-*"))
+    return {p for p in Path(tempfile.gettempdir()).glob("easi3r-*") if "api" not in p.name}
 
 
 def test_a_clip_becomes_a_scene_videos_and_files(browser, address, clip, tmp_path):
     before = our_folders()
-    page = open_page(browser, address)
+    page = open_page(browser, address, 1280, 1000)
     upload(page, clip)
     assert "10 frames" in page.locator("#plan").inner_text()
     page.locator("#run").click()
     wait_until_done(page)
+    wait_until_drawn(page)
+    assert "preview" in page.locator("#report").inner_text()
+    frame = page.locator("#player iframe")
+    open_tab(page, "Player")
+    frame.content_frame.locator("html[data-state=ready]").wait_for(state="attached", timeout=30000)
+    for tab, names in {"Video": ["orbit"], "What moves": ["masks"], "Depth": ["depth", "confidence"], "Look inside": ["inside"]}.items():
+        open_tab(page, tab)
+        for name in names:
+            page.wait_for_function(f"(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)(document.querySelector('#{name} video'))")
+    open_tab(page, "Camera path")
+    page.wait_for_function("document.querySelector('#path img')?.naturalWidth == 960")
+    open_tab(page, "Downloads")
+    with page.expect_download() as download:
+        page.locator("#everything").click()
+    assert download.value.suggested_filename == "easi3r-results.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = set(archive.namelist())
+    assert {"README.txt", "player.html", "scene.glb", "poses.txt", "dataset/transforms.json", "dataset/sparse/0/cameras.txt"} <= names
+    listed = page.locator("#files").inner_text().replace("\n", "")
+    assert "poses.txt" in listed and "static.ply" in listed
+    page.close()
+    wait_for_folders(before)
+
+
+def open_tab(page, name):
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if not tab.is_visible():  # on a narrow page the last tabs are in a menu
+        page.locator(".overflow-menu > button").click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.click()
+
+
+def wait_until_drawn(page):
     deadline = time.time() + 60
     canvas = page.locator("#model canvas")
     while not (canvas.count() and share_drawn(canvas) > 0.05):
         assert time.time() < deadline, "the 3D view stays blank"
         time.sleep(0.3)
-    for name in ("masks", "depth"):
-        page.wait_for_function(f"(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)(document.querySelector('#{name} video'))")
-    assert "preview" in page.locator("#report").inner_text()
+
+
+def wait_for_folders(before):
+    """A visitor's files live as long as their page, or until they cancel."""
+    deadline = time.time() + 20
+    while not our_folders() <= before:
+        assert time.time() < deadline, "files are left behind"
+        time.sleep(0.3)
+
+
+def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser, address):
+    page = open_page(browser, address)
+    page.locator("#examples button.gallery-item, #examples button").first.click()
+    page.wait_for_function("document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=20000)
+    wait_until_done(page)
+    page.locator("#model").scroll_into_view_if_needed()
+    wait_until_drawn(page)
+    sizes = []
+    for change in (
+        lambda: page.locator("#show label", has_text="Only what moves").click(),
+        lambda: page.locator("#style label", has_text="Points").click(),
+        lambda: slide(page, "#moment", 3),
+        lambda: slide(page, "#cut", 0.5),
+    ):
+        with page.expect_response(lambda response: response.url.endswith("view.glb"), timeout=20000) as response:
+            change()
+        sizes.append(len(response.value.body()))
+    assert sizes[1] < sizes[0] and sizes[2] < 0.5 * sizes[1]  # points have no triangles; one moment is less than all
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def slide(page, slider, value):
+    box = page.locator(f"{slider} input[type=range]")
+    box.fill(str(value))
+    box.dispatch_event("pointerup")
+
+
+def test_a_mask_of_the_visitor_is_used(browser, address, clip, tmp_path):
+    drawn = np.zeros((10, 128, 224, 3), np.uint8)
+    drawn[:, 20:60, 30:100] = 255
+    video.write(tmp_path / "mask.mp4", drawn, 8)
+    page = open_page(browser, address)
+    upload(page, clip)
+    page.locator("#settings button").first.click()
+    page.locator("#own-mask input[type=file]").set_input_files(str(tmp_path / "mask.mp4"))
+    page.locator("#own-mask", has_text="mask").wait_for()
+    page.wait_for_timeout(500)
+    page.locator("#run").click()
+    wait_until_done(page)
+    open_tab(page, "Downloads")
     with page.expect_download() as download:
         page.locator("#everything").click()
-    assert download.value.suggested_filename == "easi3r-results.zip"
-    assert "poses.txt" in page.locator("#poses").inner_text().replace("\n", "")
-    assert our_folders() == before, "a run leaves files behind"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert json.loads(archive.read("report.json"))["masks"] == "given by the user"
     page.close()
+
+
+def test_the_endpoint_for_programs(address, clip):
+    from gradio_client import Client, handle_file
+
+    client = Client(address, verbose=False)
+    archive, report = client.predict(handle_file(str(clip)), 6, "preview", 0.5, api_name="/reconstruct")
+    assert report["frames"] == 6 and report["backbone"]["name"] == "preview"
+    with zipfile.ZipFile(archive) as file:
+        assert "poses.txt" in file.namelist()
 
 
 def test_a_bad_file_gets_a_sentence(browser, address, tmp_path):
@@ -127,8 +220,5 @@ def test_cancel_stops_a_run(browser, address):
     page.locator("#run").click()
     page.locator("#cancel").click(timeout=20000)
     page.wait_for_function("document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=10000)
-    deadline = time.time() + 20
-    while our_folders() != before:
-        assert time.time() < deadline, "the cancelled run goes on, or leaves files behind"
-        time.sleep(0.3)
+    wait_for_folders(before)
     page.close()

@@ -31,18 +31,20 @@ _SAME = 0.05  # relative difference of depth within one surface
 _IN_FRONT = 0.4
 _SPRAY = 0.12  # share of the pixels around that must be known; sparser points are strays
 _HOLE = 0.05  # width of the holes that are filled, as a share of the longer side
+_WIDTH = 640  # pixels of the longer side
 _INDICES = 2.0**24  # a buffer entry is depth level * _INDICES + index of the point, exact in float64
 _LEVELS = 2.0**28
 
 
-def write_orbit(result, path, width=640):
+def write_orbit(result, path, width=None):
     """mp4 of the scene while time plays: the camera glides along the filmed path and circles about what it sees.
 
     The first picture is the first frame's own view; the circle (15 degrees to either side, up to 8 up) closes when the
     clip ends. 4 to 6 seconds at 24 frames per second; a shorter clip is slowed down, a longer one quickened. What no
-    frame has seen is dark. width: pixels of the longer side, 64 to 1920; proportions as the clip's.
-    Raises `InputError` if `width` is out of range.
+    frame has seen is dark. width: pixels of the longer side, 64 to 1920; None: 640, but at most twice that of the
+    frames. Proportions as the clip's. Raises `InputError` if `width` is out of range.
     """
+    width = max(64, min(_WIDTH, 2 * max(result.depth.shape[1:]))) if width is None else width
     if not 64 <= width <= 1920:
         raise InputError(f"width is {width!r}; it must lie between 64 and 1920 pixels.")
     seconds = len(result.frames) / playback_fps(result.timestamps)
