@@ -104,6 +104,7 @@ def reconstruct(path, name, options, masks, progress):
 
 _folders, _folders_lock = {}, threading.Lock()
 _files = {}  # visitor -> name -> path of what `save` wrote
+_stored = functools.lru_cache(maxsize=4)(easi3r.load_reconstruction)  # of folders, which are never written twice
 _prepared = {}  # example -> what `_show_scene` and `_show_files` take, and the folder
 
 
@@ -320,7 +321,7 @@ def change_view(show, moment, cut, style, request: gr.Request):
     folder = _folders.get(request.session_hash)
     if folder is None or not (folder / ARCHIVE).exists():
         return gr.skip()
-    result = easi3r.load_reconstruction(folder / ARCHIVE)
+    result = _stored(folder / ARCHIVE)
     at = None if not moment else min(int(moment), len(result.frames)) - 1
     view = write_glb(result, folder / "view.glb", show, at, cut, "babylon", style == "points")
     return gr.Model3D(value=view.path, camera_position=view.camera_position)
