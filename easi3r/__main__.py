@@ -1,6 +1,7 @@
 """python -m easi3r CLIP --out DIR"""
 
 import argparse
+import logging
 import sys
 
 from tqdm import tqdm
@@ -16,6 +17,7 @@ def main(argv=None):
     parser.add_argument("--backbone", default="auto", help="auto, preview, dust3r, monst3r, a hub id, a folder or a file")
     parser.add_argument("--max-frames", type=int, default=Options.max_frames, help="frames used (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    logging.getLogger("easi3r").setLevel(logging.ERROR)  # what it warns of is printed at the end
     try:
         return _run(arguments)
     except InputError as error:
