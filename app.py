@@ -1,12 +1,9 @@
 """The page: widgets and wiring. `python app.py` starts it; on Hugging Face the same file is the Space."""
 
-import spaces  # first: on ZeroGPU it must come before anything that touches CUDA
+import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything that touches CUDA
 
-import atexit
-import functools
 import html
 import json
-import os
 import queue
 import shutil
 import tempfile
@@ -17,8 +14,8 @@ from pathlib import Path
 import gradio as gr
 
 import easi3r
-from easi3r import pairs, video
-from easi3r.export.archive import ARCHIVE, load_small, write_archive
+from easi3r import pairs, serving, video
+from easi3r.export.archive import ARCHIVE
 from easi3r.export.glb import write_glb
 
 HERE = Path(__file__).parent
@@ -30,8 +27,6 @@ BACKBONES = [
     ("MonST3R (weights CC BY-NC-SA 4.0: not for commercial use)", "monst3r"),
 ]
 SHOW = [("Everything (4D)", "4d"), ("Only what stands still", "static"), ("Only what moves", "moving")]
-API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
-CUT = 0.1  # share of the least confident static points that is not shown
 PAGE = """# See your video in 3D over time
 Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid, the moving people and
 animals playing on top. Nothing to install, nothing to sign up for."""
@@ -40,94 +35,10 @@ MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none
 metres from miles."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for Blender, COLMAP and nerfstudio datasets, depth
 and mask images, point clouds, arrays. Or singly, below (what is a folder comes in the zip only)."""
-_seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
 
 
 class Cancelled(Exception):
     """The visitor left or pressed Cancel."""
-
-
-# ---- computing
-
-
-_loading = threading.Lock()
-_loaded = functools.cache(easi3r.load_backbone)
-
-
-def backbone_for(name):
-    """A backbone, loaded once for all visitors."""
-    with _loading:
-        return _loaded(name)
-
-
-if os.environ.get("SPACES_ZERO_GPU"):
-    backbone_for("auto")  # ZeroGPU wants weights on the GPU before the first visitor comes
-
-
-def _on_gpu(backbone):
-    return getattr(backbone, "device", "cpu").startswith("cuda")
-
-
-def _speed_class(backbone):
-    return "preview" if backbone.name == "preview" else backbone.device.split(":")[0]
-
-
-def gpu_seconds(clip, name, options, masks=None, progress=None):
-    """Seconds of GPU to ask for on ZeroGPU: start and alignment, so much per frame and per pair. 24 frames: 36 s."""
-    n_frames = len(clip.frames)
-    return int(12 + 0.3 * n_frames + 0.09 * len(pairs.build(n_frames, options.graph)))
-
-
-@spaces.GPU(duration=gpu_seconds)
-def compute_on_gpu(clip, name, options, masks=None, progress=None):
-    """The part that wants a GPU. On ZeroGPU it runs in a process of its own, where `progress` cannot follow."""
-    return easi3r.reconstruct(clip, backbone_for(name), options, progress, masks)
-
-
-def reconstruct(path, name, options, masks, progress):
-    """Decode here, compute where it is fast."""
-    backbone = backbone_for(name)
-    clip = video.read(path, options.max_frames, backbone.max_side, backbone.patch)
-    if masks is not None:
-        masks = video.read_masks(masks, clip)
-    began = time.perf_counter()
-    if _on_gpu(backbone):
-        result = compute_on_gpu(clip, name, options, masks, None if os.environ.get("SPACES_ZERO_GPU") else progress)
-    else:
-        result = easi3r.reconstruct(clip, backbone, options, progress, masks)
-    _seconds_per_pair[_speed_class(backbone)] = (time.perf_counter() - began) / max(1, result.info["pairs"])
-    return result, backbone.note
-
-
-# ---- what visitors have: a folder each, for as long as their page is open
-
-
-_folders, _folders_lock = {}, threading.Lock()
-_files = {}  # visitor -> name -> path of what `save` wrote
-_stored = functools.lru_cache(maxsize=4)(easi3r.load_reconstruction)  # of folders, which are never written twice
-_prepared = {}  # example -> what `_show_scene` and `_show_files` take, and the folder
-
-
-def _keep(visitor, folder):
-    """Make `folder` (or None) the visitor's; what they had before is deleted."""
-    with _folders_lock:
-        old = _folders.pop(visitor, None)
-        _files.pop(visitor, None)
-        if folder is not None:
-            _folders[visitor] = folder
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def forget(request: gr.Request):
-    """The page was closed."""
-    _keep(request.session_hash, None)
-
-
-@atexit.register
-def _forget_all():
-    for visitor in list(_folders):
-        _keep(visitor, None)
 
 
 # ---- events
@@ -144,25 +55,22 @@ def plan(clip, frames, name):
     n_frames = min(int(frames), info.n_frames)
     n_pairs = len(pairs.build(n_frames))
     if name in ("auto", "preview"):
-        backbone = backbone_for(name)
-        pace = _seconds_per_pair.get(_speed_class(backbone), _seconds_per_pair["cpu"])
-        made_by = f"with **{backbone.name}**"
+        made_by = f"with **{serving.backbone_for(name).name}**"
     else:
-        pace, made_by = _seconds_per_pair["cpu" if not _has_gpu() else "cuda"], f"with **{name}** (2.3 GB of weights are fetched on first use)"
+        made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
     return (
         f"{info.width} x {info.height}, {info.duration:.1f} s. **{n_frames} frames** spread over the whole clip, "
-        f"{n_pairs} pairs, {made_by}: **about {_rough(5 + pace * n_pairs)}**."
+        f"{n_pairs} pairs, {made_by}: **about {_rough(serving.expected_seconds(name, n_pairs))}**."
     )
-
-
-def _has_gpu():
-    import torch  # slow to import; only asked for when a network is chosen
-
-    return torch.cuda.is_available()
 
 
 def _rough(seconds):
     return f"{max(5, round(seconds / 5) * 5)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
+
+
+def forget(request: gr.Request):
+    """The page was closed."""
+    serving.keep(request.session_hash, None)
 
 
 def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Request):
@@ -171,46 +79,26 @@ def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Req
         raise gr.Error("Choose a clip first, or one of the examples.")
     masks = None if not mask_files else mask_files[0] if len(mask_files) == 1 else sorted(mask_files, key=lambda f: Path(f).name)
     options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-    yield from _produce(lambda progress: reconstruct(clip, name, options, masks, progress), cut, style, request.session_hash)
+    yield from _produce(lambda progress: serving.reconstruct(clip, name, options, masks, progress), cut, style, request.session_hash)
 
 
 def show_example(clicked, request: gr.Request):
     """The result that was computed beforehand; no GPU and no waiting. clicked: (number, sample) of gradio's Examples."""
     path = EXAMPLES[clicked[0]]
-    ready = _prepared.get(path)
+    ready = serving.prepared.get(path)
     if ready is None:
-        yield from _produce(lambda progress: _load_example(path), CUT, "surfaces", request.session_hash)
+        yield from _produce(lambda progress: serving.load_example(path), serving.CUT, "surfaces", request.session_hash)
         return
     scene, files, prepared = ready
     folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
     shutil.copy(prepared / ARCHIVE, folder)  # a copy: the visitor's page deletes its own
-    _keep(request.session_hash, folder)
-    _files[request.session_hash] = files[0]
+    serving.keep(request.session_hash, folder)
+    serving.files_of[request.session_hash] = files[0]
     yield {status: gr.update(value="", visible=True), outputs: gr.update(visible=True)}
     yield _show_scene(*scene)
     time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
     yield _show_files(*files)
     yield {status: "done"}
-
-
-def _load_example(path):
-    frames = video.read(path, _example_frames(path), 10**6, 1).frames
-    return load_small(path.with_suffix(".result.npz"), frames), "Computed beforehand; press Reconstruct to compute it here."
-
-
-def prepare_examples():
-    """Write the files of all examples, once per server, so that a click has nothing to wait for."""
-    for path in EXAMPLES:
-        folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
-        _keep(path, folder)  # deleted at exit
-        result, note = _load_example(path)
-        scene = _write_scene(result, folder, CUT, "surfaces", note)
-        _prepared[path] = scene, _write_files(result, folder), folder
-
-
-@functools.cache
-def _example_frames(path):
-    return len(easi3r.load_reconstruction(path.with_suffix(".result.npz")).timestamps)
 
 
 def _produce(make, cut, style, visitor):
@@ -232,11 +120,11 @@ def _produce(make, cut, style, visitor):
                     kind, value = news.get()
                 yield {status: f"{value[0]:4.0%}  {value[1]}"}
             elif kind == "scene":
-                _keep(visitor, folder)
+                serving.keep(visitor, folder)
                 yield _show_scene(*value)
             elif kind == "files":
                 finished = True
-                _files[visitor] = value[0]
+                serving.files_of[visitor] = value[0]
                 yield _show_files(*value)
                 yield {cancel: gr.update(visible=False), status: "done"}
                 return
@@ -246,8 +134,8 @@ def _produce(make, cut, style, visitor):
         stop.set()
         if not finished:
             worker.join(timeout=60)
-            if _folders.get(visitor) == folder:
-                _keep(visitor, None)
+            if serving.folders.get(visitor) == folder:
+                serving.keep(visitor, None)
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -263,9 +151,9 @@ def _work(make, cut, style, folder, news, stop):
         progress(0, "Loading")
         result, note = make(progress)
         progress(1, "Building the scene")
-        news.put(("scene", _write_scene(result, folder, cut, style, note)))
+        news.put(("scene", serving.write_scene(result, folder, cut, style, note)))
         progress(1.05, "Making the player, the videos and the downloads")
-        news.put(("files", _write_files(result, folder)))
+        news.put(("files", serving.write_files(result, folder)))
     except Cancelled:
         news.put(("error", "Cancelled."))
     except easi3r.InputError as error:
@@ -273,17 +161,6 @@ def _work(make, cut, style, folder, news, stop):
     except Exception:  # a bug: the visitor gets a sentence, the server's log gets the trace
         news.put(("error", "Something went wrong on our side; please try another clip or fewer frames."))
         raise
-
-
-def _write_scene(result, folder, cut, style, note):
-    view = write_glb(result, folder / "view.glb", cut=cut, colours="babylon", points=style == "points")
-    return result.info, len(result.frames), view, note
-
-
-def _write_files(result, folder):
-    write_archive(result, folder / ARCHIVE)  # what other views are made from, see `change_view`
-    files = result.save(folder / "results")
-    return files, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
 
 
 def _show_scene(info, n_frames, view, note):
@@ -318,10 +195,10 @@ def _embedded(path):
 
 def change_view(show, moment, cut, style, request: gr.Request):
     """Another view of the stored result; nothing is computed again."""
-    folder = _folders.get(request.session_hash)
+    folder = serving.folders.get(request.session_hash)
     if folder is None or not (folder / ARCHIVE).exists():
         return gr.skip()
-    result = _stored(folder / ARCHIVE)
+    result = serving.stored(folder / ARCHIVE)
     at = None if not moment else min(int(moment), len(result.frames)) - 1
     view = write_glb(result, folder / "view.glb", show, at, cut, "babylon", style == "points")
     return gr.Model3D(value=view.path, camera_position=view.camera_position)
@@ -329,29 +206,22 @@ def change_view(show, moment, cut, style, request: gr.Request):
 
 def pictures(request: gr.Request):
     """Videos and images of the stored result: gradio loses what comes for a tab that is closed, so opening it asks again."""
-    files = _files.get(request.session_hash, {})
+    files = serving.files_of.get(request.session_hash, {})
     return {component: files.get(file, gr.skip()) for component, file in PICTURES.items()}
 
 
 def reconstruct_clip(clip, frames, name, sensitivity):
     """The endpoint for programs: a clip in; the zip with all files, and the report, out."""
-    _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=API_PREFIX))
+    serving.sweep()
+    folder = Path(tempfile.mkdtemp(prefix=serving.API_PREFIX))
     try:
         options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-        result, _ = reconstruct(clip, name, options, None, lambda fraction, text: None)
+        result, _ = serving.reconstruct(clip, name, options, None, lambda fraction, text: None)
     except easi3r.InputError as error:
         raise gr.Error(str(error)) from error
     files = result.save(folder / "results")
     report = json.loads(Path(files["report.json"]).read_text(encoding="utf-8"))
     return shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results"), report
-
-
-def _sweep():
-    """Delete what earlier calls of the endpoint left: gradio hands over a copy, but only after the function has returned."""
-    for folder in Path(tempfile.gettempdir()).glob(API_PREFIX + "*"):
-        if time.time() - folder.stat().st_mtime > API_KEEP:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 # ---- the page
@@ -390,7 +260,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
                             style = gr.Radio([("Surfaces", "surfaces"), ("Points", "points")], value="surfaces", label="As", elem_id="style")
                         with gr.Row():
                             moment = gr.Slider(0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment")
-                            cut = gr.Slider(0, 0.9, CUT, step=0.05, label="Leave out unsure points", elem_id="cut")
+                            cut = gr.Slider(0, 0.9, serving.CUT, step=0.05, label="Leave out unsure points", elem_id="cut")
                     with gr.Tab("Player"):
                         player = gr.HTML(elem_id="player")
                     with gr.Tab("Video") as video_tab:
@@ -438,5 +308,5 @@ def launch(**kwargs):
 
 
 if __name__ == "__main__":
-    threading.Thread(target=prepare_examples, daemon=True).start()
+    threading.Thread(target=serving.prepare_examples, args=(EXAMPLES,), daemon=True).start()
     launch()

@@ -18,6 +18,7 @@ class Options:
     sensitivity: float = 0.5  # 0 marks only what surely moves, 1 marks everything suspicious; 0.5 is the automatic cut
     fov: float | None = None  # horizontal field of view of the working frames in degrees, 5 to 170; None: estimated
     refine: bool = True  # let mask edges follow image edges
+    flow: bool = True  # let the cameras follow the optical flow of what is static as well as the point maps
     smooth: bool = True  # take noise out of the camera path; the jolts of a hand-held camera stay
 
     def __post_init__(self):

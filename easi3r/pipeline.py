@@ -20,7 +20,8 @@ _STEPS = {"read": 0.05, "encode": 0.05, "motion": 0.3, "masks": 0.1, "geometry a
 def reconstruct(source, backbone, options=None, progress=None, masks=None):
     """Cameras, motion masks and 4D geometry of a clip; returns a `Reconstruction`.
 
-    source: path of a video, an image or a folder of images; a list of image paths; or frames (T,H,W,3) uint8 RGB.
+    source: path of a video, an image or a folder of images; a list of image paths; frames (T,H,W,3) uint8 RGB; or what
+    `video.read` made of one of these.
     backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
     thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
     better: a video, PNGs or an array, see `video.read_masks`; they replace the masks found here.
@@ -60,7 +61,10 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     features.fov = options.fov
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
-    world = alignment.solve(predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth)
+    world = alignment.solve(
+        predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth,
+        clip.frames if options.flow else None,
+    )  # fmt: skip
     clock.stop()
 
     height, width = clip.frames.shape[1:3]

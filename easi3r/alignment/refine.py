@@ -27,12 +27,13 @@ NEAR = 1e-4  # distances are cut here, in units of the median depth, so that exa
 
 def refine(
     state, samples, weights, views, frames, ends, pixels, pool,
-    fix_focal=False, fix_cameras=False, coarse=COARSE_ROUNDS, report=None,
+    fix_focal=False, fix_cameras=False, coarse=COARSE_ROUNDS, report=None, flow=None,
 ):  # fmt: skip
     """Improve `state` (initial.State) in place for one connected part; arguments as of `initial.start`.
 
     pool: from `threads.workers`. fix_focal, fix_cameras: leave them as they are.
     coarse: that many rounds look at every fourth sample only. `report(k)` is called before round k of `ROUNDS`.
+    flow: a `FlowTerm` or None; it takes part after the coarse rounds.
     """
     layout = _Layout(views, frames, ends)
     damping, before, last = 1e-9, np.inf, state.copy()
@@ -43,6 +44,8 @@ def refine(
         if k == coarse:
             before = np.inf  # another set of pixels: values cannot be compared
         system, value = _linearise(state, samples, weights, views, layout, ends, pixels, thin, pool)
+        if flow is not None and k >= coarse:
+            value += flow.add(system, layout, state, weights, pixels)
         if not np.isfinite(value) or value > 1.02 * before:
             state.__dict__.update(last.__dict__)  # the step was too long: go back and take a shorter one
             damping, before = max(damping * 1e5, 1e-4), np.inf

@@ -8,6 +8,7 @@ from ..camera import invert
 from . import refine as refinement
 from .cleanup import remove_floaters
 from .depth import FLOOR, solve_depth
+from .flow import FlowTerm
 from .initial import start
 from .similarity import register, scale_of
 from .smooth import smooth_path
@@ -35,13 +36,15 @@ class Alignment:
     warnings: list = field(default_factory=list)  # sentences for the user
 
 
-def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=True):
+def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=True, frames=None):
     """Align pairwise point maps into one world.
 
     predictions: iterable of PairPrediction, consumed once. n_frames: T. masks: (T,H,W) bool of moving pixels, or a
     function without arguments that returns it and is called when the predictions are used up, or None. Moving pixels do
     not influence cameras, and get the depth their own frame predicts. fov: horizontal, degrees, or None to estimate the
-    focal. smooth: take noise out of the camera path, see `smooth`. progress(fraction, text) is called once the predictions are used up and may raise to cancel.
+    focal. smooth: take noise out of the camera path, see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the
+    cameras also follow the optical flow of what is static, see `flow`. progress(fraction, text) is called once the
+    predictions are used up and may raise to cancel.
 
     Returns an `Alignment`; anything doubtful about the predictions is a sentence in its `warnings`. The objective
     counts all pixels, moving ones too. Raises ValueError when predictions differ in size, name a frame outside the
@@ -59,21 +62,26 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
             raise ValueError("there are no predictions to align")
         masks = masks() if callable(masks) else masks
         with workers() as pool:
-            return _align(store, n_frames, None if masks is None else np.asarray(masks, bool), fov, progress, pool, smooth)
+            masks = None if masks is None else np.asarray(masks, bool)
+            return _align(store, n_frames, masks, fov, progress, pool, smooth, frames)
     finally:
         store.close()
 
 
-def _align(store, n_frames, masks, fov, progress, pool, smooth):
+def _align(store, n_frames, masks, fov, progress, pool, smooth, images):
     height, width = store.shape
     if masks is not None and masks.shape != (n_frames, height, width):
         raise ValueError(f"masks have shape {masks.shape}, expected {(n_frames, height, width)}")
+    if images is not None and images.shape != (n_frames, height, width, 3):
+        raise ValueError(f"frames have shape {images.shape}, expected {(n_frames, height, width, 3)}")
     warnings = []
     if store.dropped:
         count = store.dropped + len(store.ends)
         warnings.append(f"Of {count} frame pairs {store.dropped} gave no usable points and were left out.")
     focal = None if fov is None else width / (2 * np.tan(np.radians(fov) / 2))
-    cam2world, similarity, focal = _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smooth)
+    cam2world, similarity, focal = _solve_cameras(
+        store, n_frames, masks, focal, warnings, progress, pool, smooth, images
+    )
     depth = np.empty((n_frames, height, width), np.float32)
     confidence = np.empty_like(depth)
     views, total = store.views(n_frames), 0.0
@@ -97,7 +105,7 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth):
     return Alignment(cam2world, focal, depth, confidence, total / max(1, len(store.ends) * height * width), warnings)
 
 
-def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smooth):
+def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smooth, images):
     """cam2world (T,4,4), similarities of the pairs (E,4,4) and focal, scaled to a mean log pair scale of log 0.5."""
     ends, views = store.ends, store.views(n_frames)
     cam2world, similarity = np.tile(np.eye(4), (n_frames, 1, 1)), np.tile(np.eye(4), (len(ends), 1, 1))
@@ -118,7 +126,8 @@ def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smoo
         samples, weights = _samples(store, chosen, frames, masks, warnings)
         state = start(samples, weights, chosen, frames, ends, pixels, store.shape, focal)
         state.focal = float(np.clip(state.focal, 0.03 * width, 12 * width))
-        refinement.refine(state, samples, weights, chosen, frames, ends, pixels, pool, fixed, report=report)
+        flow = None if images is None else FlowTerm(images, masks, [ends[e] for e in sorted(used)], store.grid, pool)
+        refinement.refine(state, samples, weights, chosen, frames, ends, pixels, pool, fixed, report=report, flow=flow)
         if smooth:
             smooth_path(state, samples, weights, chosen, frames, ends, pixels, pool)
         state.focal = focal = float(np.clip(state.focal, 0.03 * width, 12 * width))
