@@ -73,6 +73,10 @@ def forget(request: gr.Request):
     serving.keep(request.session_hash, None)
 
 
+def cancelled():
+    return {status: "Cancelled.", cancel: gr.update(visible=False)}
+
+
 def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Request):
     """Reconstruct and show; yields what changes on the page."""
     if not clip:
@@ -288,9 +292,8 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     quiet = {"show_progress": "hidden", "api_name": False}
     work = start.click(run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet)
     shown = examples.dataset.click(show_example, examples.dataset, results, concurrency_limit=4, **quiet)
-    cancel.click(
-        lambda: {status: "Cancelled.", cancel: gr.update(visible=False)}, None, [status, cancel], cancels=[work, shown], queue=False, api_name=False
-    )
+    stopped = cancel.click(cancelled, None, [status, cancel], cancels=[work, shown], queue=False, **quiet)
+    stopped.then(lambda: time.sleep(0.5), **quiet).then(cancelled, None, [status, cancel], **quiet)  # progress may still have been on its way
     view = [show, moment, cut, style]
     gr.on([show.input, moment.release, cut.release, style.input], change_view, view, model, trigger_mode="always_last", **quiet)
     for tab in (video_tab, moves_tab, depth_tab, path_tab, inside_tab):
