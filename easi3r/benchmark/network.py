@@ -204,8 +204,9 @@ class _Meter:
         """TFLOP/s of a large matrix product in the network's precision: the median of a few."""
         size = 8192 if self.device.startswith("cuda") else 2048
         a, b = (torch.randn(size, size, device=self.device).to(self.dtype) for _ in range(2))
+        F.linear(a, b)  # the first one finds cold memory and sleeping threads
         times = []
-        for _ in range(9):
+        for _ in range(15):
             start = time.perf_counter()
             F.linear(a, b)
             _wait(self.device)
