@@ -27,17 +27,17 @@ NEAR = 1e-4  # distances are cut here, in units of the median depth, so that exa
 
 def refine(
     state, samples, weights, views, frames, ends, pixels, pool,
-    fix_focal=False, fix_cameras=False, coarse=COARSE_ROUNDS, report=None, flow=None,
+    fix_focal=False, fix_cameras=False, coarse=COARSE_ROUNDS, rounds=ROUNDS, report=None, flow=None,
 ):  # fmt: skip
     """Improve `state` (initial.State) in place for one connected part; arguments as of `initial.start`.
 
     pool: from `threads.workers`. fix_focal, fix_cameras: leave them as they are.
-    coarse: that many rounds look at every fourth sample only. `report(k)` is called before round k of `ROUNDS`.
+    coarse: that many of at most `rounds` rounds look at every fourth sample only. `report(k)` is called before round k of `ROUNDS`.
     flow: a `FlowTerm` or None; it takes part after the coarse rounds.
     """
     layout = _Layout(views, frames, ends)
     damping, before, last = 1e-9, np.inf, state.copy()
-    for k in range(ROUNDS):
+    for k in range(rounds):
         if report is not None:
             report(k)
         thin = slice(None, None, 4) if k < coarse else slice(None)

@@ -10,9 +10,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..camera import invert
-from .refine import ROUNDS, refine
+from .refine import refine
 
 FEWEST = 6  # frames below which nothing is smoothed
+REPLICA_ROUNDS = 5  # of solving again, from where the path was found
 SWING = 0.5  # weights of the pairs are multiplied by 1 +- this
 STRONGEST = 0.3  # of the smoothing: more lowers the errors of noisy clips further, but raises the objective past 1 %
 
@@ -34,7 +35,7 @@ def smooth_path(state, samples, weights, views, frames, ends, pixels, pool):
         swayed = [w if w is None else (w * sway[[e for e, _ in views[v]], None]).astype(np.float32)
                   for v, w in enumerate(weights)]  # fmt: skip
         other = state.copy()
-        refine(other, samples, swayed, views, frames, ends, pixels, pool, fix_focal=True, coarse=ROUNDS)
+        refine(other, samples, swayed, views, frames, ends, pixels, pool, fix_focal=True, coarse=REPLICA_ROUNDS, rounds=REPLICA_ROUNDS)
         moved_turns, moved_places = _coordinates(other.cam2world[frames])
         paths.append((moved_turns, moved_places * (_spread(places) / max(_spread(moved_places), 1e-12))))
     noise = [_jolt(one - two) / (2 * SWING) ** 2 for one, two in zip(*paths)]
@@ -47,7 +48,7 @@ def smooth_path(state, samples, weights, views, frames, ends, pixels, pool):
     move = dict(zip(frames, after @ invert(before)))
     for e in {e for v in frames for e, _ in views[v]}:
         state.similarity[e] = move[ends[e][0]] @ state.similarity[e]
-    refine(state, samples, weights, views, frames, ends, pixels, pool, fix_focal=True, fix_cameras=True, coarse=0)
+    refine(state, samples, weights, views, frames, ends, pixels, pool, fix_focal=True, fix_cameras=True, coarse=0, rounds=4)
 
 
 def _coordinates(cam2world):
