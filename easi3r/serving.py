@@ -17,8 +17,8 @@ from . import load_backbone, load_reconstruction, pairs, video
 from . import reconstruct as run_pipeline
 from .export.archive import ARCHIVE, load_small, write_archive
 from .export.glb import write_glb
+from .export.surfaces import CUT
 
-CUT = 0.1  # share of the least confident static points that is not shown
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
 _seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
 
@@ -116,13 +116,7 @@ def prepare_examples(examples):
 
 def load_example(path):
     """(result, note) of an example's clip NAME.mp4 from the NAME.result.npz beside it, see examples/make.py."""
-    frames = video.read(path, _example_frames(path), 10**6, 1).frames
-    return load_small(path.with_suffix(".result.npz"), frames), "Computed beforehand; press Reconstruct to compute it here."
-
-
-@functools.cache
-def _example_frames(path):
-    return len(load_reconstruction(path.with_suffix(".result.npz")).timestamps)
+    return load_small(path.with_suffix(".result.npz"), path), "Computed beforehand; press Reconstruct to compute it here."
 
 
 def write_scene(result, folder, cut, style, note):
@@ -133,7 +127,8 @@ def write_scene(result, folder, cut, style, note):
 
 def write_files(result, folder):
     """Everything else. Returns (dict name -> path as of `save`, path of the zip)."""
-    write_archive(result, folder / ARCHIVE)  # what other views are made from, see `change_view`
+    write_archive(result, folder / "unfinished")
+    os.replace(folder / "unfinished", folder / ARCHIVE)  # what other views are made from, perhaps this very moment
     files = result.save(folder / "results")
     return files, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
 

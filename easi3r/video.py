@@ -49,8 +49,8 @@ def read(source, max_frames, max_side, patch):
     """At most `max_frames` frames spread evenly in time over the whole of `source`, at working size; returns a `Video`.
 
     source: path of a video, of an image, or of a folder of images (in natural order: 2 before 10); list of image paths;
-    array (T, H, W, 3) or (H, W, 3) uint8 RGB; list of (H, W, 3) uint8 RGB arrays; a `Video`, returned as it is. max_side, patch: pixels, see
-    `Framing.fit`; shrinking averages over areas.
+    array (T, H, W, 3) or (H, W, 3) uint8 RGB; list of (H, W, 3) uint8 RGB arrays; a `Video`, returned as it is.
+    max_side, patch: pixels, see `Framing.fit`; shrinking averages over areas.
     The first and the last frame are always among the chosen (the first if only one is), and no frame is returned twice.
     In a clip of more than `SNAP_SPACING` frames per chosen one, those in between may move to a keyframe by up to an
     eighth of the gap, which saves most of the decoding. Rotation and mirroring (display matrix, EXIF) and non-square
@@ -78,8 +78,9 @@ def read(source, max_frames, max_side, patch):
 def read_masks(source, clip):
     """Masks (T,H,W) bool of what moves, drawn by the user for a `Video`: white (above half) = moving.
 
-    source: as of `read`, the same clip painted black and white, at any size of the same proportions (a grey-level video,
-    PNGs in a folder or a list); or an array (T,H,W) bool at working size. Frames are chosen as those of the clip were.
+    source: as of `read`, the same clip painted black and white, at any size of the same proportions (a grey-level
+    video, PNGs in a folder or a list); or an array (T,H,W) bool at working size. Frames are chosen as those of the clip
+    were.
     Raises `InputError` if it cannot be read, has fewer frames than the clip or other proportions.
     """
     wanted = clip.frames.shape[:3]
@@ -92,7 +93,7 @@ def read_masks(source, clip):
         raise InputError(f"The mask '{masks.name}' has {len(masks.frames)} frames, but {wanted[0]} are used of the clip; "
                          "give one for every frame of the clip.")
     (width, height), (own_width, own_height) = clip.framing.source_size, masks.framing.source_size
-    if abs(own_width * height - own_height * width) > 0.02 * own_height * width:
+    if not _alike((own_width, own_height), (width, height)):
         raise InputError(f"The mask '{masks.name}' is {own_width} x {own_height} pixels, the clip {width} x {height}; "
                          "both must have the same proportions.")
     return np.stack([_cut(frame, clip.framing).mean(axis=-1) > 127 for frame in masks.frames])
@@ -193,7 +194,7 @@ def _stills(source, chosen):
             label, image = f"number {k}", _check_rgb(source[k])
         height, width = image.shape[:2]
         first = first or (width, height)
-        if abs(width * first[1] - height * first[0]) > 0.02 * height * first[0]:  # resizing would distort the geometry
+        if not _alike((width, height), first):  # resizing would distort the geometry
             raise InputError(f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
                              "all images must have the same proportions.")
         yield float(k), image, (width, height)
@@ -222,6 +223,11 @@ def _cut(image, framing):
     image = cv2.resize(image, framing.resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     (left, top), (width, height) = framing.offset, framing.size
     return image[top : top + height, left : left + width]
+
+
+def _alike(size, other):
+    """Whether two sizes (width, height) have the same proportions, to 2 %."""
+    return abs(size[0] * other[1] - size[1] * other[0]) <= 0.02 * size[1] * other[0]
 
 
 def _check_rgb(frame):

@@ -35,7 +35,8 @@ def smooth_path(state, samples, weights, views, frames, ends, pixels, pool):
         swayed = [w if w is None else (w * sway[[e for e, _ in views[v]], None]).astype(np.float32)
                   for v, w in enumerate(weights)]  # fmt: skip
         other = state.copy()
-        refine(other, samples, swayed, views, frames, ends, pixels, pool, fix_focal=True, coarse=REPLICA_ROUNDS, rounds=REPLICA_ROUNDS)
+        refine(other, samples, swayed, views, frames, ends, pixels, pool,
+               fix_focal=True, coarse=REPLICA_ROUNDS, rounds=REPLICA_ROUNDS)  # fmt: skip
         moved_turns, moved_places = _coordinates(other.cam2world[frames])
         paths.append((moved_turns, moved_places * (_spread(places) / max(_spread(moved_places), 1e-12))))
     noise = [_jolt(one - two) / (2 * SWING) ** 2 for one, two in zip(*paths)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import video
 from ..camera import Framing
 from ..errors import InputError
 from ..reconstruction import Reconstruction
@@ -48,9 +49,10 @@ def write_small(result, path):
     write_archive(small, path)
 
 
-def load_small(path, frames):
-    """Read what `write_small` wrote; frames (T,H,W,3) uint8 as they were."""
+def load_small(path, clip):
+    """Read what `write_small` wrote; clip: the video it was made from, which must have the working size."""
     small = load_reconstruction(path)
+    frames = video.read(clip, len(small.timestamps), max(small.framing.size), 1).frames
     return replace(
         small,
         frames=frames,

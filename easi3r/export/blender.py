@@ -9,11 +9,9 @@ import json
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .glb import _AXES, _RADIUS, _median_depth
-from .surfaces import choose_pixels
+from .glb import AXES, RADIUS, median_depth
+from .surfaces import CUT, choose_pixels
 from .videos import playback_fps
-
-_CUT = 0.1  # that of scene.glb, on which its unit of length depends
 
 
 def write_camera(result, path):
@@ -27,7 +25,7 @@ def write_camera(result, path):
     (width, height), intrinsics = result.framing.source_size, result.source_intrinsics
     fx, fy = np.mean(intrinsics[:, 0, 0]), np.mean(intrinsics[:, 1, 1])  # glTF cameras do not zoom
     centred = np.array([[fx, 0, (width - 1) / 2], [0, fy, (height - 1) / 2], [0, 0, 1]])
-    places = (result.cam2world[:, :3, 3] @ _AXES * unit).astype(np.float32)
+    places = (result.cam2world[:, :3, 3] @ AXES * unit).astype(np.float32)
     turns = _quaternions(result.cam2world[:, :3, :3] @ [_turn(centred, k, width, height) for k in intrinsics])
     document = {
         "asset": {"version": "2.0", "generator": "Easi3R demo"},
@@ -46,8 +44,8 @@ def write_camera(result, path):
 
 def units_per_world_unit(result):
     """How long one unit of the result is in scene.glb and camera.gltf."""
-    static, moving = choose_pixels(result, _CUT)
-    return _RADIUS / _median_depth(result, static | moving)
+    static, moving = choose_pixels(result, CUT)
+    return RADIUS / median_depth(result, static | moving)
 
 
 def _turn(centred, intrinsics, width, height):
@@ -60,7 +58,7 @@ def _turn(centred, intrinsics, width, height):
 
 def _quaternions(rotations):
     """(T,4) float32 x, y, z, w in the axes of glTF; neighbours never have opposite signs, which means a detour."""
-    turns = Rotation.from_matrix(_AXES @ rotations @ _AXES).as_quat()
+    turns = Rotation.from_matrix(AXES @ rotations @ AXES).as_quat()
     flips = np.sign(np.sum(turns[1:] * turns[:-1], axis=1))
     turns[1:] *= np.cumprod(np.where(flips == 0, 1, flips))[:, None]
     return turns.astype(np.float32)

@@ -8,12 +8,12 @@ from ..camera import transform
 from ..errors import InputError
 from .colours import for_babylon, linear_light
 from .gltf import LINES, POINTS, GlbWriter
-from .surfaces import choose_pixels, moving_objects, static_scene
+from .surfaces import CUT, choose_pixels, moving_objects, static_scene
 from .videos import playback_fps
 
 SHOW = ("4d", "static", "moving")
-_AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
-_RADIUS = 5.0  # units of the file from the first camera to the middle of what it sees
+AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
+RADIUS = 5.0  # units of the file from the first camera to the middle of what it sees
 _STATIC_VERTICES, _MOVING_VERTICES = 150_000, 120_000  # keeps the file under 10 MB
 _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
@@ -26,7 +26,7 @@ class GlbInfo:
     camera_position: tuple  # for gradio.Model3D: (90, 90, radius) looks through the first camera
 
 
-def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear", points=False):
+def write_glb(result, path, show="4d", at=None, cut=CUT, colours="linear", points=False):
     """Write a `Reconstruction` as a GLB scene. Returns `GlbInfo`.
 
     show: "4d" the static scene with the moving objects playing in it; "static" or "moving" only one of them. The
@@ -51,7 +51,7 @@ def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear", point
     if show != "static":
         objects = [[patch] if len(patch.points) else []
                    for patch in moving_objects(result, moving, steps, _MOVING_VERTICES)]
-    scale = _RADIUS / _median_depth(result, static | moving)
+    scale = RADIUS / median_depth(result, static | moving)
     scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light, points)
     if surroundings:
         scene.add("static", surroundings)
@@ -59,9 +59,9 @@ def write_glb(result, path, show="4d", at=None, cut=0.1, colours="linear", point
         scene.add("camera path", lines=[_path(result)])
     animated = show != "static" and len(steps) > 1
     for k, (t, patches) in enumerate(zip(steps, objects)):
-        scene.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * _RADIUS / scale)], step=k if animated else None)
+        scene.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * RADIUS / scale)], step=k if animated else None)
     scene.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
-    return GlbInfo(str(path), (90, 90, _RADIUS))
+    return GlbInfo(str(path), (90, 90, RADIUS))
 
 
 def _check(result, show, at, cut, colours):
@@ -83,7 +83,7 @@ def _time_steps(n_frames, show, at):
     return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int)).tolist()
 
 
-def _median_depth(result, shown):
+def median_depth(result, shown):
     """Median depth of what the first frame shows, or any frame if that is nothing; 1 if there is nothing at all."""
     for choice in (shown[:1], shown):
         if choice.any():
@@ -129,7 +129,7 @@ class _Scene:
 
     def __init__(self, scale, encode, points):
         self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
-        self._reach = np.full(3, 0.01 * _RADIUS)  # half the size of the box about _centre that holds everything
+        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _centre that holds everything
 
     def add(self, name, patches=(), lines=(), step=None):
         """One node of surfaces and lines; with `step` it shows in that time step only."""
@@ -143,7 +143,7 @@ class _Scene:
         self._writer.node(name, primitives, pivot if step is not None else None, step)
 
     def _place(self, points):
-        place = points @ _AXES * self._scale
+        place = points @ AXES * self._scale
         self._reach = np.maximum(self._reach, np.abs(place - _CENTRE).max(axis=0))
         return place
 
@@ -153,4 +153,4 @@ class _Scene:
         self._writer.write(path, fps, {"units_per_world_unit": self._scale})
 
 
-_CENTRE = np.array([0, 0, -_RADIUS])
+_CENTRE = np.array([0, 0, -RADIUS])

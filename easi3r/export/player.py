@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .surfaces import Patch, choose_pixels, moving_objects, static_scene
+from .surfaces import CUT, Patch, choose_pixels, moving_objects, static_scene
 from .videos import playback_fps
 
 _TEMPLATE = Path(__file__).with_name("player.html")
@@ -24,7 +24,7 @@ _POINT = np.dtype([
 _COVER = 2 / 9  # ellipse from a triangle's summed edge products: on a regular lattice three of them meet in its middle
 
 
-def write_player(result, path, cut=0.1):
+def write_player(result, path, cut=CUT):
     """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
 
     cut: share of the static pixels that is left out, the least confident first; 0 to below 1.

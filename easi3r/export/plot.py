@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..camera import pixel_rays, transform
-from .surfaces import choose_pixels
+from .surfaces import CUT, choose_pixels
 
 _SIZE = 960, 760
 _BOX = 70, 100, 930, 690  # left, top, right, bottom of the plot
@@ -29,7 +29,7 @@ def write_path_plot(result, path):
     few times; the median place of the moving pixels of each frame (orange); the static points in pale colours of their
     own. A path that is short against the scene is shown enlarged too. The unit of length is arbitrary.
     """
-    static, moving = choose_pixels(result, 0.1)
+    static, moving = choose_pixels(result, CUT)
     points, colours = _sample(result, static)
     track = _track(result, moving)
     places = result.cam2world[:, [0, 2], 3]

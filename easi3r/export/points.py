@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from .surfaces import _coarse_to_fine, _Grid, _step, _unseen, choose_pixels
-
-_CUT = 0.1  # share of the static pixels left out, the least confident first; as in scene.glb
+from .surfaces import CUT, Grid, choose_pixels, coarse_to_fine, thinning, unseen
 
 
 def static_points(result, budget):
@@ -13,12 +11,12 @@ def static_points(result, budget):
     Every point is a pixel of some frame at that pixel's depth. Frames cover the clip coarsely first; each adds what no
     earlier one shows.
     """
-    static, _ = choose_pixels(result, _CUT)
-    step = _step(static[0].size, 0.5 * budget)  # leaves room for what the frames after the first add
+    static, _ = choose_pixels(result, CUT)
+    step = thinning(static[0].size, 0.5 * budget)  # leaves room for what the frames after the first add
     used, points, colours = [], [np.zeros((0, 3), np.float32)], [np.zeros((0, 3), np.uint8)]
-    for t in _coarse_to_fine(len(static)):
-        grid = _Grid(result, t, step)
-        fresh = _unseen(result, static, used, grid.points, grid.pick(static[t]))
+    for t in coarse_to_fine(len(static)):
+        grid = Grid(result, t, step)
+        fresh = unseen(result, static, used, grid.points, grid.pick(static[t]))
         if fresh.any():
             points.append(grid.points[fresh].astype(np.float32))
             colours.append(grid.pick(result.frames[t])[fresh])
@@ -35,10 +33,10 @@ def moving_points(result, budget):
 
     budget: about how many points in total; a frame's rows and columns are thinned evenly to meet it.
     """
-    _, moving = choose_pixels(result, _CUT)
-    step = _step(moving.sum(), budget)
+    _, moving = choose_pixels(result, CUT)
+    step = thinning(moving.sum(), budget)
     for t in np.flatnonzero(moving.any(axis=(1, 2))).tolist():
-        grid = _Grid(result, t, step)
+        grid = Grid(result, t, step)
         keep = grid.pick(moving[t])
         if keep.any():
             yield t, grid.points[keep].astype(np.float32), grid.pick(result.frames[t])[keep]

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..camera import invert, transform
 
+CUT = 0.1  # share of the static pixels that is left out unless said otherwise, the least confident first
 # A surface may change its depth by this share per radian; what is steeper (seen 7 degrees off its plane) is a jump.
 _STEEP = 8.5
 _JUMP = 0.03, 0.15  # smaller shares between neighbouring vertices never part them, larger ones always do
@@ -53,7 +54,7 @@ def static_scene(result, static, budget):
 
     static: (T,H,W) bool. budget: most vertices in total; the pixel grids are thinned until they meet it.
     """
-    step = _step(static[0].size, 0.4 * budget)  # one full frame is to leave room for what the others add
+    step = thinning(static[0].size, 0.4 * budget)  # one full frame is to leave room for what the others add
     while True:
         patches = _merge(result, static, step)
         if sum(len(patch.points) for patch in patches) <= budget:
@@ -66,12 +67,12 @@ def moving_objects(result, moving, frames, budget):
 
     budget: about how many vertices in total.
     """
-    step = _step(moving[frames].sum(), budget)
-    grids = (_Grid(result, t, step) for t in frames)
+    step = thinning(moving[frames].sum(), budget)
+    grids = (Grid(result, t, step) for t in frames)
     return [grid.mesh(grid.pick(moving[t])) for t, grid in zip(frames, grids)]
 
 
-def _step(pixels, budget):
+def thinning(pixels, budget):
     """Distance (at least 1, need not be whole) of the rows and columns to take so that about `budget` pixels stay."""
     return max(1.0, float(np.sqrt(pixels / budget)))
 
@@ -79,9 +80,9 @@ def _step(pixels, budget):
 def _merge(result, static, step):
     """Frames in an order that covers the clip coarsely first; each adds the surfaces no earlier one has seen."""
     patches, used = [], []
-    for t in _coarse_to_fine(len(static)):
-        grid = _Grid(result, t, step)
-        fresh = _unseen(result, static, used, grid.points, grid.pick(static[t]))
+    for t in coarse_to_fine(len(static)):
+        grid = Grid(result, t, step)
+        fresh = unseen(result, static, used, grid.points, grid.pick(static[t]))
         patch = grid.mesh(fresh)
         if len(patch.points):
             patches.append(patch)
@@ -89,7 +90,7 @@ def _merge(result, static, step):
     return patches
 
 
-def _coarse_to_fine(n):
+def coarse_to_fine(n):
     """0, the last frame, the middle, the quarters, ...: every index below n once."""
     order, stride = [0, n - 1], n - 1
     while stride > 1:
@@ -98,7 +99,7 @@ def _coarse_to_fine(n):
     return list(dict.fromkeys(order))
 
 
-def _unseen(result, static, used, points, candidates):
+def unseen(result, static, used, points, candidates):
     """Which candidates (h,w) bool show a surface that none of the frames `used` shows. points: (h,w,3) world.
 
     Seen from a used frame, such a point lies outside the picture, on a pixel without static surface, or behind the
@@ -124,7 +125,7 @@ def _unseen(result, static, used, points, candidates):
     return fresh
 
 
-class _Grid:
+class Grid:
     """The pixels of frame t at about every `step`-th row and column, the outermost included: h x w vertices."""
 
     def __init__(self, result, t, step):
