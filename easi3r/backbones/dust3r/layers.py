@@ -17,25 +17,30 @@ class Linear(nn.Linear):
         return super().forward(x.to(self.weight.dtype))
 
 
+def add_linear(x, linear, y):
+    """x + linear(y), float32 like x; in the network's own precision without a tensor for the product."""
+    if linear.weight.dtype != x.dtype:
+        return x + linear(y)
+    out = (x + linear.bias).flatten(0, -2)
+    return torch.addmm(out, y.flatten(0, -2), linear.weight.T, out=out).view_as(x)
+
+
 def norm(channels):
     return nn.LayerNorm(channels, eps=1e-6)
 
 
-def rope_table(height, width, head_dim, base, like):
-    """Rotary position table of an h x w token grid: (cos, sin), each (N, head_dim), of the dtype and device of `like`.
+def rope_table(height, width, head_dim, base, device):
+    """Rotary position table of an h x w token grid: complex64 numbers of length 1, (N, 2, head_dim/4).
 
     The first half of a head's channels turns with the row, the second with the column. Within a half of D channels the
-    inverse frequencies are base^(-2k/D), k < D/2, and channel k is paired with k + D/2. `sin` carries the sign of the
-    pairing, see `heads_rotated`.
+    inverse frequencies are base^(-2k/D), k < D/2, and channel k is paired with k + D/2.
     """
     half = head_dim // 2
-    frequencies = base ** (-torch.arange(0, half, 2, device=like.device, dtype=torch.float32) / half)  # (D/2,)
-    rows = torch.arange(height, device=like.device).repeat_interleave(width)
-    columns = torch.arange(width, device=like.device).repeat(height)
+    frequencies = base ** (-torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)  # (D/2,)
+    rows = torch.arange(height, device=device).repeat_interleave(width)
+    columns = torch.arange(width, device=device).repeat(height)
     angles = torch.stack([rows, columns], dim=1)[:, :, None] * frequencies  # (N, 2 axes, D/2)
-    cos = torch.stack([angles.cos()] * 2, dim=2)  # (N, axes, 2 partners, D/2)
-    sin = torch.stack([-angles.sin(), angles.sin()], dim=2)
-    return cos.view(-1, head_dim).to(like.dtype), sin.view(-1, head_dim).to(like.dtype)
+    return torch.polar(torch.ones_like(angles), angles)
 
 
 def heads_of(x, heads):
@@ -44,20 +49,15 @@ def heads_of(x, heads):
 
 
 def heads_rotated(x, heads, rope):
-    """`heads_of` queries or keys with a rotary table applied: each number times cos plus its partner times sin.
+    """`heads_of` queries or keys with a rotary table applied: each pair of channels times its complex number.
 
-    One pass for the products with cos, which also sorts by head, and one for each partner: memory traffic, not
-    arithmetic, is what this costs.
+    The partners of a pair end up side by side. Attention does not mind, as queries and keys agree on it, and memory
+    traffic, not arithmetic, is what this costs.
     """
-    cos, sin = rope
-    x = x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, heads, N, head_dim), a view
-    out = torch.mul(x, cos, out=torch.empty(x.shape, dtype=x.dtype, device=x.device))
-    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)  # (..., axes, D/2): the partners of each pair
-    rotated_first, rotated_second = out.unflatten(-1, (2, 2, -1)).unbind(-2)
-    sin_first, sin_second = sin.unflatten(-1, (2, 2, -1)).unbind(-2)
-    rotated_first.addcmul_(second, sin_first)
-    rotated_second.addcmul_(first, sin_second)
-    return out
+    first, second = x.float().unflatten(-1, (heads, 2, 2, -1)).unbind(-2)  # (B, N, heads, axes, D/2): the partners
+    pairs = torch.complex(first, second).transpose(1, 2)
+    out = torch.empty(pairs.shape, dtype=pairs.dtype, device=pairs.device)
+    return torch.view_as_real(torch.mul(pairs, rope, out=out)).flatten(3).to(x.dtype)
 
 
 def attend(q, k, v):
@@ -105,10 +105,11 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(channels, 3 * channels)
         self.proj = Linear(channels, channels)
 
-    def forward(self, x, rope):
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
+    def add_to(self, x, y, rope):
+        """x plus what y (B, N, C) attends to in itself."""
+        q, k, v = self.qkv(y).chunk(3, dim=-1)
         q, k = heads_rotated(q, self.heads, rope), heads_rotated(k, self.heads, rope)
-        return self.proj(attend(q, k, heads_of(v, self.heads)))
+        return add_linear(x, self.proj, attend(q, k, heads_of(v, self.heads)))
 
 
 class CrossAttention(nn.Module):
@@ -124,13 +125,13 @@ class CrossAttention(nn.Module):
         """Rotated queries of x and keys of memory (B, N, C), each (B, heads, N, head_dim)."""
         return heads_rotated(self.projq(x), self.heads, rope), heads_rotated(self.projk(memory), self.heads, rope)
 
-    def forward(self, q, k, memory, moving=None):
-        """Attend from rotated queries to memory.
+    def add_to(self, x, q, k, memory, moving=None):
+        """x plus what rotated queries attend to in memory.
 
         `moving`: None, or (queries, keys), bool (B, N) each, see `attend_reweighted`.
         """
         v = heads_of(self.projv(memory), self.heads)
-        return self.proj(attend(q, k, v) if moving is None else attend_reweighted(q, k, v, *moving))
+        return add_linear(x, self.proj, attend(q, k, v) if moving is None else attend_reweighted(q, k, v, *moving))
 
 
 class Mlp(nn.Module):
@@ -139,8 +140,9 @@ class Mlp(nn.Module):
         self.fc1 = Linear(channels, hidden)
         self.fc2 = Linear(hidden, channels)
 
-    def forward(self, x):
-        return self.fc2(torch.ops.aten.gelu_(self.fc1(x)))  # exact GELU, in place: a new tensor costs more than the sum
+    def add_to(self, x, y):
+        hidden = torch.ops.aten.gelu_(self.fc1(y))  # exact GELU, in place: a new tensor costs more than the sum
+        return add_linear(x, self.fc2, hidden)
 
 
 class EncoderBlock(nn.Module):
@@ -152,8 +154,8 @@ class EncoderBlock(nn.Module):
         self.mlp = Mlp(channels, mlp_ratio * channels)
 
     def forward(self, x, rope):
-        x = x + self.attn(self.norm1(x), rope)
-        return x + self.mlp(self.norm2(x))
+        x = self.attn.add_to(x, self.norm1(x), rope)
+        return self.mlp.add_to(x, self.norm2(x))
 
 
 class DecoderBlock(nn.Module):
@@ -173,14 +175,14 @@ class DecoderBlock(nn.Module):
         Returns (x, evidence): evidence (B, N, heads) is `mean_logits` of the cross-attention, per token of the other
         view. With `only_evidence` the work that does not lead to it is left out and x is None.
         """
-        x = x + self.attn(self.norm1(x), rope)
+        x = self.attn.add_to(x, self.norm1(x), rope)
         memory = self.norm_y(other)
         q, k = self.cross_attn.queries_and_keys(self.norm2(x), memory, rope)
         evidence = mean_logits(q, k)
         if only_evidence:
             return None, evidence
-        x = x + self.cross_attn(q, k, memory, moving)
-        return x + self.mlp(self.norm3(x)), evidence
+        x = self.cross_attn.add_to(x, q, k, memory, moving)
+        return self.mlp.add_to(x, self.norm3(x)), evidence
 
 
 class PatchEmbedding(nn.Module):

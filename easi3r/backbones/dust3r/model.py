@@ -57,7 +57,7 @@ class TwoViewTransformer(nn.Module):
         """Images (B, 3, H, W) float32 RGB in [-1, 1] -> tokens (B, N, C_enc) float32 after `enc_norm`."""
         c = self.config
         grid = images.shape[2] // c.patch, images.shape[3] // c.patch
-        rope = rope_table(*grid, c.enc_embed_dim // c.enc_num_heads, c.rope_base, self.decoder_embed.weight)
+        rope = rope_table(*grid, c.enc_embed_dim // c.enc_num_heads, c.rope_base, images.device)
         x = self.patch_embed(images)
         for block in self.enc_blocks:
             x = block(x, rope)
@@ -73,7 +73,7 @@ class TwoViewTransformer(nn.Module):
         evidence1, of decoder 1, per token of view 2; evidence2, of decoder 2, per token of view 1.
         """
         c = self.config
-        rope = rope_table(*grid, c.dec_embed_dim // c.dec_num_heads, c.rope_base, self.decoder_embed.weight)
+        rope = rope_table(*grid, c.dec_embed_dim // c.dec_num_heads, c.rope_base, tokens1.device)
         layers1, layers2 = [tokens1], [tokens2]  # layer 0 is the encoder's output
         x1, x2 = self.decoder_embed(tokens1).float(), self.decoder_embed(tokens2).float()
         evidence1, evidence2 = [], []
