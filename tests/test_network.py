@@ -13,6 +13,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -423,7 +424,7 @@ def test_names_that_lead_nowhere_are_refused(name):
 @pytest.fixture
 def hub(tmp_path, empty_cache, monkeypatch):
     """A hub on this machine with the one model me/tiny."""
-    files = tmp_path / "hub"
+    files, asked, ends = tmp_path / "hub", [], []
     write_folder(files, state_of())
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -436,13 +437,22 @@ def hub(tmp_path, empty_cache, monkeypatch):
                 self.end_headers()
                 return
             content = (files / found[1]).read_bytes()
-            self.send_response(200)
+            part = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            start, end = int(part[1]) if part else 0, min([len(content), *ends])
+            if start >= end:
+                self.close_connection = True
+                return
+            self.send_response(206 if part else 200)
+            if part:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.send_header("ETag", '"%s"' % zlib.crc32(content))
             self.send_header("X-Repo-Commit", "0" * 40)
-            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             if self.command == "GET":
-                self.wfile.write(content)
+                asked.append((found[1], start))
+                self.wfile.write(content[start:end])
+                self.close_connection = True
 
         do_HEAD = do_GET
 
@@ -453,7 +463,8 @@ def hub(tmp_path, empty_cache, monkeypatch):
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
-    yield files
+    # asked: (file, first byte) of every request for content; ends: no file is sent beyond these bytes
+    yield SimpleNamespace(files=files, asked=asked, ends=ends)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -470,10 +481,41 @@ def test_a_hub_model_is_fetched_once_with_progress_then_cached(hub, monkeypatch)
         easi3r.load_backbone("me/other")
 
 
+def test_a_connection_that_dies_is_said_and_the_next_try_goes_on(hub, monkeypatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 20_000)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the library waits between its own tries
+    hub.ends.append(100_000)
+    with pytest.raises(easi3r.InputError, match="Fetching me/tiny stopped"):
+        easi3r.load_backbone("me/tiny")
+    hub.ends.clear()
+    hub.asked.clear()
+    easi3r.load_backbone("me/tiny")
+    assert hub.asked == [("model.safetensors", 100_000)]
+
+
+def test_a_download_that_was_stopped_goes_on_where_it_stopped(hub, monkeypatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 20_000)
+    size = (hub.files / "model.safetensors").stat().st_size
+
+    def stop_half_way(fraction, text):
+        if "Downloading" in text and 0.5 < fraction < 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        easi3r.load_backbone("me/tiny", progress=stop_half_way)
+    hub.asked.clear()
+    said = []
+    backbone = easi3r.load_backbone("me/tiny", progress=lambda fraction, text: said.append((fraction, text)))
+    ((name, start),) = hub.asked
+    assert name == "model.safetensors" and 0.4 * size < start < size
+    assert min(fraction for fraction, text in said if "Downloading" in text) > 0.4
+    assert backbone.info["hash"] == easi3r.load_backbone(str(hub.files)).info["hash"]
+
+
 def test_a_model_the_hub_does_not_have_is_said_to_be_missing(hub):
     with pytest.raises(easi3r.InputError, match="no model me/other"):
         easi3r.load_backbone("me/other")
-    (hub / "model.safetensors").unlink()
+    (hub.files / "model.safetensors").unlink()
     with pytest.raises(easi3r.InputError, match="lacks"):
         easi3r.load_backbone("me/tiny")
 

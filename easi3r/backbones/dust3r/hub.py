@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import huggingface_hub
 from huggingface_hub import constants
@@ -10,8 +11,11 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     RepositoryNotFoundError,
 )
+from huggingface_hub.file_download import http_get, repo_folder_name
+from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from tqdm import tqdm
 
 from ...errors import InputError
@@ -37,9 +41,10 @@ def fetch(repository, progress=None):
         if folder:
             return folder
         _check_reachable(repository)
-        options = {"endpoint": _endpoint(), "tqdm_class": _bar(progress) if progress else None}
-        paths = [huggingface_hub.hf_hub_download(repository, name, **options) for name in FILES]
-        return os.path.dirname(paths[0])
+        for name in FILES:
+            _fetch_blob(repository, name, _bar(progress) if progress else None)
+            path = huggingface_hub.hf_hub_download(repository, name, endpoint=_endpoint())  # finds it there, links it
+        return os.path.dirname(path)
     except InputError:
         raise
     except HFValidationError:
@@ -52,8 +57,27 @@ def fetch(repository, progress=None):
         if error.response is not None and error.response.status_code == 404:
             raise InputError(f"The model {repository} lacks {' or '.join(FILES)}; it cannot be used.") from None
         raise _interrupted(repository, error) from error
-    except (OSError, FileMetadataError) as error:
+    except (OSError, HTTPError, FileMetadataError) as error:
         raise _interrupted(repository, error) from error
+
+
+def _fetch_blob(repository, name, bar):
+    """Put the content of a file where the library's cache keeps it, going on with what an earlier try left there.
+
+    The library itself goes on within a call only; it deletes its partial file when the call fails.
+    """
+    url = huggingface_hub.hf_hub_url(repository, name, endpoint=_endpoint())
+    metadata = huggingface_hub.get_hf_file_metadata(url, endpoint=_endpoint())
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "blobs"
+    blob, partial = folder / metadata.etag, folder / f"{metadata.etag}.partial"
+    folder.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(folder / f"{metadata.etag}.lock"):
+        if blob.exists():
+            return
+        with partial.open("ab") as file:
+            have, size = file.tell(), metadata.size
+            http_get(url, file, resume_size=have, headers=build_hf_headers(), expected_size=size, tqdm_class=bar)
+        partial.rename(blob)
 
 
 def _interrupted(repository, error):
