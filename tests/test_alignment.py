@@ -159,6 +159,24 @@ def test_moving_pixels_keep_the_depth_their_own_frame_sees(clip, pairs):
     assert depth_absrel(result.depth, clip.depth, clip.dynamic) < 0.05
 
 
+def test_moving_things_that_no_pair_knows_stand_on_the_ground_and_do_not_jump(clip, pairs):
+    rng = np.random.default_rng(0)
+
+    def guessed(points, confidence, frame):
+        moving, scale = clip.dynamic[frame], rng.uniform(0.5, 3)
+        return np.where(moving[..., None], scale * points, points), np.where(moving, 1, confidence)
+
+    unknown = []
+    for p in pairs:
+        (pts1, conf1), (pts2, conf2) = guessed(p.pts1, p.conf1, p.i), guessed(p.pts2, p.conf2, p.j)
+        unknown.append(replace(p, pts1=pts1, pts2=pts2, conf1=conf1, conf2=conf2))
+    result = solve(unknown, T, clip.dynamic)
+    error = np.log(result.depth / clip.depth)
+    error -= np.median(error[~clip.dynamic])
+    each = np.array([np.median(e[m]) for e, m in zip(error, clip.dynamic) if m.any()])
+    assert np.abs(each).max() < 0.2 and np.abs(np.diff(each)).max() < 0.2
+
+
 def test_fov_is_kept(pairs):
     result = solve(pairs, T, fov=70)
     assert result.focal == pytest.approx(W / 2 / np.tan(np.radians(35)))

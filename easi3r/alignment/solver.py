@@ -10,6 +10,7 @@ from .cleanup import remove_floaters
 from .depth import FLOOR, solve_depth
 from .flow import FlowTerm
 from .initial import start
+from .objects import place_objects
 from .similarity import register, scale_of
 from .smooth import smooth_path
 from .store import Store
@@ -41,7 +42,8 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
 
     predictions: iterable of PairPrediction, consumed once. n_frames: T. masks: (T,H,W) bool of moving pixels, or a
     function without arguments that returns it and is called when the predictions are used up, or None. Moving pixels do
-    not influence cameras, and get the depth their own frame predicts. fov: horizontal, degrees, or None to estimate the
+    not influence cameras, and get the depth their own frame predicts, or where no pair is sure of it that of the ground
+    they stand on. fov: horizontal, degrees, or None to estimate the
     focal. smooth: take noise out of the camera path, see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the
     cameras also follow the optical flow of what is static, see `flow`. progress(fraction, text) is called once the
     predictions are used up and may raise to cancel.
@@ -98,6 +100,8 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images):
     if blind:
         warnings.append(f"No pair was sure of anything in {blind} of {n_frames} frames; their depth is a guess.")
     progress(0.95, "Removing floating points")
+    if masks is not None:
+        place_objects(depth, confidence, masks)
     remove_floaters(confidence, depth, cam2world, focal, masks)
     cam2world = world2cam[0] @ cam2world
     cam2world[0] = np.eye(4)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from ...camera import intrinsic_matrix, pixel_rays
+from ...motion.objects import beside, stand_on_ground
 from .flow import sample
 
 NOISE = 0.4  # pixels, flow error taken for granted
@@ -30,7 +31,7 @@ def view_points(flow, pose, focal, grey, moving, moving_other):
     rays = pixel_rays(intrinsic_matrix(focal, width, height), width, height)
     inverse, spread = _triangulate(flow, pose, focal, rays)
     hidden = sample(moving_other.astype(np.float32), flow.target) > 0.5
-    usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
+    usable = flow.consistent & ~moving & ~beside(moving) & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
     weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)
     weight /= max(float(np.median(weight[usable])), 1e-12) if usable.any() else 1.0
     smooth, certainty = _fill(np.where(usable, inverse, 0).astype(np.float32), np.minimum(weight, 20), grey)
@@ -40,8 +41,9 @@ def view_points(flow, pose, focal, grey, moving, moving_other):
     error = np.sqrt(relative**2 + np.where(usable, disagreement, 0) ** 2 + LEAST**2)
     confidence = np.exp((GOOD / error) ** 2)
     confidence = np.where(usable, confidence, np.where(certainty > 0, FILLED, 1.0))
-    smooth = _stand_on_ground(smooth, moving)
-    return (rays / smooth[..., None]).astype(np.float32), confidence.astype(np.float32)
+    depth = 1 / smooth
+    stand_on_ground(depth, np.log(confidence), moving)
+    return (rays * depth[..., None]).astype(np.float32), confidence.astype(np.float32)
 
 
 def _triangulate(flow, pose, focal, rays):
@@ -86,21 +88,3 @@ def _guided(image, grey, radius, edge=0.02):
     slope = (cv2.blur(guide * image, size) - mean_g * mean_i) / (cv2.blur(guide * guide, size) - mean_g**2 + edge**2)
     offset = mean_i - slope * mean_g
     return np.maximum(cv2.blur(slope, size) * guide + cv2.blur(offset, size), 0)
-
-
-def _stand_on_ground(inverse, moving):
-    """Give every moving object one depth: that of the ground just below it, or of its surroundings at the picture's edge."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(moving.astype(np.uint8), connectivity=8)
-    placed = inverse.copy()
-    height, width = inverse.shape
-    for k in range(1, count):
-        left, top, w, h, _ = stats[k]
-        reach = max(3, round(0.02 * width))
-        foot = slice(min(top + h, height - 1), min(top + h + reach, height)), slice(left, left + w)
-        ground = inverse[foot][~moving[foot]]
-        if ground.size == 0:
-            box = slice(max(0, top - reach), top + h + reach), slice(max(0, left - reach), left + w + reach)
-            ground = inverse[box][~moving[box]]
-        if ground.size:
-            placed[labels == k] = np.median(ground)
-    return placed

@@ -1,0 +1,43 @@
+"""Depth of moving objects that no pair knows: on the ground, and steady over time."""
+
+import numpy as np
+
+from ..motion.objects import beside, objects, stand_on_ground
+
+KNOWN = 1.01  # pixels of this confidence or less were placed by no pair
+REACH = 3  # frames before and after that say how far away an object is
+
+
+def place_objects(depth, confidence, masks):
+    """Change `depth` (T,H,W) of moving pixels in place; confidence (T,H,W) of the pairs, masks (T,H,W) bool.
+
+    An object, a connected part of a frame's mask, whose depth no pair knows is put on the ground, and then moved along
+    the rays to where a straight line through its distance over a few frames puts it, as this guess jumps. What is just
+    beside moving pixels and known to no pair gets confidence 0: other frames show it.
+    """
+    guessed = []
+    for z, sure, mask in zip(depth, confidence, masks):
+        known = sure > KNOWN
+        sure[beside(mask) & ~known] = 0
+        stand_on_ground(z, np.where(known, np.log(np.maximum(sure, 1)), 0), mask, known)
+        guessed.append([(box, inside) for box, inside in objects(mask) if known[box][inside].mean() < 0.5])
+    distance = np.where(masks, np.log(np.maximum(depth, 1e-12)), np.nan)
+    for t, found in enumerate(guessed):
+        for box, inside in found:
+            depth[t][box][inside] = np.exp(_steady(distance, t, box))
+
+
+def _steady(distance, t, box):
+    """Log depth at frame t of what moves inside a box, by a line through the medians of the frames around t.
+
+    The line has the least sum of absolute errors, so that a few frames with a wrong depth do not count.
+    """
+    frames = np.arange(max(0, t - REACH), min(len(distance), t + REACH + 1))
+    seen = np.array([np.isfinite(distance[s][box]).any() for s in frames])
+    at = frames[seen] - t
+    value = np.array([np.nanmedian(distance[s][box]) for s in frames[seen]])
+    design, weight = np.stack([np.ones(len(at)), at], 1), np.ones(len(at))
+    for _ in range(20):
+        line = np.linalg.lstsq(design * weight[:, None], value * weight, rcond=None)[0]
+        weight = 1 / np.sqrt(np.abs(value - design @ line) + 1e-3)
+    return line[0]
