@@ -36,6 +36,22 @@ metres from miles."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for Blender, COLMAP and nerfstudio datasets, depth
 and mask images, point clouds, arrays. Or singly, below (what is a folder comes in the zip only)."""
 
+CSS = """
+#path, #inside { padding-top: 40px; } /* keeps the label and the buttons off their headings */
+#path .icon-button-wrapper { top: -40px; }
+#inside video { max-height: 80vh; }
+#player .html-container { padding: 0; }
+#files button[aria-label="Remove this file"] { display: none; }
+@media (max-width: 720px) { /* a phone: one column */
+    #model { height: 320px !important; }
+    .icon-button-wrapper button, .overflow-menu > button { min-width: 36px; min-height: 36px; }
+    input[type=range] { height: 32px; }
+}
+"""
+TO_PROGRESS = """() => { setTimeout(() => {
+    if (innerWidth <= 720) document.querySelector('#status')?.scrollIntoView();
+}, 800); }"""  # on a phone what a click starts is below the screen
+
 
 class Cancelled(Exception):
     """The visitor left or pressed Cancel."""
@@ -237,9 +253,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
         with gr.Column(scale=1, min_width=320):
             clip = gr.Video(label="Your clip", sources=["upload"], elem_id="clip", height=260)
             planned = gr.Markdown("Choose a clip or one of the examples below.", elem_id="plan")
-            with gr.Row():
-                start = gr.Button("Reconstruct", variant="primary", elem_id="run")
-                cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
+            start = gr.Button("Reconstruct", variant="primary", elem_id="run")
             with gr.Accordion("Settings", open=False, elem_id="settings"):
                 frames = gr.Slider(2, 96, easi3r.Options.max_frames, step=1, label="Frames used, spread over the whole clip", elem_id="frames")
                 name = gr.Dropdown(BACKBONES, value="auto", label="Backbone", elem_id="backbone")
@@ -253,18 +267,24 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
             gr.Markdown("**Examples**, computed beforehand: click and look")
             examples = gr.Examples([[str(e)] for e in EXAMPLES], [clip], label="", elem_id="examples", cache_examples=False)
         with gr.Column(scale=2, min_width=320):
-            status = gr.Textbox(label="Progress", visible=False, interactive=False, elem_id="status", max_lines=1)
+            with gr.Row():
+                status = gr.Textbox(
+                    label="Progress", visible=False, interactive=False, elem_id="status", max_lines=1, container=False, scale=4, min_width=320
+                )
+                cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel", scale=1, min_width=90)
             with gr.Column(visible=False) as outputs:
                 report = gr.Markdown(elem_id="report")
                 with gr.Tabs():
                     with gr.Tab("4D scene"):
-                        model = gr.Model3D(label="Drag to turn, scroll to zoom", elem_id="model", height=460, clear_color=(0.08, 0.09, 0.11, 1))
+                        model = gr.Model3D(label="Drag to turn, scroll or pinch to zoom", elem_id="model", height=460, clear_color=(0.08, 0.09, 0.11, 1))
                         with gr.Row():
-                            show = gr.Radio(SHOW, value="4d", label="Show", elem_id="show")
-                            style = gr.Radio([("Surfaces", "surfaces"), ("Points", "points")], value="surfaces", label="As", elem_id="style")
+                            show = gr.Radio(SHOW, value="4d", label="Show", elem_id="show", scale=2, min_width=280)
+                            style = gr.Radio(
+                                [("Surfaces", "surfaces"), ("Points", "points")], value="surfaces", label="As", elem_id="style", min_width=200
+                            )
                         with gr.Row():
-                            moment = gr.Slider(0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment")
-                            cut = gr.Slider(0, 0.9, serving.CUT, step=0.05, label="Leave out unsure points", elem_id="cut")
+                            moment = gr.Slider(0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment", min_width=280)
+                            cut = gr.Slider(0, 0.9, serving.CUT, step=0.05, label="Leave out unsure points", elem_id="cut", min_width=280)
                     with gr.Tab("Player"):
                         player = gr.HTML(elem_id="player")
                     with gr.Tab("Video") as video_tab:
@@ -290,6 +310,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     results = [status, outputs, cancel, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
     gr.on([clip.change, frames.release, name.change, demo.load], plan, [clip, frames, name], planned, show_progress="hidden", api_name=False)
     quiet = {"show_progress": "hidden", "api_name": False}
+    gr.on([start.click, examples.dataset.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other
     work = start.click(run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet)
     shown = examples.dataset.click(show_example, examples.dataset, results, concurrency_limit=4, **quiet)
     stopped = cancel.click(cancelled, None, [status, cancel], cancels=[work, shown], queue=False, **quiet)
@@ -307,7 +328,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
 
 def launch(**kwargs):
     """Start the server; keyword arguments go to gradio's `launch`."""
-    return demo.queue(max_size=20).launch(max_file_size="500mb", **kwargs)
+    return demo.queue(max_size=20).launch(max_file_size="500mb", css=CSS, **kwargs)
 
 
 if __name__ == "__main__":

@@ -44,19 +44,19 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     evidence = backbone.motion(features, edges, progress=clock.progress)
 
     clock.start("masks", "Outlining what moves")
-    dynamic, motion = estimate_masks(evidence, clip.frames, options.sensitivity, options.refine)
+    dynamic, motion, clusters = estimate_masks(evidence, clip.frames, options.sensitivity, options.refine)
     dynamic = dynamic if given is None else given
 
     clock.start("geometry and alignment", "Measuring depth and cameras")
-    final = {"evidence": evidence, "dynamic": dynamic, "motion": motion}
+    final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
 
     def masks_for_alignment():
         """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec, section 4)."""
         if features.reweighted is not None:
-            found = estimate_masks(features.reweighted, clip.frames, options.sensitivity, options.refine)
-            final.update(evidence=features.reweighted, motion=found[1])
+            again, motion, clusters = estimate_masks(features.reweighted, clip.frames, options.sensitivity, options.refine)
+            final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
             if given is None:
-                final["dynamic"] = found[0]
+                final["dynamic"] = again
         return final["dynamic"]
 
     features.fov = options.fov
@@ -78,7 +78,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         confidence=world.confidence,
         dynamic=final["dynamic"],
         motion=final["motion"],
-        evidence={**final["evidence"].maps, "fused": final["evidence"].dynamic},
+        evidence={**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)},
         framing=clip.framing,
         info={
             "source": clip.name,

@@ -22,7 +22,7 @@ class Reconstruction:
     confidence: np.ndarray  # (T,H,W) float32, 0 = unusable
     dynamic: np.ndarray  # (T,H,W) bool, moving pixels
     motion: np.ndarray  # (T,H,W) float32 in [0,1], what `dynamic` was cut from
-    evidence: dict  # name -> (T,h,w) float32 in [0,1]
+    evidence: dict  # name -> (T,h,w) float32 in [0,1]; "clusters": whole numbers, equal where tokens look alike
     framing: Framing  # how the working frames were cut from the source
     info: dict = field(default_factory=dict)  # backbone, options, seconds per step, versions, warnings
 

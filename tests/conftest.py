@@ -20,6 +20,7 @@ def analytic_result(n_frames=6, width=64, height=48):
             column.append(value)
     confidence = 1 + 3 * np.exp(-np.array(depth) / 4)
     confidence[:, :2, :2] = 0
+    random = np.random.default_rng(0)
     framing = Framing.fit((3 * width + 7, 3 * height + 4), width, 8)
     assert framing.size == (width, height)
     return Reconstruction(
@@ -31,7 +32,10 @@ def analytic_result(n_frames=6, width=64, height=48):
         confidence=confidence.astype(np.float32),
         dynamic=np.array(dynamic),
         motion=np.array(dynamic, np.float32) * 0.9,
-        evidence={"A_ref_mean": np.random.default_rng(0).random((n_frames, height // 8, width // 8), np.float32)},
+        evidence={
+            "A_ref_mean": random.random((n_frames, height // 8, width // 8), np.float32),
+            "clusters": random.integers(0, 64, (n_frames, height // 8, width // 8)).astype(np.float32),
+        },
         framing=framing,
         info={"backbone": {"name": "analytic"}, "seconds": {"encode": np.float32(0.25)}, "warnings": ["Only a test."]},
     )

@@ -11,10 +11,11 @@ import trimesh
 from conftest import analytic_result
 from scipy.spatial.transform import Rotation
 
-from easi3r import export
+from easi3r import export, video
 from easi3r.camera import invert, transform
 from easi3r.errors import InputError
 from easi3r.export import load_reconstruction, write_glb
+from easi3r.export.archive import load_small, write_small
 from easi3r.export.colours import for_babylon, linear_light
 from easi3r.export.videos import playback_fps
 
@@ -291,12 +292,22 @@ def test_archive_is_read_back_exactly(tiny_result, tmp_path):
                 assert np.array_equal(before, after) and before.dtype == after.dtype, field.name
         assert back.framing == tiny_result.framing
         assert list(back.evidence) == list(tiny_result.evidence)
-        assert np.array_equal(back.evidence["A_ref_mean"], tiny_result.evidence["A_ref_mean"])
+        for name, values in tiny_result.evidence.items():
+            assert np.array_equal(back.evidence[name], values) and back.evidence[name].dtype == values.dtype, name
         assert back.info == json.load(open(files["report.json"]))
     assert back.info["options"] == {"max_frames": 6, "fov": None, "size": [64, 48]}
     assert back.info["seconds"]["encode"] == 0.25
     with np.load(files["arrays.npz"], allow_pickle=False) as arrays:  # any other program's way in
         assert np.array_equal(arrays["depth"], tiny_result.depth)
+
+
+def test_small_archives_keep_what_is_shown(tiny_result, tmp_path):
+    video.write(tmp_path / "clip.mp4", tiny_result.frames, 8)
+    write_small(tiny_result, tmp_path / "small.npz")
+    back = load_small(tmp_path / "small.npz", tmp_path / "clip.mp4")
+    assert np.allclose(back.depth, tiny_result.depth, rtol=1e-3) and back.depth.dtype == np.float32
+    for name, values in tiny_result.evidence.items():
+        assert np.allclose(back.evidence[name], values, atol=1e-3) and back.evidence[name].dtype == values.dtype, name
 
 
 def test_foreign_archives_are_refused(tiny_result, tmp_path):

@@ -285,19 +285,19 @@ def test_gltf_camera_shows_the_original_video(saved):
                                if n.startswith("static")])
     seen = working_of(result.framing, camera.project(0, vertices, *result.framing.source_size))
     inside = ((seen > 0) & (seen < np.array(result.framing.size) - 1)).all(axis=1)
-    assert inside.mean() > 0.7 and np.median(np.abs(seen - np.round(seen))[inside]) < 0.1
+    assert inside.mean() > 0.7 and np.median(np.abs(seen - np.round(seen))[inside]) < 0.15
 
 
 def test_gltf_camera_beside_the_middle(tiny_result, tmp_path):
     """The program's own cameras look half a working pixel beside the middle, which glTF cannot say."""
     write_camera(tiny_result, tmp_path / "camera.gltf")
     camera = Gltf(tmp_path / "camera.gltf")
-    points = tiny_result.points()[2, ::4, ::4].reshape(-1, 3)
-    v, u = np.mgrid[0:48:4, 0:64:4].reshape(2, -1)
+    points = tiny_result.points()[2].reshape(-1, 3)
+    v, u = np.mgrid[0:48, 0:64].reshape(2, -1)
     unit = camera.json["scenes"][0]["extras"]["units_per_world_unit"]
     found = camera.project(2, points * [1, -1, -1] * unit, *tiny_result.framing.source_size)
     expected = source_of(tiny_result.framing, np.stack([u, v], axis=1))
-    assert np.abs(found - expected).max() < 0.25 * 3  # the source is three times as large
+    assert np.linalg.norm(found - expected, axis=1).max() < 0.5  # pixels of a source three times as large
     signs = np.sum(camera.keys["rotation"][1][1:] * camera.keys["rotation"][1][:-1], axis=1)
     assert (signs > 0.9).all()
 

@@ -25,7 +25,7 @@ import easi3r
 from easi3r.backbones.dust3r import Dust3rBackbone, checkpoints
 from easi3r.backbones.dust3r.model import Config, TwoViewTransformer
 from easi3r.benchmark import network as benchmark
-from easi3r.motion.masks import fuse_over_time
+from easi3r.motion.masks import cluster, fuse_over_time
 from easi3r.motion.statistics import AttentionStatistics
 
 DATA = Path(__file__).parent / "data"
@@ -117,7 +117,7 @@ def test_a_sequence_gives_the_reference_motion_maps():
     evidence = backbone.motion(backbone.encode(data["images"]), edges)
     check_maps(evidence.maps, evidence.dynamic, data)
     assert evidence.tokens.shape == (5, 4, 5, 64) and evidence.tokens.dtype == np.float32
-    assert np.corrcoef(fuse_over_time(evidence).ravel(), data["refined_map"].ravel())[0, 1] > 0.95
+    assert np.corrcoef(fuse_over_time(evidence, cluster(evidence.tokens)).ravel(), data["refined_map"].ravel())[0, 1] > 0.95
 
 
 def test_statistics_do_not_depend_on_how_pairs_are_batched():

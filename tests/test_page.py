@@ -132,7 +132,7 @@ def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser,
     page.locator("#examples button.gallery-item, #examples button").first.click()
     page.wait_for_function("document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=20000)
     wait_until_done(page)
-    page.locator("#model").scroll_into_view_if_needed()
+    page.wait_for_function("(box => 0 <= box.top && box.bottom <= innerHeight)(document.querySelector('#model').getBoundingClientRect())")
     wait_until_drawn(page)
     sizes = []
     for change in (

@@ -173,17 +173,21 @@ def with_evidence(result, names, grid=(6, 10)):
 
 def tile(played, k, clip_size):
     width, height = TILE, round(clip_size[1] * TILE / clip_size[0])
-    row, column = divmod(k, 4)
+    row, column = divmod(k, 2)
     top, left = LABEL + row * (LABEL + height + GAP), GAP + column * (TILE + GAP)
     return played[:, top:top + height, left:left + width], played[:, top - LABEL:top, left:left + width]
 
 
-def test_inside_has_the_papers_tiles(clip, tmp_path):
+@pytest.mark.parametrize("clustered", [True, False])
+def test_inside_has_the_papers_tiles(clip, tmp_path, clustered):
     names = ["A_src_mean", "A_src_std", "A_ref_mean", "A_ref_std", "fused"]
     result = with_evidence(clip, names)
+    labels = (np.arange(60) + np.arange(6)[:, None]).reshape(6, 6, 10) % 64  # every frame shifts them by one token
+    if clustered:
+        result.evidence["clusters"] = labels.astype(np.uint8)
     write_inside(result, tmp_path / "a.mp4")
     played, fps = decode(tmp_path / "a.mp4")
-    assert len(played) == 6 and fps == pytest.approx(8) and 1200 < played.shape[2] <= 1296
+    assert len(played) == 6 and fps == pytest.approx(8) and 640 < played.shape[2] < 660
     tiles = [tile(played, k, (160, 96)) for k in range(8)]
     for _, label in tiles:
         assert label[0].max() > 180 and label[0].mean() < 80  # bright words on dark ground
@@ -195,11 +199,23 @@ def test_inside_has_the_papers_tiles(clip, tmp_path):
         strong, weak = (bright[t, 16:32, 16 * (1 + k):16 * (2 + k)].mean() for t in (2, 4))
         assert strong > weak + 30 and weak > 30 and bright[0].max() < 20 and bright[2, 64:].max() < 25
     inner = cv2.erode(clip.dynamic[3].astype(np.uint8), np.ones((5, 5))) > 0
-    assert small[6][3][inner].mean() > small[6][3][~clip.dynamic[3]].mean() + 60  # result.motion
+    if clustered:
+        assert_one_colour_each(small[6], labels)
+    else:  # an archive of former times
+        assert small[6][3][inner].mean() > small[6][3][~clip.dynamic[3]].mean() + 60  # result.motion
     red = small[7][3].astype(int)
     red = red[..., 0] - red[..., 1:].max(axis=-1) > 60
     outer = cv2.dilate(clip.dynamic[3].astype(np.uint8), np.ones((5, 5))) > 0
     assert red[inner].mean() > 0.95 and red[~outer].mean() < 0.01
+
+
+def assert_one_colour_each(pictures, labels):
+    """Pictures (T,96,160,3) of labels (T,6,10): the same colour all the time, far from those of all others."""
+    inner = pictures.reshape(6, 6, 16, 10, 16, 3)[:, :, 5:11, :, 5:11].mean(axis=(2, 4))
+    colours = np.stack([inner[labels == k].mean(axis=0) for k in range(64)])
+    assert np.abs(inner - colours[labels]).max() < 20
+    apart = np.linalg.norm(colours[:, None] - colours, axis=-1) + 1000 * np.eye(64)
+    assert apart.min() > 25
 
 
 @pytest.mark.parametrize("size", [(48, 80), (33, 160), (160, 33)])

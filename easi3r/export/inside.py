@@ -1,5 +1,7 @@
 """Videos that show how the result came about: the evidence of motion step by step, and the confidence."""
 
+import functools
+
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,7 +11,7 @@ from .videos import playback_fps
 
 _TILE = 316, 400  # most pixels of a tile, width and height
 _NARROWEST = 200  # pixels of a column, so that labels stay readable
-_COLUMNS, _GAP, _LABEL = 4, 6, 24  # pixels between tiles, height of a label
+_GAP, _LABEL = 6, 24  # pixels between tiles, height of a label
 _BACKGROUND, _TEXT, _FAINT = (22, 24, 29), (235, 235, 235), (150, 155, 165)
 _RED = np.array([255, 40, 60])
 _NAMES = {  # what the evidence maps of the backbones are, in plain words
@@ -23,25 +25,30 @@ _NAMES = {  # what the evidence maps of the backbones are, in plain words
     "epipolar_std": "Contradicts the camera: variation",
     "fused": "All four combined",
 }
-_NOTE = "Bright = strong; every map keeps one scale over the whole clip."
+_NOTE = "Bright = strong, on one scale per map; one colour = judged together."
 
 
 def write_inside(result, path):
-    """mp4 with one picture per frame: the frame, each map of `result.evidence`, the evidence shared out over clusters
-    (`result.motion`), and the moving pixels in red; every tile has a label.
+    """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the evidence is
+    averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every tile has a label.
 
     Evidence maps may have any size (h,w). Each map is coloured (Inferno, from dark to bright) between its 1st and
-    99.5th percentile over the whole clip. The video is at most 1294 pixels wide.
+    99.5th percentile over the whole clip, a cluster always in the same colour. Two columns of wide pictures or four of
+    tall ones, at most 1294 pixels wide.
     """
     maps = {_NAMES.get(name, name.replace("_", " ")): values for name, values in result.evidence.items()}
-    maps["Averaged over similar regions"] = result.motion
-    titles = ["The clip", *maps, "Moving (red)"]
+    clusters = maps.pop("clusters", None)
+    if clusters is None:
+        maps["Averaged over similar regions"] = result.motion
+    titles = ["The clip", *maps, *([] if clusters is None else ["Similar regions (clusters)"]), "Moving (red)"]
     ranges = [_range(values, 1, 99.5) for values in maps.values()]
     sheet = _Sheet(result.frames.shape[2:0:-1], titles, len(result.frames))
 
     def picture(t):
         heat = [_heat(values[t], limits, sheet.tile, cv2.COLORMAP_INFERNO)
                 for values, limits in zip(maps.values(), ranges)]
+        if clusters is not None:
+            heat.append(cv2.resize(_palette()[clusters[t].astype(np.uint8)], sheet.tile, interpolation=cv2.INTER_NEAREST))
         return sheet.fill([result.frames[t], *heat, _reddened(result.frames[t], result.dynamic[t])], t)
     video.write(path, map(picture, range(len(result.frames))), playback_fps(result.timestamps))
 
@@ -78,6 +85,20 @@ def _heat(values, limits, size, colour_map):
     return cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)
 
 
+@functools.cache
+def _palette():
+    """(256,3) uint8 RGB, as different as can be: every colour is the one farthest, in CIELAB, from all before it."""
+    hue, saturation, value = np.meshgrid(np.arange(0, 360, 7.5), [0.4, 0.7, 1], [0.5, 0.75, 1])
+    hsv = np.stack([hue, saturation, value], axis=-1).reshape(1, -1, 3).astype(np.float32)
+    candidates = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    lab = cv2.cvtColor(candidates, cv2.COLOR_RGB2LAB)[0]
+    chosen, distance = [0], np.full(len(lab), np.inf)
+    while len(chosen) < 256:
+        distance = np.minimum(distance, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
+        chosen.append(int(distance.argmax()))
+    return np.round(candidates[0, chosen] * 255).astype(np.uint8)
+
+
 def _reddened(frame, dynamic):
     """The frame in darkened grey with its moving pixels (H,W) bool in red."""
     grey = np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
@@ -93,9 +114,10 @@ class _Sheet:
         self.tile = tuple(max(1, round(side * scale)) for side in clip_size)
         self._column = max(self.tile[0], _NARROWEST)
         self._n_frames = n_frames
-        rows = -(-len(titles) // _COLUMNS)
+        self._columns = 2 if clip_size[0] > clip_size[1] else 4  # nearly square: readable on a phone too
+        rows = -(-len(titles) // self._columns)
         self._row = _LABEL + self.tile[1] + _GAP
-        size = _COLUMNS * (self._column + _GAP) + _GAP, rows * self._row + _LABEL + _GAP
+        size = self._columns * (self._column + _GAP) + _GAP, rows * self._row + _LABEL + _GAP
         empty = Image.new("RGB", size, _BACKGROUND)
         draw = ImageDraw.Draw(empty)
         for k, title in enumerate(titles):
@@ -107,7 +129,7 @@ class _Sheet:
 
     def _place(self, k):
         """Left and top of the k-th tile."""
-        row, column = divmod(k, _COLUMNS)
+        row, column = divmod(k, self._columns)
         inset = (self._column - self.tile[0]) // 2
         return _GAP + column * (self._column + _GAP) + inset, _LABEL + row * self._row
 

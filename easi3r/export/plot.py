@@ -140,10 +140,10 @@ class _Canvas:
     def frame(self, box, colour, fill=None):
         self._draw.rectangle([n * _FINE for n in box], fill, colour, _FINE)
 
-    def text(self, at, text, colour=_INK, size=14, anchor="lm"):
+    def text(self, at, text, colour=_INK, size=17, anchor="lm"):
         self._draw.text(tuple(n * _FINE for n in at), text, colour, ImageFont.load_default(size * _FINE), anchor)
 
-    def width_of(self, text, size=14):
+    def width_of(self, text, size=17):
         return ImageFont.load_default(size * _FINE).getlength(text) / _FINE
 
 
@@ -188,11 +188,11 @@ def _draw_axes(canvas, view):
     for axis, value, at in _lines(view):
         text = f"{value + 0.0:.6g}"  # no minus zero
         if axis == 0:
-            canvas.text((at, bottom + 14), text, _FAINT, 12, "mm")
+            canvas.text((at, bottom + 14), text, _FAINT, 14, "mm")
         else:
-            canvas.text((left - 8, at), text, _FAINT, 12, "rm")
-    canvas.text(((left + right) / 2, bottom + 34), "x, to the right of the first camera", _FAINT, 13, "mm")
-    canvas.text((left, top - 13), "z, ahead of the first camera", _FAINT, 13, "lm")
+            canvas.text((left - 8, at), text, _FAINT, 14, "rm")
+    canvas.text(((left + right) / 2, bottom + 34), "x, to the right of the first camera", _FAINT, 16, "mm")
+    canvas.text((left, top - 13), "z, ahead of the first camera", _FAINT, 16, "lm")
 
 
 def _draw_grid(canvas, view):
@@ -238,12 +238,12 @@ def _draw_inset(canvas, view, result, places, track):
     inner = _View.around((box[0] + 20, box[1] + 40, box[2] - 20, box[3] - 5), places, places)
     canvas.frame(box, (200, 204, 210), (255, 255, 255, 235))
     _draw_path(canvas, inner, result, places, 30)
-    canvas.text((box[0] + 10, box[1] + 15), f"The camera's path, {view.unit / inner.unit:.0f} times larger", size=13)
+    canvas.text((box[0] + 10, box[1] + 15), f"The camera's path, {view.unit / inner.unit:.0f} times larger", size=15)
 
 
 def _draw_words(canvas, result, moves):
-    canvas.text((_BOX[0], 28), "The camera's path from above", size=22)
-    canvas.text((_BOX[2], 28), "The scale is arbitrary: lengths have no unit.", _FAINT, 13, "rm")
+    canvas.text((_BOX[0], 28), "The camera's path from above", size=26)
+    canvas.text((_BOX[2], 28), "The scale is arbitrary: lengths have no unit.", _FAINT, 16, "rm")
     entries = [("start", lambda x: canvas.disc((x, 60), 6, START))]
     if len(result.frames) > 1:
         entries += [("end", lambda x: canvas.square((x, 60), 5, END)),
@@ -256,5 +256,5 @@ def _draw_words(canvas, result, moves):
     x = _BOX[0] + 8
     for text, draw in entries:
         draw(x)
-        canvas.text((x + 17, 60), text, size=14)
+        canvas.text((x + 17, 60), text)
         x += 17 + canvas.width_of(text) + 30

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 
 from .refine import refine_masks
 
-CLUSTERS = 64
+CLUSTERS = 64  # at most 256: labels are uint8
 
 
 def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
@@ -15,35 +15,42 @@ def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
 
     evidence: MotionEvidence on (T,h,w) tokens; frames (T,H,W,3) uint8 RGB. `sensitivity` in [0,1]: 0.5 cuts at the automatic
     threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more).
-    Returns masks (T,H,W) bool and the values they were cut from, (T,H,W) float32 in [0,1].
+    Returns masks (T,H,W) bool, the values they were cut from, (T,H,W) float32 in [0,1], and the cluster of every token,
+    (T,h,w) uint8.
     """
     height, width = frames.shape[1:3]
-    fused = fuse_over_time(evidence)
+    clusters = cluster(evidence.tokens)
+    fused = fuse_over_time(evidence, clusters)
     values = np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in fused])
     values = np.clip(values, 0, 1).astype(np.float32)
     cut = automatic_threshold(values)
     if cut is None:
-        return np.zeros(values.shape, bool), values
+        return np.zeros(values.shape, bool), values, clusters
     if evidence.limits:
         cut = np.clip(cut, *evidence.limits)
     cut = cut ** (2 ** (2 * sensitivity - 1))
     if refine:
-        return refine_masks(values, cut, frames), values
-    return values > cut, values
+        return refine_masks(values, cut, frames), values, clusters
+    return values > cut, values, clusters
 
 
-def fuse_over_time(evidence):
-    """(T,h,w) float32: every token takes the mean evidence of its feature cluster, so that an object moves as a whole and at all times.
+def cluster(tokens):
+    """Labels (T,h,w) uint8 of tokens (T,h,w,C): one label for what looks alike, in all frames together."""
+    features = tokens.reshape(-1, tokens.shape[-1]).astype(np.float32)
+    model = KMeans(min(CLUSTERS, len(np.unique(features, axis=0))), random_state=42, n_init=1).fit(features)
+    return model.labels_.reshape(tokens.shape[:3]).astype(np.uint8)
+
+
+def fuse_over_time(evidence, clusters):
+    """(T,h,w) float32: every token takes the mean evidence of its cluster, so that an object moves as a whole and at all times.
 
     Where evidence is relative (no `limits`) each frame is then stretched to [0,1], as published.
     """
-    tokens = evidence.tokens.reshape(-1, evidence.tokens.shape[-1]).astype(np.float32)
-    values = evidence.dynamic.ravel().astype(np.float64)
-    model = KMeans(min(CLUSTERS, len(np.unique(tokens, axis=0))), random_state=42, n_init=1).fit(tokens)
-    count = np.maximum(np.bincount(model.labels_), 1)
-    mean = np.bincount(model.labels_, values) / count
+    values = evidence.dynamic.astype(np.float64)
+    count = np.maximum(np.bincount(clusters.ravel()), 1)
+    mean = np.bincount(clusters.ravel(), values.ravel()) / count
     share = evidence.cluster_weight  # weighted geometric mean: both must speak for motion
-    fused = (mean[model.labels_] ** share * values ** (1 - share)).reshape(evidence.dynamic.shape)
+    fused = mean[clusters] ** share * values ** (1 - share)
     if evidence.limits is None:
         low, high = fused.min((1, 2), keepdims=True), fused.max((1, 2), keepdims=True)
         fused = (fused - low) / (high - low + 1e-6)
