@@ -16,6 +16,8 @@ from .reconstruction import Reconstruction
 # Share of the progress bar that each step takes.
 _STEPS = {"read": 0.05, "encode": 0.05, "motion": 0.3, "masks": 0.1, "geometry and alignment": 0.5}
 
+_LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
+
 
 def reconstruct(source, backbone, options=None, progress=None, masks=None):
     """Cameras, motion masks and 4D geometry of a clip; returns a `Reconstruction`.
@@ -90,19 +92,21 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             "options": asdict(options),
             "masks": "estimated" if given is None else "given by the user",
             "objective": world.objective,
-            "warnings": _warnings(n_frames, final["dynamic"]) + features.warnings + world.warnings,
+            "warnings": _warnings(n_frames, final["dynamic"], world) + features.warnings + world.warnings,
             "seconds": clock.seconds,
             "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
         },
     )
 
 
-def _warnings(n_frames, dynamic):
+def _warnings(n_frames, dynamic, world):
     said = []
     if n_frames == 1:
         said.append("There is only one frame: nothing can be told about motion, and depth is a guess. Give a video.")
     elif n_frames < 6:
         said.append(f"There are only {n_frames} frames; motion and depth become clearer with ten or more.")
+    elif np.linalg.norm(np.ptp(world.cam2world[:, :3, 3], axis=0)) < _LEAST_PATH * np.median(world.depth):
+        said.append("The camera hardly moves in this clip, so its depth is unsure. Walk a few steps while filming.")
     if n_frames > 1 and not dynamic.any():
         said.append("Nothing in this clip was found to move on its own; everything is shown as static.")
     if dynamic.mean() > 0.6:

@@ -9,6 +9,7 @@ from ..base import Features, MotionEvidence, PairPrediction
 from . import dense, evidence, two_view
 from .flow import flow_both_ways
 
+COLUMNS = 64  # tokens along the longer side: fewer swallow what is near a moving object, more fall apart
 SUPPORT = 0.3  # share of a pair's pixels that must agree on its pose for the pair to count
 
 
@@ -70,10 +71,7 @@ class PreviewBackbone:
             features.warnings.append("The field of view could not be told from this clip; 60 degrees are assumed.")
         relative = two_view.relative_poses(clip.flows, moving, focal)
         if not any(r.parallax for r in relative.values()):
-            features.warnings.append(
-                "The camera hardly moves sideways in this clip, so depth cannot be seen: the scene is shown flat. "
-                "Walk a few steps while filming to get depth."
-            )
+            features.warnings.append("No depth can be seen in this clip: the scene is shown flat.")
         return self._predictions(clip, edges, relative, focal, moving, progress)
 
     def _predictions(self, clip, edges, relative, focal, moving, progress):
@@ -97,7 +95,7 @@ def _predict(clip, i, j, relative, focal, moving):
 
 def _tokens(frames):
     height, width = frames.shape[1:3]
-    cell = 8 if max(height, width) < 400 else 16
+    cell = max(4, round(max(height, width) / COLUMNS))
     size = width // cell, height // cell
     place = np.stack(np.meshgrid(np.arange(size[0]) / size[0], np.arange(size[1]) / size[1]), axis=-1) * 120
     tokens = []

@@ -32,12 +32,20 @@ def pair_residuals(flow, grey_i, grey_j):
     grid = pixel_grid(height, width)
     predicted = apply_homography(homography, grid)
     plane = np.linalg.norm(predicted - flow.target, axis=-1)
-    epipolar = _epipolar_residual(source, target, grid, flow.target, plane)
+    epipolar, nearest = _epipolar_residual(source, target, grid, flow.target, plane, predicted)
+    measured = np.abs(sample(grey_j, flow.target) - grey_i)
     ok = flow.consistent
     plane = plane / max(0.25, np.median(plane[ok]))
+    epipolar = epipolar / max(0.15, np.median(epipolar[ok]))
+    noise = max(0.3, np.median(measured[ok]))  # grey levels; rounding alone makes 0.3
+
+    def as_seen(residual, still):
+        """`residual` as far as the picture tells the flow from `still`, the nearest place where it would be none."""
+        return np.where(ok, residual * _contradiction(np.abs(sample(grey_j, still) - grey_i), measured, noise), residual)
+
     return {
-        "plane": plane,
-        "epipolar": epipolar / max(0.15, np.median(epipolar[ok])),
+        "plane": as_seen(plane, predicted),
+        "epipolar": as_seen(epipolar, nearest),
         "appearance": _appearance_residual(grey_i, sample(grey_j, predicted)),
         "seen": inside(predicted, height, width),
         "consistent": ok,
@@ -45,8 +53,9 @@ def pair_residuals(flow, grey_i, grey_j):
     }
 
 
-def _epipolar_residual(source, target, grid, flow_target, fallback):
-    """Sampson distance (pixels) of every pixel to a robust fundamental matrix; `fallback` where there is none."""
+def _epipolar_residual(source, target, grid, flow_target, *fallback):
+    """Sampson distance (pixels) of every pixel to a robust fundamental matrix, and the point of its epipolar line nearest to
+    the flow's target, (H,W,2) pixels; `fallback` where there is no such matrix."""
     try:
         matrix, _ = cv2.findFundamentalMat(source, target, cv2.USAC_MAGSAC, 0.3, 0.9999, 3000)
     except cv2.error:  # OpenCV raises, instead of returning nothing, on a degenerate sample (no parallax at all)
@@ -56,7 +65,20 @@ def _epipolar_residual(source, target, grid, flow_target, fallback):
     line_j = grid @ matrix[:, :2].T + matrix[:, 2]  # (H,W,3) F x
     line_i = flow_target @ matrix[:2] + matrix[2]  # (H,W,3) F^T x'
     distance = (flow_target * line_j[..., :2]).sum(-1) + line_j[..., 2]
-    return np.abs(distance) / np.sqrt((line_j[..., :2] ** 2).sum(-1) + (line_i[..., :2] ** 2).sum(-1) + 1e-12)
+    square_j, square_i = ((line[..., :2] ** 2).sum(-1) + 1e-12 for line in (line_j, line_i))
+    nearest = flow_target - line_j[..., :2] * (distance / square_j)[..., None]
+    return np.abs(distance) / np.sqrt(square_j + square_i), nearest
+
+
+def _contradiction(still, measured, noise):
+    """How clearly the picture speaks against standing still, (H,W) in [0,1].
+
+    still, measured: absolute errors (H,W), in grey levels, of the grey values that a static scene and the measured flow predict. On weak
+    texture, flow is dragged along by moving things nearby; there both predict about equally well, and the flow proves nothing.
+    """
+    gain = np.minimum(still, 30) ** 2 - np.minimum(measured, 30) ** 2  # beyond 30 something hides the place
+    gain = np.maximum(cv2.GaussianBlur(gain, (0, 0), 4), 0) / noise**2  # over about one patch of the flow
+    return gain / (gain + 0.1)
 
 
 def _appearance_residual(grey, warped):
