@@ -51,7 +51,7 @@ class Glb:
         """Positions in the scene and colours of a node's triangles (or lines, mode 1)."""
         node = self.nodes[name]
         parts = [p for p in self.json["meshes"][node["mesh"]]["primitives"] if p["mode"] == mode]
-        places = [self.array(p["attributes"]["POSITION"]) + np.array(node.get("translation", [0, 0, 0])) for p in parts]
+        places = [self.array(p["attributes"]["POSITION"]) for p in parts]
         return np.concatenate(places), np.concatenate([self.array(p["attributes"]["COLOR_0"]) for p in parts])
 
     @property

@@ -14,7 +14,7 @@ from .videos import playback_fps
 SHOW = ("4d", "static", "moving")
 AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
 RADIUS = 5.0  # units of the file from the first camera to the middle of what it sees
-_STATIC_VERTICES, _MOVING_VERTICES = 150_000, 120_000  # keeps the file under 10 MB
+_STATIC_VERTICES, _MOVING_VERTICES = 120_000, 100_000  # keeps the file under 10 MB, and a phone fluent
 _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
 
@@ -132,15 +132,18 @@ class _Scene:
         self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _centre that holds everything
 
     def add(self, name, patches=(), lines=(), step=None):
-        """One node of surfaces and lines; with `step` it shows in that time step only."""
+        """One node of surfaces and lines; with `step` it shows in that time step only.
+
+        Then it collapses into the first camera otherwise: within the scene, but behind a viewer that starts there, who
+        need not draw it.
+        """
         loose = {"mode": POINTS} if self._points else {}
         parts = [(p.points, p.colours, None if self._points else p.triangles, loose) for p in patches]
         parts += [(p.points, p.colours, p.segments, {"mode": LINES}) for p in lines]
         places = [self._place(points) for points, *_ in parts]
-        pivot = np.mean(np.concatenate(places), axis=0) if step is not None else np.zeros(3)
-        primitives = [self._writer.primitive(place - pivot, self._encode(colours), indices, **mode)
+        primitives = [self._writer.primitive(place, self._encode(colours), indices, **mode)
                       for place, (_, colours, indices, mode) in zip(places, parts)]
-        self._writer.node(name, primitives, pivot if step is not None else None, step)
+        self._writer.node(name, primitives, step=step)
 
     def _place(self, points):
         place = points @ AXES * self._scale

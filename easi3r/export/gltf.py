@@ -54,16 +54,13 @@ class GlbWriter:
             self._json["materials"][self._invisible]["alphaMode"] = "BLEND"
         return {"attributes": {"POSITION": self._positions(corners)}, "mode": POINTS, "material": self._invisible}
 
-    def node(self, name, primitives, translation=None, step=None):
-        """Put primitives into the scene, moved by `translation` (3,); with `step` only during that time step.
+    def node(self, name, primitives, step=None):
+        """Put primitives into the scene; with `step` only during that time step.
 
-        A hidden node is scaled to nothing about its translation, so that should lie inside the geometry. Viewers that
-        do not play animations show step 0.
+        A hidden node is scaled to nothing, into the origin. Viewers that do not play animations show step 0.
         """
         node = {"name": name, "mesh": len(self._json["meshes"])}
         self._json["meshes"].append({"name": name, "primitives": primitives})
-        if translation is not None:
-            node["translation"] = [float(x) for x in translation]
         if step is not None:
             node["scale"] = [1, 1, 1] if step == 0 else [0, 0, 0]
             self._timed.append((len(self._json["nodes"]), step))
