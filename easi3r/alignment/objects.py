@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..motion.objects import beside, objects, stand_on_ground
+from ..motion.objects import objects, stand_on_ground
 
 KNOWN = 1.01  # pixels of this confidence or less were placed by no pair
 REACH = 3  # frames before and after that say how far away an object is
@@ -12,13 +12,11 @@ def place_objects(depth, confidence, masks):
     """Change `depth` (T,H,W) of moving pixels in place; confidence (T,H,W) of the pairs, masks (T,H,W) bool.
 
     An object, a connected part of a frame's mask, whose depth no pair knows is put on the ground, and then moved along
-    the rays to where a straight line through its distance over a few frames puts it, as this guess jumps. What is just
-    beside moving pixels and known to no pair gets confidence 0: other frames show it.
+    the rays to where a straight line through its distance over a few frames puts it, as this guess jumps.
     """
     guessed = []
     for z, sure, mask in zip(depth, confidence, masks):
         known = sure > KNOWN
-        sure[beside(mask) & ~known] = 0
         stand_on_ground(z, np.where(known, np.log(np.maximum(sure, 1)), 0), mask, known)
         guessed.append([(box, inside) for box, inside in objects(mask) if known[box][inside].mean() < 0.5])
     distance = np.where(masks, np.log(np.maximum(depth, 1e-12)), np.nan)

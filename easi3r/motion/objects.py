@@ -16,18 +16,13 @@ def objects(mask):
         yield box, labels[box] == k
 
 
-def beside(mask):
-    """(H,W) bool: pixels outside a mask but so near to it that their depth is not to be trusted."""
-    return _grown(mask, _near(mask)) & ~mask
-
-
 def stand_on_ground(depth, weight, mask, known=None):
     """Give every object of a mask one depth, in place: that of the ground around its feet.
 
     depth (H,W); weight (H,W): what a pixel outside the mask counts, 0 where it does not show the ground; mask (H,W)
     bool. known (H,W) bool: objects of which at least half is known keep their depth.
     """
-    weight = np.where(mask | beside(mask), 0, weight)
+    weight = np.where(_grown(mask, _near(mask)), 0, weight)
     for box, inside in objects(mask):
         if known is None or known[box][inside].mean() < 0.5:
             depth[box][inside] = _ground(depth, weight, box, inside)

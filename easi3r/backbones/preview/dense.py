@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ...camera import intrinsic_matrix, pixel_rays
-from ...motion.objects import beside, stand_on_ground
+from ...motion.objects import stand_on_ground
 from .flow import sample
 
 NOISE = 0.4  # pixels, flow error taken for granted
@@ -31,7 +31,7 @@ def view_points(flow, pose, focal, grey, moving, moving_other):
     rays = pixel_rays(intrinsic_matrix(focal, width, height), width, height)
     inverse, spread = _triangulate(flow, pose, focal, rays)
     hidden = sample(moving_other.astype(np.float32), flow.target) > 0.5
-    usable = flow.consistent & ~moving & ~beside(moving) & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
+    usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
     weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)
     weight /= max(float(np.median(weight[usable])), 1e-12) if usable.any() else 1.0
     smooth, certainty = _fill(np.where(usable, inverse, 0).astype(np.float32), np.minimum(weight, 20), grey)
