@@ -239,9 +239,8 @@ def reconstruct_clip(clip, frames, name, sensitivity):
         result, _ = serving.reconstruct(clip, name, options, None, lambda fraction, text: None)
     except easi3r.InputError as error:
         raise gr.Error(str(error)) from error
-    files = result.save(folder / "results")
-    report = json.loads(Path(files["report.json"]).read_text(encoding="utf-8"))
-    return shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results"), report
+    files, archive = serving.write_downloads(result, folder)
+    return archive, json.loads(Path(files["report.json"]).read_text(encoding="utf-8"))
 
 
 # ---- the page

@@ -126,9 +126,14 @@ def write_scene(result, folder, cut, style, note):
 
 
 def write_files(result, folder):
-    """Everything else. Returns (dict name -> path as of `save`, path of the zip)."""
+    """Everything else: what other views are made from, and the downloads, see `write_downloads`."""
     write_archive(result, folder / "unfinished")
-    os.replace(folder / "unfinished", folder / ARCHIVE)  # what other views are made from, perhaps this very moment
+    os.replace(folder / "unfinished", folder / ARCHIVE)  # a view may be reading it this very moment
+    return write_downloads(result, folder)
+
+
+def write_downloads(result, folder):
+    """What a user takes home. Returns (dict name -> path as of `save`, path of the zip)."""
     files = result.save(folder / "results")
     return files, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
 

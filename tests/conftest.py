@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from easi3r import pairs as graphs
+from easi3r import synthetic
 from easi3r.camera import Framing, intrinsic_matrix, pixel_rays, pose
 from easi3r.reconstruction import Reconstruction
 
@@ -64,3 +66,15 @@ def _cast(rays, cam2world, box_x):
 def tiny_result():
     """A `Reconstruction` of 6 frames of 64 x 48 with a moving box; its own copy for every test."""
     return analytic_result()
+
+
+@pytest.fixture(scope="module")
+def clip(request):
+    """The rendered room with the T frames of W x H that a module names; many modules have a clip of their own instead."""
+    return synthetic.render("room", request.module.T, request.module.W, request.module.H)
+
+
+@pytest.fixture(scope="module")
+def pairs(clip):
+    """What a network would say of its frame pairs."""
+    return list(synthetic.predictions(clip, graphs.build(len(clip.frames))))

@@ -24,16 +24,6 @@ FIELDS = ("cam2world", "focal", "depth", "confidence", "objective")
 T, W, H = 8, 64, 48
 
 
-@pytest.fixture(scope="module")
-def clip():
-    return synthetic.render("room", T, W, H)
-
-
-@pytest.fixture(scope="module")
-def pairs(clip):
-    return list(synthetic.predictions(clip, build(T)))
-
-
 def check(result, n_frames, size=(H, W)):
     assert result.cam2world.shape == (n_frames, 4, 4) and result.cam2world.dtype == np.float64
     assert result.depth.shape == result.confidence.shape == (n_frames, *size)

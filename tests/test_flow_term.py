@@ -16,16 +16,6 @@ T, W, H = 8, 128, 80
 
 
 @pytest.fixture(scope="module")
-def clip():
-    return synthetic.render("room", T, W, H)
-
-
-@pytest.fixture(scope="module")
-def pairs(clip):
-    return list(synthetic.predictions(clip, build(T)))
-
-
-@pytest.fixture(scope="module")
 def off(clip, pairs):
     return solve(pairs, T, clip.dynamic)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..motion.objects import objects, stand_on_ground
+from ..motion.ground import stand_on_ground
 
 KNOWN = 1.01  # pixels of this confidence or less were placed by no pair
 REACH = 3  # frames before and after that say how far away an object is
@@ -17,8 +17,7 @@ def place_objects(depth, confidence, masks):
     guessed = []
     for z, sure, mask in zip(depth, confidence, masks):
         known = sure > KNOWN
-        stand_on_ground(z, np.where(known, np.log(np.maximum(sure, 1)), 0), mask, known)
-        guessed.append([(box, inside) for box, inside in objects(mask) if known[box][inside].mean() < 0.5])
+        guessed.append(stand_on_ground(z, np.where(known, np.log(np.maximum(sure, 1)), 0), mask, known))
     distance = np.where(masks, np.log(np.maximum(depth, 1e-12)), np.nan)
     for t, found in enumerate(guessed):
         for box, inside in found:

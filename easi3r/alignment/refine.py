@@ -32,7 +32,7 @@ def refine(
     """Improve `state` (initial.State) in place for one connected part; arguments as of `initial.start`.
 
     pool: from `threads.workers`. fix_focal, fix_cameras: leave them as they are.
-    coarse: that many of at most `rounds` rounds look at every fourth sample only. `report(k)` is called before round k of `ROUNDS`.
+    coarse: that many of at most `rounds` rounds look at every fourth sample only. `report(k)` is called before round k.
     flow: a `FlowTerm` or None; it takes part after the coarse rounds.
     """
     layout = _Layout(views, frames, ends)

@@ -43,10 +43,9 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
     predictions: iterable of PairPrediction, consumed once. n_frames: T. masks: (T,H,W) bool of moving pixels, or a
     function without arguments that returns it and is called when the predictions are used up, or None. Moving pixels do
     not influence cameras, and get the depth their own frame predicts, or where no pair is sure of it that of the ground
-    they stand on. fov: horizontal, degrees, or None to estimate the
-    focal. smooth: take noise out of the camera path, see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the
-    cameras also follow the optical flow of what is static, see `flow`. progress(fraction, text) is called once the
-    predictions are used up and may raise to cancel.
+    they stand on. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the camera path,
+    see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow of what is
+    static, see `flow`. progress(fraction, text) is called once the predictions are used up and may raise to cancel.
 
     Returns an `Alignment`; anything doubtful about the predictions is a sentence in its `warnings`. The objective
     counts all pixels, moving ones too. Raises ValueError when predictions differ in size, name a frame outside the

@@ -129,13 +129,13 @@ class _Scene:
 
     def __init__(self, scale, encode, points):
         self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
-        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _centre that holds everything
+        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _CENTRE that holds everything
 
     def add(self, name, patches=(), lines=(), step=None):
         """One node of surfaces and lines; with `step` it shows in that time step only.
 
-        Then it collapses into the first camera otherwise: within the scene, but behind a viewer that starts there, who
-        need not draw it.
+        At other times it is collapsed into the first camera: within the scene, but behind a viewer that starts there
+        and so need not draw it.
         """
         loose = {"mode": POINTS} if self._points else {}
         parts = [(p.points, p.colours, None if self._points else p.triangles, loose) for p in patches]

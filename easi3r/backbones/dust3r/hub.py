@@ -68,10 +68,12 @@ def _fetch_blob(repository, name, bar):
     """
     url = huggingface_hub.hf_hub_url(repository, name, endpoint=_endpoint())
     metadata = huggingface_hub.get_hf_file_metadata(url, endpoint=_endpoint())
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "blobs"
-    blob, partial = folder / metadata.etag, folder / f"{metadata.etag}.partial"
-    folder.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(folder / f"{metadata.etag}.lock"):
+    cache, name = Path(constants.HF_HUB_CACHE), repo_folder_name(repo_id=repository, repo_type="model")
+    blob = cache / name / "blobs" / metadata.etag
+    partial, lock = blob.with_name(f"{metadata.etag}.partial"), cache / ".locks" / name / f"{metadata.etag}.lock"
+    for path in (blob, lock):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):  # the library's own, as others may be fetching the same
         if blob.exists():
             return
         with partial.open("ab") as file:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ...camera import intrinsic_matrix, pixel_rays
-from ...motion.objects import stand_on_ground
+from ...motion.ground import stand_on_ground
 from .flow import sample
 
 NOISE = 0.4  # pixels, flow error taken for granted

@@ -33,20 +33,20 @@ def pair_residuals(flow, grey_i, grey_j):
     predicted = apply_homography(homography, grid)
     plane = np.linalg.norm(predicted - flow.target, axis=-1)
     epipolar, nearest = _epipolar_residual(source, target, grid, flow.target, plane, predicted)
-    measured = np.abs(sample(grey_j, flow.target) - grey_i)
+    in_plane, measured = sample(grey_j, predicted), np.abs(sample(grey_j, flow.target) - grey_i)
     ok = flow.consistent
     plane = plane / max(0.25, np.median(plane[ok]))
     epipolar = epipolar / max(0.15, np.median(epipolar[ok]))
     noise = max(0.3, np.median(measured[ok]))  # grey levels; rounding alone makes 0.3
 
     def as_seen(residual, still):
-        """`residual` as far as the picture tells the flow from `still`, the nearest place where it would be none."""
-        return np.where(ok, residual * _contradiction(np.abs(sample(grey_j, still) - grey_i), measured, noise), residual)
+        """`residual` as far as the picture tells the flow from the nearest place where it would be none; `still` is the grey there."""
+        return np.where(ok, residual * _contradiction(np.abs(still - grey_i), measured, noise), residual)
 
     return {
-        "plane": as_seen(plane, predicted),
-        "epipolar": as_seen(epipolar, nearest),
-        "appearance": _appearance_residual(grey_i, sample(grey_j, predicted)),
+        "plane": as_seen(plane, in_plane),
+        "epipolar": as_seen(epipolar, sample(grey_j, nearest)),
+        "appearance": _appearance_residual(grey_i, in_plane),
         "seen": inside(predicted, height, width),
         "consistent": ok,
         "unexplained": (plane[ok] > 2.5).mean(),

@@ -17,15 +17,16 @@ def objects(mask):
 
 
 def stand_on_ground(depth, weight, mask, known=None):
-    """Give every object of a mask one depth, in place: that of the ground around its feet.
+    """Give every object of a mask one depth, in place: that of the ground around its feet. Returns these `objects`.
 
     depth (H,W); weight (H,W): what a pixel outside the mask counts, 0 where it does not show the ground; mask (H,W)
-    bool. known (H,W) bool: objects of which at least half is known keep their depth.
+    bool. known (H,W) bool: objects of which at least half is known keep their depth and are not returned.
     """
     weight = np.where(_grown(mask, _near(mask)), 0, weight)
-    for box, inside in objects(mask):
-        if known is None or known[box][inside].mean() < 0.5:
-            depth[box][inside] = _ground(depth, weight, box, inside)
+    placed = [(box, inside) for box, inside in objects(mask) if known is None or known[box][inside].mean() < 0.5]
+    for box, inside in placed:
+        depth[box][inside] = _ground(depth, weight, box, inside)
+    return placed
 
 
 def _ground(depth, weight, box, inside):
@@ -41,9 +42,7 @@ def _ground(depth, weight, box, inside):
     feet = (row >= -FEET * height) & (row <= 2 * near)
     chosen = feet if feet.any() else row >= np.quantile(row, 1 - FEET)
     value, share = depth[rows, columns][found][chosen], weight[rows, columns][found][chosen]
-    order = np.argsort(value)
-    total = np.cumsum(share[order])
-    return value[order][np.searchsorted(total, 0.5 * total[-1])]
+    return np.quantile(value, 0.5, weights=share, method="inverted_cdf")
 
 
 def _near(image):
