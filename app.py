@@ -2,6 +2,7 @@
 
 import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything that touches CUDA
 
+import contextvars
 import html
 import json
 import queue
@@ -14,7 +15,7 @@ from pathlib import Path
 import gradio as gr
 
 import easi3r
-from easi3r import pairs, serving, video
+from easi3r import gpu, pairs, serving, video
 from easi3r.export.archive import ARCHIVE
 from easi3r.export.glb import write_glb
 
@@ -70,13 +71,13 @@ def plan(clip, frames, name):
         return f"⚠️ {error}"
     n_frames = min(int(frames), info.n_frames)
     n_pairs = len(pairs.build(n_frames))
-    if name in ("auto", "preview"):
-        made_by = f"with **{serving.backbone_for(name).name}**"
+    if name in ("auto", "preview") or gpu.is_loaded(name):
+        made_by = f"with **{gpu.backbone_for(name).name}**"
     else:
         made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
     return (
         f"{info.width} x {info.height}, {info.duration:.1f} s. **{n_frames} frames** spread over the whole clip, "
-        f"{n_pairs} pairs, {made_by}: **about {_rough(serving.expected_seconds(name, n_pairs))}**."
+        f"{n_pairs} pairs, {made_by}: **about {_rough(gpu.expected_seconds(name, n_pairs))}**."
     )
 
 
@@ -99,7 +100,7 @@ def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Req
         raise gr.Error("Choose a clip first, or one of the examples.")
     masks = None if not mask_files else mask_files[0] if len(mask_files) == 1 else sorted(mask_files, key=lambda f: Path(f).name)
     options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-    yield from _produce(lambda progress: serving.reconstruct(clip, name, options, masks, progress), cut, style, request.session_hash)
+    yield from _produce(lambda progress: gpu.reconstruct(clip, name, options, masks, progress), cut, style, request.session_hash)
 
 
 def show_example(clicked, request: gr.Request):
@@ -125,7 +126,8 @@ def _produce(make, cut, style, visitor):
     """Run `make(progress)` -> (result, note) in a thread, show it as soon as there is something to see; yields updates."""
     folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
     news, stop, finished = queue.Queue(), threading.Event(), False
-    worker = threading.Thread(target=_work, args=(make, cut, style, folder, news, stop), daemon=True)
+    context = contextvars.copy_context()  # says who asks: ZeroGPU lends to a visitor, not to a thread
+    worker = threading.Thread(target=context.run, args=(_work, make, cut, style, folder, news, stop), daemon=True)
     worker.start()
     try:
         yield {status: gr.update(value="Starting", visible=True), outputs: gr.update(visible=True), cancel: gr.update(visible=True)}
@@ -149,14 +151,17 @@ def _produce(make, cut, style, visitor):
                 yield {cancel: gr.update(visible=False), status: "done"}
                 return
             else:
+                yield {status: gr.update(value="", visible=False), cancel: gr.update(visible=False)}
                 raise gr.Error(value, duration=None)
     finally:
         stop.set()
-        if not finished:
-            worker.join(timeout=60)
-            if serving.folders.get(visitor) == folder:
-                serving.keep(visitor, None)
-            shutil.rmtree(folder, ignore_errors=True)
+        if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
+            threading.Thread(target=_clear_up, args=(worker, visitor, folder), daemon=True).start()
+
+
+def _clear_up(worker, visitor, folder):
+    worker.join()
+    serving.drop(visitor, folder)
 
 
 def _work(make, cut, style, folder, news, stop):
@@ -178,6 +183,8 @@ def _work(make, cut, style, folder, news, stop):
         news.put(("error", "Cancelled."))
     except easi3r.InputError as error:
         news.put(("error", str(error)))
+    except gr.Error as error:  # ZeroGPU's own: no GPU free, the visitor's share for the day used up
+        news.put(("error", error.message))
     except Exception:  # a bug: the visitor gets a sentence, the server's log gets the trace
         news.put(("error", "Something went wrong on our side; please try another clip or fewer frames."))
         raise
@@ -236,7 +243,7 @@ def reconstruct_clip(clip, frames, name, sensitivity):
     folder = Path(tempfile.mkdtemp(prefix=serving.API_PREFIX))
     try:
         options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-        result, _ = serving.reconstruct(clip, name, options, None, lambda fraction, text: None)
+        result, _ = gpu.reconstruct(clip, name, options, None, lambda fraction, text: None)
     except easi3r.InputError as error:
         raise gr.Error(str(error)) from error
     files, archive = serving.write_downloads(result, folder)

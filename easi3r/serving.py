@@ -1,6 +1,4 @@
-"""What the page does with clips and results: computing where it is fast, files per visitor, prepared examples."""
-
-import spaces  # first: on ZeroGPU it must come before anything that touches CUDA
+"""What the page keeps and hands out: a folder of files per visitor, for as long as their page is open; prepared examples."""
 
 import atexit
 import functools
@@ -11,76 +9,12 @@ import threading
 import time
 from pathlib import Path
 
-import torch
-
-from . import load_backbone, load_reconstruction, pairs, video
-from . import reconstruct as run_pipeline
+from . import load_reconstruction
 from .export.archive import ARCHIVE, load_small, write_archive
 from .export.glb import write_glb
 from .export.surfaces import CUT
 
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
-_seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
-
-
-_loading = threading.Lock()
-_loaded = functools.cache(load_backbone)
-
-
-def backbone_for(name):
-    """A backbone, loaded once for all visitors."""
-    with _loading:
-        return _loaded(name)
-
-
-if os.environ.get("SPACES_ZERO_GPU"):
-    backbone_for("auto")  # ZeroGPU wants weights on the GPU before the first visitor comes
-
-
-def _on_gpu(backbone):
-    return getattr(backbone, "device", "cpu").startswith("cuda")
-
-
-def _speed_class(backbone):
-    return "preview" if backbone.name == "preview" else backbone.device.split(":")[0]
-
-
-def gpu_seconds(clip, name, options, masks=None, progress=None):
-    """Seconds of GPU to ask for on ZeroGPU: start and alignment, so much per frame and per pair. 24 frames: 36 s."""
-    n_frames = len(clip.frames)
-    return int(12 + 0.3 * n_frames + 0.09 * len(pairs.build(n_frames, options.graph)))
-
-
-@spaces.GPU(duration=gpu_seconds)
-def compute_on_gpu(clip, name, options, masks=None, progress=None):
-    """The part that wants a GPU. On ZeroGPU it runs in a process of its own, where `progress` cannot follow."""
-    return run_pipeline(clip, backbone_for(name), options, progress, masks)
-
-
-def reconstruct(path, name, options, masks, progress):
-    """Decode here, compute where it is fast."""
-    backbone = backbone_for(name)
-    clip = video.read(path, options.max_frames, backbone.max_side, backbone.patch)
-    if masks is not None:
-        masks = video.read_masks(masks, clip)
-    began = time.perf_counter()
-    if _on_gpu(backbone):
-        result = compute_on_gpu(clip, name, options, masks, None if os.environ.get("SPACES_ZERO_GPU") else progress)
-    else:
-        result = run_pipeline(clip, backbone, options, progress, masks)
-    _seconds_per_pair[_speed_class(backbone)] = (time.perf_counter() - began) / max(1, result.info["pairs"])
-    return result, backbone.note
-
-
-def expected_seconds(name, n_pairs):
-    """About how long a run with a backbone of this name will take."""
-    speed = _speed_class(backbone_for(name)) if name in ("auto", "preview") else "cuda" if torch.cuda.is_available() else "cpu"
-    return 5 + _seconds_per_pair.get(speed, _seconds_per_pair["cpu"]) * n_pairs
-
-
-# ---- what visitors have: a folder each, for as long as their page is open
-
-
 folders, _folders_lock = {}, threading.Lock()
 files_of = {}  # visitor -> name -> path of what `save` wrote
 stored = functools.lru_cache(maxsize=4)(load_reconstruction)  # of folders, which are never written twice
@@ -96,6 +30,15 @@ def keep(visitor, folder):
             folders[visitor] = folder
     if old is not None:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def drop(visitor, folder):
+    """Delete the folder of a run that was not finished; what the visitor may have had since stays."""
+    with _folders_lock:
+        if folders.get(visitor) == folder:
+            del folders[visitor]
+            files_of.pop(visitor, None)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @atexit.register

@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -10,9 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.file_download import repo_folder_name
 from PIL import Image
+from safetensors.torch import save_file
+from test_network import JSON, TINY, seeded
 
 from easi3r import synthetic, video
+from easi3r.backbones.dust3r.model import Config
+from easi3r.backbones.load import HUB
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -214,3 +223,53 @@ def test_cancel_stops_a_run(browser, address):
     page.wait_for_function("document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=10000)
     wait_for_folders(before)
     page.close()
+
+
+@pytest.fixture
+def zero_gpu(tmp_path):
+    """(address, folder) of the page on a stand-in for ZeroGPU, see zero_gpu.py, with tiny weights in place of the real ones."""
+    hub = tmp_path / "hub"
+    for _, repository in HUB.values():
+        model = hub / repo_folder_name(repo_id=repository, repo_type="model")
+        for folder in (model / "refs", model / "snapshots" / "1"):
+            folder.mkdir(parents=True)
+        (model / "refs" / "main").write_text("1")
+        (folder / "config.json").write_text(json.dumps(JSON))
+        save_file(seeded(Config(**TINY, head_type="linear")).state_dict(), folder / "model.safetensors")
+    script = Path(__file__).with_name("zero_gpu.py")
+    environment = {**os.environ, "HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, script, tmp_path], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
+        )
+    yield server.stdout.readline().strip(), tmp_path
+    os.killpg(server.pid, signal.SIGKILL)  # with the process forked for the run
+    server.wait()
+    server.stdout.close()
+
+
+def test_on_zero_gpu_a_run_gets_its_gpu_for_the_visitor(browser, zero_gpu, tmp_path):
+    address, folder = zero_gpu
+    video.write(tmp_path / "short.mp4", synthetic.render("street", 4, 160, 96).frames, 8)
+    context = browser.new_context(viewport={"width": 390, "height": 844}, extra_http_headers={"x-ip-token": "who.e30.asks"})
+    page = context.new_page()
+    page.goto(address)
+    upload(page, tmp_path / "short.mp4")
+    page.locator("#settings button").first.click()
+    # the preview first: it leaves the server with threads that the other's fork lacks
+    for option, name in (("Preview:", "preview"), ("MonST3R (", "MonST3R")):
+        page.locator("#backbone input").click()
+        page.get_by_role("option", name=option).click()
+        page.locator("#plan", has_text=name).wait_for()
+        page.locator("#run").click()
+        page.locator("#report", has_text=f"Made with {name} from 4 frames").wait_for(timeout=60000)
+        open_tab(page, "Downloads")
+        wait_until_done(page)
+    (asked,) = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
+    assert asked["token"] == "who.e30.asks" and 10 < int(asked["durationSeconds"]) < 20
+
+    (folder / "refuse").touch()
+    page.locator("#run").click()
+    page.locator("[data-testid=toast-body]", has_text="exceeded your").wait_for(timeout=20000)
+    assert not page.locator("#cancel").is_visible()
+    context.close()
