@@ -49,6 +49,17 @@ CSS = """
     input[type=range] { height: 32px; }
 }
 """
+HEAD = """<script>
+(() => { // gradio fetches 32 MB of FFmpeg with every video it shows, so that one could trim it: wait until somebody does
+    let want; const wanted = new Promise(resolve => { want = resolve; });
+    const fetched = window.fetch;
+    window.fetch = async (what, ...rest) => {
+        if (String(what?.url ?? what).includes('/static/ffmpeg/')) await wanted;
+        return fetched(what, ...rest);
+    };
+    addEventListener('click', event => { if (event.target.closest('[aria-label^="Trim video"]')) want(); }, true);
+})();
+</script>"""
 TO_PROGRESS = """() => { setTimeout(() => {
     if (innerWidth <= 720) document.querySelector('#status')?.scrollIntoView();
 }, 800); }"""  # on a phone what a click starts is below the screen
@@ -334,7 +345,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
 
 def launch(**kwargs):
     """Start the server; keyword arguments go to gradio's `launch`."""
-    return demo.queue(max_size=20).launch(max_file_size="500mb", css=CSS, **kwargs)
+    return demo.queue(max_size=20).launch(max_file_size="500mb", css=CSS, head=HEAD, **kwargs)
 
 
 if __name__ == "__main__":

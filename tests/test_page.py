@@ -138,6 +138,8 @@ def wait_for_folders(before):
 
 def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser, address):
     page = open_page(browser, address)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
     page.locator("#examples button.gallery-item, #examples button").first.click()
     page.wait_for_function("document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=20000)
     wait_until_done(page)
@@ -155,6 +157,7 @@ def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser,
         sizes.append(len(response.value.body()))
     assert sizes[1] < sizes[0] and sizes[2] < 0.5 * sizes[1]  # points have no triangles; one moment is less than all
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert not [url for url in asked if "ffmpeg" in url]  # 32 MB that only trimming needs
     page.close()
 
 

@@ -66,11 +66,13 @@ def test_orbit_starts_and_ends_with_the_clips_own_view(clip, orbit):
 
 def test_orbit_goes_around_with_closed_surfaces(clip, orbit):
     played, _ = orbit
+    specks = []
     for picture in played[::8]:
         hidden = unknown(picture)
         assert hidden.mean() < 0.25
         _, _, stats, _ = cv2.connectedComponentsWithStats(hidden.astype(np.uint8))
-        assert (stats[1:, cv2.CC_STAT_AREA] < 8).sum() <= 2  # no pepper
+        specks.append((stats[1:, cv2.CC_STAT_AREA] < 8).sum())
+    assert np.mean(specks) < 1  # no pepper but the encoder's, which is not the same each time
     middle = len(played) // 4
     assert np.abs(played[middle].astype(int) - played[0]).mean() > 15
 
