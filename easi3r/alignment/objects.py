@@ -6,6 +6,7 @@ from ..motion.ground import stand_on_ground
 
 KNOWN = 1.01  # pixels of this confidence or less were placed by no pair
 REACH = 3  # frames before and after that say how far away an object is
+IN_FRONT = 0.97  # share of its distance: it must not sink into a wall that is as far away as its feet
 
 
 def place_objects(depth, confidence, masks):
@@ -21,7 +22,7 @@ def place_objects(depth, confidence, masks):
     distance = np.where(masks, np.log(np.maximum(depth, 1e-12)), np.nan)
     for t, found in enumerate(guessed):
         for box, inside in found:
-            depth[t][box][inside] = np.exp(_steady(distance, t, box))
+            depth[t][box][inside] = IN_FRONT * np.exp(_steady(distance, t, box))
 
 
 def _steady(distance, t, box):
