@@ -6,8 +6,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..camera import intrinsic_matrix, pose, transform
+from ..camera import intrinsic_matrix, invert, pose, transform
 from .similarity import register, rigid_part, scale_of
+
+
+SEEN = 0.3  # share of the points that a resected camera has to see where they are
+SETTLING = 3  # rounds of agreeing on scales and depths for given cameras
 
 
 @dataclass
@@ -62,7 +66,12 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
         for (e, side), matrix, far in zip(views[v], matrices, distance):
             to_map[e, side] = matrix
             misfit[e] += far
-    return _grow_tree(to_map, misfit, maps, views, frames, ends, focal, len(samples))
+    def resect(e):
+        _resect(e, to_map, samples, weights, maps, views, ends, pixels, size, focal)
+
+    state = _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, len(samples))
+    _settle(state, samples, weights, views, frames, pixels)
+    return state
 
 
 def _own_map(samples, weights, views):
@@ -75,28 +84,58 @@ def _own_map(samples, weights, views):
 
 
 def _resected_map(samples, weights, pixels, size, focal):
-    """As `_own_map` for a frame seen only through others: its camera is resected (PnP) in the other's frame."""
+    """As `_own_map` for a frame seen only through others: its camera is resected in the other's frame."""
     best = int(np.argmax(weights.sum(1)))
-    points, known = samples[best].T.astype(np.float64), weights[best] > 0
+    points = samples[best].T.astype(np.float64)
+    world2cam = _pnp(points, weights[best] > 0, pixels, size, focal)
+    return transform(np.eye(4) if world2cam is None else world2cam, points), weights[best]
+
+
+def _pnp(points, known, pixels, size, focal):
+    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels, or None. Robust (RANSAC, SQPnP)."""
+    if known.sum() < 6:
+        return None
     centre = np.array([size[1] / 2, size[0] / 2])
-    world2cam = np.eye(4)
-    if known.sum() >= 6:
-        found, rotation, shift, _ = cv2.solvePnPRansac(
-            points[known], pixels[known] + centre, intrinsic_matrix(focal, size[1], size[0]), None,
-            iterationsCount=100, reprojectionError=max(2.0, size[1] / 100), flags=cv2.SOLVEPNP_SQPNP,
-        )  # fmt: skip
-        if found and np.isfinite(rotation).all() and np.isfinite(shift).all():
-            world2cam = pose(cv2.Rodrigues(rotation)[0], shift)
-    return transform(world2cam, points), weights[best]
+    found, rotation, shift, seen = cv2.solvePnPRansac(
+        points[known], pixels[known] + centre, intrinsic_matrix(focal, size[1], size[0]), None,
+        iterationsCount=100, reprojectionError=max(2.0, size[1] / 100), flags=cv2.SOLVEPNP_SQPNP,
+    )  # fmt: skip
+    if not found or len(seen) < SEEN * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
+        return None
+    return pose(cv2.Rodrigues(rotation)[0], shift)
 
 
-def _grow_tree(to_map, misfit, maps, views, frames, ends, focal, n_frames):
-    """Chain the pairs that fit best; `to_map` (E,2,4,4) takes a pair's points into the own maps of its two frames."""
+def _resect(e, to_map, samples, weights, maps, views, ends, pixels, size, focal):
+    """Replace `to_map` (E,2,4,4) of pair e, where that succeeds, by what its cameras see: depth errors then do no harm.
+
+    Point maps err along the rays, by much where the scene is far away for its parallax; registering them as clouds then
+    turns the camera with the errors, while the directions in which it sees them are exact.
+    """
+    for side, v in enumerate(ends[e]):
+        k = views[v].index((e, side))
+        points, known = samples[v][k].T.astype(np.float64), (weights[v][k] > 0) & (maps[v][1] > 0)
+        camera = np.eye(4) if side == 0 else _pnp(points, known, pixels, size, focal)
+        if camera is None:
+            return
+        z, own = transform(camera, points)[:, 2], maps[v][0][:, 2]
+        known &= (z > 0) & (own > 0)
+        if known.sum() < 6:
+            return
+        scale = np.median(own[known] / z[known])
+        to_map[e, side] = np.diag([scale, scale, scale, 1]) @ camera
+
+
+def _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, n_frames):
+    """Chain the pairs that fit best; `to_map` (E,2,4,4) takes a pair's points into the own maps of its two frames.
+
+    `resect(e)` is called before pair e joins two frames.
+    """
     placed = {frames[0]: np.eye(4)}
     incident = {v: {e for e, _ in views[v]} for v in frames}
     while len(placed) < len(frames):
         border = [e for v in placed for e in incident[v] if not (ends[e][0] in placed and ends[e][1] in placed)]
         best = min(border, key=lambda e: (misfit[e], e))
+        resect(best)
         i, j = ends[best]
         if i in placed:
             placed[j] = placed[i] @ to_map[best, 0] @ np.linalg.inv(to_map[best, 1])
@@ -113,3 +152,30 @@ def _grow_tree(to_map, misfit, maps, views, frames, ends, focal, n_frames):
             if side == 0:
                 similarity[e] = placed[v] @ to_map[e, 0]
     return State(cam2world, similarity, depth, focal)
+
+
+def _settle(state, samples, weights, views, frames, pixels):
+    """Make the scales of the pairs and the depths of the frames agree, in place, with the cameras as they are.
+
+    A pair's points lie in the camera of its first frame, up to scale; a pixel's depth is the weighted median over its
+    views. Without this a frame keeps the errors of the one point map it started from, and `refine`, which looks for the
+    nearest minimum, may stay with them.
+    """
+    world2cam = invert(state.cam2world)
+    for _ in range(SETTLING):
+        for v in frames:
+            for k, (e, side) in enumerate(views[v]):
+                z = samples[v][k, 2].astype(np.float32)
+                known = (weights[v][k] > 0) & (z > 0)
+                if side == 0 and known.any():
+                    scale = np.median(state.depth[v][known] / z[known])
+                    state.similarity[e] = state.cam2world[v] @ np.diag([scale, scale, scale, 1])
+        for v in frames:
+            row = (world2cam[v] @ state.similarity[[e for e, _ in views[v]]])[:, 2].astype(np.float32)
+            z = np.einsum("nc,ncp->np", row[:, :3], samples[v].astype(np.float32)) + row[:, 3:]
+            order = z.argsort(0)
+            z, weight = (np.take_along_axis(values, order, 0) for values in (z, weights[v]))
+            below = np.cumsum(weight, 0)
+            middle = np.take_along_axis(z, (below < 0.5 * below[-1]).sum(0)[None], 0)[0]
+            known = (below[-1] > 0) & (middle > 0)
+            state.depth[v][known] = middle[known]
