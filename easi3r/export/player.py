@@ -41,12 +41,14 @@ def write_player(result, path, cut=CUT):
     objects = [_without_hem(patch)
                for patch in moving_objects(result, moving, list(range(len(moving))), _MOVING_POINTS)]
     table, ranges = _pack(surroundings + objects)
+    distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
     scene = {
         "static": sum(len(patch.points) for patch in surroundings),
         "moving": [len(patch.points) for patch in objects],
         **ranges,
         "size": [int(side) for side in result.depth.shape[:0:-1]],
-        "distance": float(np.median(result.depth[shown])) if shown.any() else 1.0,
+        "distance": distance,
+        "near": min(distance, float(np.quantile(result.depth[:1][shown[:1]], 0.05))) if shown[0].any() else distance,
         "fps": playback_fps(result.timestamps),
         "backbone": str(result.info.get("backbone", {}).get("name", "unknown")),
         "frames": [{"time": round(float(time), 4), "pose": np.round(matrix[:3].ravel(), 7).tolist(),
