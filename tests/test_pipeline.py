@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,21 @@ def test_a_still_scene_has_hardly_a_mask(backbone):
     assert result.dynamic.mean() < 0.1
     path = trajectory_errors(result.cam2world, clip.cam2world)
     assert path["ate"] < 0.05 * path["path"]
+
+
+def test_a_long_lens_from_afar(backbone):
+    """Little parallax for much distance: depth is noisy along the rays, and that must not turn the cameras."""
+    scene = synthetic.SCENES["street"](np.random.default_rng(4))
+
+    def from_afar(seconds):
+        eye, target = map(np.array, scene.camera(seconds))
+        return eye + [0, 0, 1.4 * np.linalg.norm(eye - target)], target
+
+    clip = synthetic.render(replace(scene, focal=2.3, camera=from_afar), 12, 224, 128, seed=4)
+    result = easi3r.reconstruct(clip.frames, backbone)
+    assert 0.7 < result.intrinsics[0, 0, 0] / clip.intrinsics[0, 0] < 1.3
+    path = trajectory_errors(result.cam2world, clip.cam2world)
+    assert path["ate"] < 0.03 * path["path"]
 
 
 @pytest.mark.parametrize("camera", ["still", "rotates"])

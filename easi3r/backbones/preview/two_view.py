@@ -9,10 +9,13 @@ from scipy.spatial.transform import Rotation
 
 from .flow import grid_matches
 
-VIEW_ANGLES = np.array([30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
+VIEW_ANGLES = np.array([20, 25, 30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
 USUAL_ANGLE = 60.0  # assumed where the clip does not tell
+LITTLE_MORE, MORE = 1.15, 1.3  # times the least cost
+CLEAR = 2.0  # pixels of variation in the flow from which a pair shows what lies behind the camera
 PARALLAX = 0.6  # pixels that translation must explain beyond rotation before a pair is said to have parallax
 NOISE = 0.3  # pixels, flow error taken for granted
+BEHIND, BEHIND_SHARE = 1.0, 0.1  # parallax in pixels on the wrong side, and the share of matches, that are put up with
 TURN_SUFFICES = 1.5  # a camera only turns if that costs at most so many times more than a rigid motion
 
 
@@ -58,11 +61,11 @@ def find_focal(flows, moving, width, n_pairs=10):
         return Focal(usual, False, True)
     moved, turned = np.zeros((2, len(widest), len(VIEW_ANGLES)))
     for row, key in enumerate(widest):
-        start = None
+        start, fit = None, _fit_pose_before_camera if _spread(*matches[key]) > CLEAR else _fit_pose
         for column, angle in enumerate(VIEW_ANGLES):
             focal = focal_of(angle, width)
             rays = _rays(matches[key], focal, moving.shape)
-            start, moved[row, column] = _fit_pose(*rays, focal, start)
+            start, moved[row, column] = fit(*rays, focal, start)
             turned[row, column] = _cost(_left_by_rotation(_fit_rotation(*rays, focal), *rays) * focal)
     moved, turned = moved.mean(0), turned.mean(0)
     turns_only = bool(turned.min() < TURN_SUFFICES * (1 + moved.min()))
@@ -71,14 +74,20 @@ def find_focal(flows, moving, width, n_pairs=10):
 
 
 def _lowest(costs, width):
-    """The focal at the minimum of costs over `VIEW_ANGLES`, by a parabola; None if it lies at an end or hardly matters."""
+    """The focal at the minimum of costs over `VIEW_ANGLES`, by a parabola; None if the costs do not tell.
+
+    A long lens hardly tells how long it is: where costs stay low to the narrow end, but the usual angle costs more, the
+    widest angle is taken that costs little more.
+    """
     best = int(costs.argmin())
     contrast = (min(costs[0], costs[-1]) - costs[best]) / max(costs[best], 0.05)
-    if best in (0, len(costs) - 1) or contrast < 0.02:
-        return None
-    log_focal = np.log(focal_of(VIEW_ANGLES[best - 1 : best + 2], width))
-    a, b, _ = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
-    return float(np.exp(np.clip(-b / (2 * a), log_focal.min(), log_focal.max())))
+    if best not in (0, len(costs) - 1) and contrast > 0.02:
+        log_focal = np.log(focal_of(VIEW_ANGLES[best - 1 : best + 2], width))
+        a, b, _ = np.polyfit(log_focal, costs[best - 1 : best + 2], 2)
+        return float(np.exp(np.clip(-b / (2 * a), log_focal.min(), log_focal.max())))
+    if np.interp(USUAL_ANGLE, VIEW_ANGLES, costs) > MORE * costs[best]:
+        return float(focal_of(VIEW_ANGLES[costs <= LITTLE_MORE * costs[best]].max(), width))
+    return None
 
 
 def relative_poses(flows, moving, focal):
@@ -117,9 +126,7 @@ def _pair_pose(matches, clip_focal, shape, followed):
     if len(a) < 30:
         return RelativePose(np.eye(3), np.zeros(3), 0.0, 0.0)
     turn = _fit_rotation(a, b, focal)
-    (rotation, translation), _ = _fit_pose(a, b, focal, None)
-    if not _points_forward(rotation, translation, a, b):
-        translation = -translation
+    (rotation, translation), _ = _fit_pose_before_camera(a, b, focal)
     # the part of the flow that a mere turn of the camera leaves unexplained, of matches that obey the epipolar geometry
     left = _left_by_rotation(turn, a, b) * focal
     obeys = np.abs(_sampson(rotation, translation, a, b)) * focal < 3 * NOISE
@@ -156,19 +163,42 @@ def _fit_pose(a, b, focal, start):
 
     a, b: rays (N,3) with z = 1. Returns (rotation, unit translation) with b ~ R a + t, and the mean robust cost.
     """
-    start = start or _initial_pose(a, b, focal)
-    rotation, translation = start
-    scale = focal / NOISE
+    return _refined(*(start or _initial_pose(a, b, focal)), a, b, focal)
+
+
+def _fit_pose_before_camera(a, b, focal, start=None):
+    """As `_fit_pose`, with the scene in front of the camera.
+
+    Where parallax is small the Sampson error hardly tells a scene from one of which a part lies behind the camera, near
+    things inside out. If a good part of the matches does, both signs of the translation are tried with the parallax of a
+    match as a further error where it is on the wrong side.
+    """
+    pose, cost = _fit_pose(a, b, focal, start)
+    if np.median(_parallax(*pose, a, b)) < 0:
+        pose = pose[0], -pose[1]
+    if (_parallax(*pose, a, b) * focal < -BEHIND).mean() > BEHIND_SHARE:
+        signs = (_refined(pose[0], sign * pose[1], a, b, focal, in_front=True) for sign in (1, -1))
+        pose, cost = min(signs, key=lambda found: found[1])
+    return pose, cost
+
+
+def _refined(rotation, translation, a, b, focal, in_front=False):
+    """((rotation, translation), mean robust cost) of the least cost near the given ones; `in_front` counts negative parallax."""
+    basis = np.linalg.svd(translation[None])[2][1:]  # the two directions across the translation
 
     def unpack(x):
-        turn = Rotation.from_rotvec(x[:3]).as_matrix() @ rotation
         moved = translation + x[3] * basis[0] + x[4] * basis[1]
-        return turn, moved / np.linalg.norm(moved)
+        return Rotation.from_rotvec(x[:3]).as_matrix() @ rotation, moved / np.linalg.norm(moved)
 
-    basis = np.linalg.svd(translation[None])[2][1:]  # the two directions across the translation
-    fit = least_squares(
-        lambda x: _sampson(*unpack(x), a, b) * scale, np.zeros(5), loss="cauchy", f_scale=2.0, max_nfev=15, x_scale=0.01
-    )
+    def errors(x):
+        pose = unpack(x)
+        pixels = _sampson(*pose, a, b) * focal
+        if in_front:
+            pixels = np.append(pixels, np.minimum(0, _parallax(*pose, a, b) * focal + BEHIND / 2))
+        return pixels / NOISE
+
+    steps = 40 if in_front else 15
+    fit = least_squares(errors, np.zeros(5), loss="cauchy", f_scale=2.0, max_nfev=steps, x_scale=0.01)
     return unpack(fit.x), 2 * fit.cost / len(a)
 
 
@@ -191,12 +221,12 @@ def _initial_pose(a, b, focal):
     return max(rotations, key=lambda r: np.trace(r.T @ turn)), translation.ravel()
 
 
-def _points_forward(rotation, translation, a, b):
-    """Whether most of the parallax lies on the side of points in front of the camera; else the translation has the wrong sign."""
+def _parallax(rotation, translation, a, b):
+    """Shift (N,) along the epipolar line that translation causes, normalised image plane; negative behind the camera."""
     turned = a @ rotation.T
     shift = b[:, :2] - turned[:, :2] / turned[:, 2:]
     towards = translation[:2] - b[:, :2] * translation[2]
-    return np.median((shift * towards).sum(1) / np.linalg.norm(towards, axis=1)) >= 0
+    return (shift * towards).sum(1) / np.linalg.norm(towards, axis=1)
 
 
 def _sampson(rotation, translation, a, b):
