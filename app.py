@@ -126,7 +126,7 @@ def show_example(clicked, request: gr.Request):
     shutil.copy(prepared / ARCHIVE, folder)  # a copy: the visitor's page deletes its own
     serving.keep(request.session_hash, folder)
     serving.files_of[request.session_hash] = files[0]
-    yield {status: gr.update(value="", visible=True), outputs: gr.update(visible=True)}
+    yield {status: gr.update(value="", visible=True), outputs: gr.update(visible=True), teaser: gr.update(visible=False)}
     yield _show_scene(*scene)
     time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
     yield _show_files(*files)
@@ -141,7 +141,10 @@ def _produce(make, cut, style, visitor):
     worker = threading.Thread(target=context.run, args=(_work, make, cut, style, folder, news, stop), daemon=True)
     worker.start()
     try:
-        yield {status: gr.update(value="Starting", visible=True), outputs: gr.update(visible=True), cancel: gr.update(visible=True)}
+        yield {
+            status: gr.update(value="Starting", visible=True), outputs: gr.update(visible=True), cancel: gr.update(visible=True),
+            teaser: gr.update(visible=False),
+        }  # fmt: skip
         while True:
             try:
                 kind, value = news.get(timeout=0.4)
@@ -289,6 +292,10 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
                     label="Progress", visible=False, interactive=False, elem_id="status", max_lines=1, container=False, scale=4, min_width=320
                 )
                 cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel", scale=1, min_width=90)
+            teaser = gr.Video(
+                str(HERE / "examples" / "teaser.mp4"), label="What comes out (an example)", elem_id="teaser",
+                interactive=False, autoplay=True, loop=True, buttons=[],
+            )  # fmt: skip
             with gr.Column(visible=False) as outputs:
                 report = gr.Markdown(elem_id="report")
                 with gr.Tabs():
@@ -324,7 +331,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     PICTURES = {
         orbit: "orbit.mp4", masks: "masks.mp4", depth: "depth.mp4", confidence: "confidence.mp4", path_plot: "path.png", inside: "inside.mp4"
     }  # fmt: skip
-    results = [status, outputs, cancel, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
+    results = [status, outputs, cancel, teaser, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
     gr.on([clip.change, frames.release, name.change, demo.load], plan, [clip, frames, name], planned, show_progress="hidden", api_name=False)
     quiet = {"show_progress": "hidden", "api_name": False}
     gr.on([start.click, examples.dataset.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other

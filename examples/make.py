@@ -2,7 +2,7 @@
 
 Per scene NAME.mp4 (448 x 256, 24 frames per second); NAME.npz, which `easi3r.synthetic.load_truth` reads: cameras,
 intrinsics, depth and moving pixels of every frame; and NAME.result.npz, what the preview makes of the clip, which the page
-shows without computing. `--results` makes only the latter.
+shows without computing. teaser.mp4 shows one of them. `--results` makes only what the preview makes.
 """
 
 import sys
@@ -14,9 +14,11 @@ sys.path.insert(0, str(FOLDER.parent))  # run from anywhere, nothing installed
 import easi3r  # noqa: E402
 from easi3r import synthetic, video  # noqa: E402
 from easi3r.export.archive import write_small  # noqa: E402
+from easi3r.export.orbit import write_orbit  # noqa: E402
 
 WIDTH, HEIGHT, FPS = 448, 256, 24
 RESULT_FRAMES = 16
+TEASER, TEASER_WIDTH = "room", 400
 
 
 def main():
@@ -26,6 +28,8 @@ def main():
     for name in synthetic.SCENES:
         result = easi3r.reconstruct(FOLDER / f"{name}.mp4", backbone, easi3r.Options(max_frames=RESULT_FRAMES))
         write_small(result, FOLDER / f"{name}.result.npz")
+        if name == TEASER:
+            write_orbit(result, FOLDER / "teaser.mp4", TEASER_WIDTH)
 
 
 def clips():

@@ -1,6 +1,8 @@
-"""Start values in closed form: each frame picks one point map, pairs are registered to these, a tree joins them."""
+"""Start values in closed form: each frame picks one point map, pairs are registered to these, a tree of resected cameras
+joins the frames, and scales and depths are made to agree."""
 
 import copy
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -8,7 +10,6 @@ import numpy as np
 
 from ..camera import intrinsic_matrix, invert, pose, transform
 from .similarity import register, rigid_part, scale_of
-
 
 SEEN = 0.3  # share of the points that a resected camera has to see where they are
 SETTLING = 3  # rounds of agreeing on scales and depths for given cameras
@@ -56,9 +57,10 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
         guesses = [weiszfeld(m, pixels, w) for m, w in (maps[v] for v in frames if maps[v] is not None)]
         guesses = [g for g in guesses if g is not None]
         focal = float(np.median(guesses)) if guesses else size[1] / (2 * np.tan(np.radians(30)))
+    pnp = functools.partial(_pnp, pixels=pixels, size=size, focal=focal)
     for v in frames:
         if maps[v] is None:  # never the first of a pair
-            maps[v] = _resected_map(samples[v], weights[v], pixels, size, focal)
+            maps[v] = _resected_map(samples[v], weights[v], pnp)
     to_map, misfit = np.tile(np.eye(4), (len(ends), 2, 1, 1)), np.zeros(len(ends))
     for v in frames:
         # pixels unknown in the frame's own map say nothing about the pair
@@ -67,7 +69,7 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
             to_map[e, side] = matrix
             misfit[e] += far
     def resect(e):
-        _resect(e, to_map, samples, weights, maps, views, ends, pixels, size, focal)
+        _resect(e, to_map, samples, weights, maps, views, ends, pnp)
 
     state = _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, len(samples))
     _settle(state, samples, weights, views, frames, pixels)
@@ -83,11 +85,11 @@ def _own_map(samples, weights, views):
     return samples[best].T.astype(np.float64), weights[best]
 
 
-def _resected_map(samples, weights, pixels, size, focal):
+def _resected_map(samples, weights, pnp):
     """As `_own_map` for a frame seen only through others: its camera is resected in the other's frame."""
     best = int(np.argmax(weights.sum(1)))
     points = samples[best].T.astype(np.float64)
-    world2cam = _pnp(points, weights[best] > 0, pixels, size, focal)
+    world2cam = pnp(points, weights[best] > 0)
     return transform(np.eye(4) if world2cam is None else world2cam, points), weights[best]
 
 
@@ -105,7 +107,7 @@ def _pnp(points, known, pixels, size, focal):
     return pose(cv2.Rodrigues(rotation)[0], shift)
 
 
-def _resect(e, to_map, samples, weights, maps, views, ends, pixels, size, focal):
+def _resect(e, to_map, samples, weights, maps, views, ends, pnp):
     """Replace `to_map` (E,2,4,4) of pair e, where that succeeds, by what its cameras see: depth errors then do no harm.
 
     Point maps err along the rays, by much where the scene is far away for its parallax; registering them as clouds then
@@ -114,7 +116,7 @@ def _resect(e, to_map, samples, weights, maps, views, ends, pixels, size, focal)
     for side, v in enumerate(ends[e]):
         k = views[v].index((e, side))
         points, known = samples[v][k].T.astype(np.float64), (weights[v][k] > 0) & (maps[v][1] > 0)
-        camera = np.eye(4) if side == 0 else _pnp(points, known, pixels, size, focal)
+        camera = np.eye(4) if side == 0 else pnp(points, known)
         if camera is None:
             return
         z, own = transform(camera, points)[:, 2], maps[v][0][:, 2]
