@@ -12,6 +12,7 @@ CUT = 0.1  # share of the static pixels that is left out unless said otherwise, 
 _STEEP = 8.5
 _JUMP = 0.03, 0.15  # smaller shares between neighbouring vertices never part them, larger ones always do
 _SAME = 0.08  # relative difference of depth within which two frames see the same surface
+_HOLE, _FLAT = 0.008, 0.04  # half the width of a hole, share of the longer side; how far its depth may be off around it
 _FAR = 1.2  # nothing farther than this many times the 98th percentile of depth is shown: such points are outliers
 
 
@@ -40,6 +41,7 @@ def choose_pixels(result, cut):
     static = usable & ~result.dynamic
     if static.any():
         static &= result.confidence >= np.quantile(result.confidence[static], cut)
+        _close_holes(static, result.depth, known & ~result.dynamic)
     if len(static) > 1:
         # Masks often end a little inside their object. Its rim must not stay behind in the static scene; other frames
         # show what lies there.
@@ -47,6 +49,16 @@ def choose_pixels(result, cut):
         for frame, dynamic in zip(static, result.dynamic):
             frame &= cv2.dilate(dynamic.astype(np.uint8), np.ones((width, width), np.uint8)) == 0
     return static, usable & result.dynamic
+
+
+def _close_holes(static, depth, allowed):
+    """Take in, in place, unsure pixels amid kept ones (T,H,W) bool that lie on the same surface: they only tear it."""
+    width = 1 + 2 * max(1, round(_HOLE * max(depth.shape[1:])))
+    for kept, z, free in zip(static, depth, allowed & ~static):
+        near = np.where(kept, np.log(np.maximum(z, 1e-12)), 0).astype(np.float32)
+        share, total = (cv2.blur(image, (width, width)) for image in (kept.astype(np.float32), near))
+        amid = free & (share > 0.5)
+        kept[amid] = np.abs(np.log(z[amid]) - total[amid] / share[amid]) < _FLAT
 
 
 def static_scene(result, static, budget):
