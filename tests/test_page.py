@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 import zipfile
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from test_network import JSON, TINY, seeded
 
-from easi3r import synthetic, video
+from easi3r import InputError, synthetic, video
 from easi3r.backbones.dust3r.model import Config
 from easi3r.backbones.load import HUB
 
@@ -226,6 +228,32 @@ def test_cancel_stops_a_run(browser, address):
     page.wait_for_function("document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=10000)
     wait_for_folders(before)
     page.close()
+
+
+def test_nobody_waits_for_a_run_that_its_visitor_has_left(browser, address, clip, monkeypatch):
+    from easi3r import gpu
+
+    going_on = threading.Event()
+
+    def a_long_step(*arguments):
+        going_on.wait(30)
+        raise InputError("It was of no use.")
+
+    monkeypatch.setattr(gpu, "reconstruct", a_long_step)
+    before = our_folders()
+    page = open_page(browser, address)
+    upload(page, clip)
+    page.locator("#run").click()
+    page.locator("#cancel").wait_for()
+    page.close()
+    deadline = time.time() + 4
+    while time.time() < deadline:
+        asked = time.time()
+        urllib.request.urlopen(address, timeout=10).close()
+        assert time.time() - asked < 3
+        time.sleep(0.3)
+    going_on.set()
+    wait_for_folders(before)
 
 
 @pytest.fixture
