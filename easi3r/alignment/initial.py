@@ -68,6 +68,7 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
         for (e, side), matrix, far in zip(views[v], matrices, distance):
             to_map[e, side] = matrix
             misfit[e] += far
+
     def resect(e):
         _resect(e, to_map, samples, weights, maps, views, ends, pnp)
 

@@ -28,8 +28,9 @@ class Patch:
 def choose_pixels(result, cut):
     """Which pixels can be shown. Returns (static, moving), (T,H,W) bool each, never both True.
 
-    `cut` in [0, 1) leaves out that share of the static pixels, the least confident ones. Moving pixels are kept
-    whenever they are usable, because an object that moves rarely is among the confident ones. A result without any
+    `cut` in [0, 1) leaves out that share of the static pixels, the least confident ones, but for small holes in a
+    surface. Moving pixels are kept whenever they are usable, because an object that moves rarely is among the confident
+    ones. A result without any
     usable pixel (confidence 0 everywhere) is shown as it is.
     """
     known = np.isfinite(result.depth) & (result.depth > 0)
