@@ -30,8 +30,7 @@ def choose_pixels(result, cut):
 
     `cut` in [0, 1) leaves out that share of the static pixels, the least confident ones, but for small holes in a
     surface. Moving pixels are kept whenever they are usable, because an object that moves rarely is among the confident
-    ones. A result without any
-    usable pixel (confidence 0 everywhere) is shown as it is.
+    ones. A result without any usable pixel (confidence 0 everywhere) is shown as it is.
     """
     known = np.isfinite(result.depth) & (result.depth > 0)
     usable = known & (result.confidence > 0)
