@@ -46,7 +46,7 @@ def _prepare_zero_gpu():
             _loaded[name] = load_backbone(name)
         except InputError as error:
             _log.warning("%s: %s", name, error)
-    _loaded["auto"] = _loaded.get("dust3r") or load_backbone("preview")
+    _loaded["auto"] = _loaded.get("dust3r") or backbone_for("preview")
 
 
 if ON_ZERO_GPU:

@@ -94,8 +94,11 @@ def _resected_map(samples, weights, pnp):
     return transform(np.eye(4) if world2cam is None else world2cam, points), weights[best]
 
 
-def _pnp(points, known, pixels, size, focal):
-    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels, or None. Robust (RANSAC, SQPnP)."""
+def _pnp(points, known, least=0.0, *, pixels, size, focal):
+    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels. Robust (RANSAC, SQPnP).
+
+    None if there is none, or if it sees less than a share `least` of them there.
+    """
     if known.sum() < 6:
         return None
     centre = np.array([size[1] / 2, size[0] / 2])
@@ -103,7 +106,7 @@ def _pnp(points, known, pixels, size, focal):
         points[known], pixels[known] + centre, intrinsic_matrix(focal, size[1], size[0]), None,
         iterationsCount=100, reprojectionError=max(2.0, size[1] / 100), flags=cv2.SOLVEPNP_SQPNP,
     )  # fmt: skip
-    if not found or len(seen) < SEEN * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
+    if not found or len(seen) < least * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
         return None
     return pose(cv2.Rodrigues(rotation)[0], shift)
 
@@ -117,7 +120,7 @@ def _resect(e, to_map, samples, weights, maps, views, ends, pnp):
     for side, v in enumerate(ends[e]):
         k = views[v].index((e, side))
         points, known = samples[v][k].T.astype(np.float64), (weights[v][k] > 0) & (maps[v][1] > 0)
-        camera = np.eye(4) if side == 0 else pnp(points, known)
+        camera = np.eye(4) if side == 0 else pnp(points, known, SEEN)
         if camera is None:
             return
         z, own = transform(camera, points)[:, 2], maps[v][0][:, 2]
@@ -168,9 +171,11 @@ def _settle(state, samples, weights, views, frames, pixels):
     for _ in range(SETTLING):
         for v in frames:
             for k, (e, side) in enumerate(views[v]):
+                if side == 1:
+                    continue
                 z = samples[v][k, 2].astype(np.float32)
                 known = (weights[v][k] > 0) & (z > 0)
-                if side == 0 and known.any():
+                if known.any():
                     scale = np.median(state.depth[v][known] / z[known])
                     state.similarity[e] = state.cam2world[v] @ np.diag([scale, scale, scale, 1])
         for v in frames:
