@@ -6,6 +6,7 @@ coordinates; integer pixel coordinates name pixel centres; intrinsics K are in p
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 
@@ -35,6 +36,13 @@ class Framing:
         size = tuple(min(side, max_side) // patch * patch for side in resized)
         offset = tuple((r - s) // 2 for r, s in zip(resized, size))
         return cls(tuple(source_size), resized, offset, size)
+
+    def cut(self, image):
+        """The working frame (H,W[,C]) of an upright source image of any resolution; shrinking averages over areas."""
+        shrinks = image.shape[1] >= self.resized[0] and image.shape[0] >= self.resized[1]
+        image = cv2.resize(image, self.resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        (left, top), (width, height) = self.offset, self.size
+        return image[top : top + height, left : left + width]
 
     def to_source(self, intrinsics):
         """K (..., 3, 3) of the working image -> K of the source image, in source pixels."""

@@ -32,19 +32,20 @@ class Index:
     def __len__(self):
         return len(self.ticks)
 
-    def choose(self, count):
-        """Positions of `count` frames spread over the clip; in long clips moved to keyframes where these are near."""
-        chosen = spread(self.seconds, count)
-        if len(self.keys) == 0 or len(chosen) < 3 or len(self) < SNAP_SPACING * len(chosen):
-            return chosen
-        near = self.keys[_nearest(self.keys, chosen[1:-1])]
-        reach = np.minimum(chosen[1:-1] - chosen[:-2], chosen[2:] - chosen[1:-1]) / 8
-        chosen[1:-1] = np.where(np.abs(near - chosen[1:-1]) <= reach, near, chosen[1:-1])
-        return chosen
-
     def key_before(self, position):
         """The last position at or before `position` at which decoding can start; 0 if there is none."""
         return max(self.keys[self.keys <= position], default=0)
+
+
+def choose(seconds, keys, count):
+    """Positions of `count` frames spread over a clip; in long clips moved to keyframes (positions `keys`) near them."""
+    chosen = spread(seconds, count)
+    if len(keys) == 0 or len(chosen) < 3 or len(seconds) < SNAP_SPACING * len(chosen):
+        return chosen
+    near = keys[_nearest(keys, chosen[1:-1])]
+    reach = np.minimum(chosen[1:-1] - chosen[:-2], chosen[2:] - chosen[1:-1]) / 8
+    chosen[1:-1] = np.where(np.abs(near - chosen[1:-1]) <= reach, near, chosen[1:-1])
+    return chosen
 
 
 def spread(seconds, count):
@@ -130,7 +131,7 @@ def frames_at(path, index, chosen):
             if frame is not None:
                 found = min(int(np.searchsorted(index.ticks, tick)), len(index) - 1)
                 position = found + 1
-                yield index.seconds[found], *upright(frame, stream)
+                yield found, *upright(frame, stream)
         if position == 0:
             raise undecodable(path)
 

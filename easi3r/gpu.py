@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from . import InputError, load_backbone, pairs, video
 from . import reconstruct as run_pipeline
 from .backbones.load import HUB
+from .own_masks import read_masks
 
 ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 _seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
@@ -87,7 +88,7 @@ def reconstruct(path, name, options, masks, progress):
     backbone = backbone_for(name)
     clip = video.read(path, options.max_frames, backbone.max_side, backbone.patch)
     if masks is not None:
-        masks = video.read_masks(masks, clip)
+        masks = read_masks(masks, clip)
     began = time.perf_counter()
     if not _on_gpu(backbone):
         result = run_pipeline(clip, backbone, options, progress, masks)

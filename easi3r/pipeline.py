@@ -11,6 +11,7 @@ from . import alignment, pairs, video
 from .camera import intrinsic_matrix
 from .motion import estimate_masks
 from .options import Options
+from .own_masks import read_masks
 from .reconstruction import Reconstruction
 
 # Share of the progress bar that each step takes.
@@ -26,7 +27,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     `video.read` made of one of these.
     backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
     thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
-    better: a video, PNGs or an array, see `video.read_masks`; they replace the masks found here.
+    better: a video, PNGs or an array, see `own_masks.read_masks`; they replace the masks found here.
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
@@ -35,7 +36,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     clock.start("read", "Reading the video")
     clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch)
-    given = None if masks is None else video.read_masks(masks, clip)
+    given = None if masks is None else read_masks(masks, clip)
     n_frames = len(clip.frames)
     edges = pairs.build(n_frames, options.graph)
 
@@ -85,6 +86,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         info={
             "source": clip.name,
             "source_frames": clip.n_source_frames,
+            "frame_numbers": clip.positions.tolist(),
             "frames": n_frames,
             "pairs": len(edges),
             "size": [width, height],

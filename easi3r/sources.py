@@ -1,0 +1,100 @@
+"""Where frames come from: a video file, an image, a folder or a list of images, an array; all behind one interface."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from . import decode, stills
+from .errors import InputError
+
+
+def open_source(source):
+    """A `Clip` or `Stills` of a path (video, image, folder of images), a list of image paths, an array (T, H, W, 3) or
+    (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
+    if isinstance(source, (str, Path)):
+        return _open_path(Path(source))
+    if isinstance(source, np.ndarray) and source.ndim == 3:
+        source = source[None]
+    if not isinstance(source, (list, tuple)) and not (isinstance(source, np.ndarray) and source.ndim == 4):
+        what = f"an array of shape {source.shape}" if isinstance(source, np.ndarray) else f"a {type(source).__name__}"
+        raise InputError(f"The source is {what}; give a path, a list of image paths, or (T, H, W, 3) uint8 RGB.")
+    if len(source) == 0:
+        raise InputError("The source has no frames; give at least one.")
+    return Stills(source, "frames")
+
+
+class Clip:
+    """A video file of n frames."""
+
+    def __init__(self, path):
+        self.path, self.name, self._index = path, path.name, decode.scan(path)
+        self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
+        self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
+
+    def read(self, positions):
+        """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
+        ascending; frames that cannot be decoded are missing. Raises `InputError` if none can."""
+        return decode.frames_at(self.path, self._index, positions)
+
+
+class Stills:
+    """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays."""
+
+    def __init__(self, images, name):
+        self.name, self._images = name, images
+        self.seconds = np.arange(len(images), dtype=np.float64)
+        self.keys = np.arange(len(images))
+
+    def read(self, positions):
+        """As `Clip.read`. Raises `InputError` if an image cannot be read or has other proportions than the first."""
+        first = None
+        for k in positions:
+            if isinstance(self._images[k], (str, Path)):
+                path = check_file(Path(self._images[k]))
+                label, image = f"'{path.name}'", stills.load(path)
+            else:
+                label, image = f"number {k}", check_rgb(self._images[k])
+            height, width = image.shape[:2]
+            first = first or (width, height)
+            if not alike((width, height), first):  # resizing would distort the geometry
+                raise InputError(f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
+                                 "all images must have the same proportions.")
+            yield k, image, (width, height)
+
+
+def _open_path(path):
+    if path.is_dir():
+        files = [f for f in path.iterdir() if f.suffix.lower() in stills.SUFFIXES and not f.name.startswith(".")]
+        if not files:
+            raise InputError(f"The folder '{path.name}' has no images; put in {', '.join(sorted(stills.SUFFIXES))}.")
+        return Stills(sorted(files, key=natural), path.name)
+    check_file(path)
+    return Stills([path], path.name) if path.suffix.lower() in stills.SUFFIXES else Clip(path)
+
+
+def natural(path):
+    """Sort key of a path that counts: frame2 comes before frame10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name.lower())]
+
+
+def alike(size, other):
+    """Whether two sizes (width, height) have the same proportions, to 2 %."""
+    return abs(size[0] * other[1] - size[1] * other[0]) <= 0.02 * size[1] * other[0]
+
+
+def check_rgb(frame):
+    """`frame`, if it is a (H, W, 3) uint8 array; else `InputError`."""
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        what = f"{frame.dtype} of shape {frame.shape}" if isinstance(frame, np.ndarray) else f"a {type(frame).__name__}"
+        raise InputError(f"A frame is {what}; frames must be uint8 RGB arrays of shape (H, W, 3).")
+    return frame
+
+
+def check_file(path):
+    """`path`, if it is a file with something in it; else `InputError`."""
+    if not path.is_file():
+        raise InputError(f"There is no file '{path}'; check the path.")
+    if path.stat().st_size == 0:
+        raise InputError(f"'{path.name}' is empty (0 bytes); the upload or the recording broke off. {decode.ALLOWED}")
+    return path
