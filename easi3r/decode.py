@@ -51,11 +51,13 @@ def choose(seconds, keys, count):
 def spread(seconds, count):
     """Indices (min(n, count),) of distinct frames, as even in time as can be, first and last included.
 
-    seconds (n,) ascending, n at least 1.
+    seconds (n,) ascending, may stay the same for a while; n at least 1.
     """
     n, count = len(seconds), min(len(seconds), count)
     steps = np.arange(count)
     nearest = _nearest(seconds, np.linspace(seconds[0], seconds[-1], count))
+    if count > 1:
+        nearest[-1] = n - 1  # where nothing happens at the end, several frames are as near
     nearest = np.maximum.accumulate(nearest - steps) + steps  # the same frame is not taken twice: the next one is
     return np.minimum(nearest, n - count + steps)  # and enough are left for the rest
 

@@ -14,6 +14,7 @@ class Options:
     """
 
     max_frames: int = 24  # frames used, spread evenly over the whole clip; 1 to 300
+    shot: int | None = None  # which shot of a clip with cuts, from 1; None: the longest
     graph: str = "swinstride-5-noncyclic"  # which frame pairs are compared, see pairs.build
     sensitivity: float = 0.5  # 0 marks only what surely moves, 1 marks everything suspicious; 0.5 is the automatic cut
     fov: float | None = None  # horizontal field of view of the working frames in degrees, 5 to 170; None: estimated
@@ -28,4 +29,6 @@ class Options:
             raise InputError(f"sensitivity is {self.sensitivity!r}; it must lie between 0 and 1.")
         if self.fov is not None and not 5 <= self.fov <= 170:
             raise InputError(f"fov is {self.fov!r}; it must lie between 5 and 170 degrees, or be None to estimate it.")
+        if self.shot is not None and (not isinstance(self.shot, int) or self.shot < 1):
+            raise InputError(f"shot is {self.shot!r}; it must be a whole number from 1, or None for the longest shot.")
         check_graph(self.graph)

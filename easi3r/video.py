@@ -11,12 +11,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from . import decode
+from . import decode, survey
 from .camera import Framing
 from .errors import InputError
 from .sources import check_file, check_rgb, open_source
 
-SMALLEST_SIDE = 16  # pixels; below, there is nothing to match and no room for one patch
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class Video:
     n_source_frames: int  # number of frames of the source, of which T were taken
     positions: np.ndarray  # (T,) int64, which frames of the source these are, from 0
     name: str  # file or folder name for display; "frames" for arrays and lists
+    shows: np.ndarray  # (T,) bool: the frame shows the scene; False for black, faded or covered ones, titles, flashes
+    warnings: tuple = ()  # sentences for the user about the source
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class ClipInfo:
     fps: float  # frames per second, on average
 
 
-def read(source, max_frames, max_side, patch):
+def read(source, max_frames, max_side, patch, shot=None):
     """At most `max_frames` frames spread evenly in time over the whole of `source`, at working size; returns a `Video`.
 
     source: path of a video, of an image, or of a folder of images (in natural order: 2 before 10); list of image paths;
@@ -58,16 +59,19 @@ def read(source, max_frames, max_side, patch):
     if isinstance(source, Video):
         return source
     opened = open_source(source)
+    look = survey.survey(opened)
+    chosen, warnings = survey.choose(look, opened, max_frames, shot)
     framing, frames, positions = None, [], []
-    for position, image, size in opened.read(decode.choose(opened.seconds, opened.keys, max_frames)):
+    for position, image, size in opened.read(chosen):
         if framing is None:
-            _check_size(opened.name, size)
-            framing = Framing.fit(size, max_side, patch)
+            framing = Framing.fit(size, max_side, patch, look.inner)
         frames.append(framing.cut(image))
         positions.append(position)
-    return Video(
-        np.stack(frames), opened.seconds[positions], framing, len(opened.seconds), np.array(positions), opened.name
-    )
+    frames, positions = np.stack(frames), np.array(positions)
+    shows = survey.shows_scene(frames, positions, look)
+    warnings += survey.say_blank(look, opened, positions, shows)
+    seconds, n_frames = opened.seconds, len(opened.seconds)
+    return Video(frames, seconds[positions], framing, n_frames, positions, opened.name, shows, tuple(warnings))
 
 
 def probe(path):
@@ -83,7 +87,7 @@ def probe(path):
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base
-    _check_size(path.name, (width, height))
+    survey.check_size(path.name, (width, height))
     if not duration:
         n_frames = len(decode.scan(path))
         duration = n_frames / fps
@@ -120,8 +124,3 @@ def write(path, frames, fps):
     except BaseException:
         Path(path).unlink(missing_ok=True)
         raise
-
-
-def _check_size(name, size):
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(f"'{name}' is {size[0]} x {size[1]} pixels; each side must have at least {SMALLEST_SIDE}.")
