@@ -27,7 +27,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     `video.read` made of one of these.
     backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
     thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
-    better: a video, PNGs or an array, see `own_masks.read_masks`; they replace the masks found here.
+    better: a video, PNGs or an array, see `own_masks.read_masks`; where given, they replace the masks found here.
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
@@ -48,7 +48,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     clock.start("masks", "Outlining what moves")
     dynamic, motion, clusters = estimate_masks(evidence, clip.frames, options.sensitivity, options.refine)
-    dynamic = dynamic if given is None else given
+    dynamic = dynamic if given is None else given.over(dynamic)
 
     clock.start("geometry and alignment", "Measuring depth and cameras")
     final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
@@ -58,8 +58,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         if features.reweighted is not None:
             again, motion, clusters = estimate_masks(features.reweighted, clip.frames, options.sensitivity, options.refine)
             final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
-            if given is None:
-                final["dynamic"] = again
+            final["dynamic"] = again if given is None else given.over(again)
         return final["dynamic"]
 
     features.fov = options.fov
@@ -92,9 +91,14 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             "size": [width, height],
             "backbone": {"name": backbone.name, "device": backbone.device, **features.info},
             "options": asdict(options),
-            "masks": "estimated" if given is None else "given by the user",
+            "masks": "estimated" if given is None else given.summary,
             "objective": world.objective,
-            "warnings": _warnings(n_frames, final["dynamic"], world) + features.warnings + world.warnings,
+            "warnings": [
+                *(given.warnings if given else ()),
+                *_warnings(n_frames, final["dynamic"], world),
+                *features.warnings,
+                *world.warnings,
+            ],
             "seconds": clock.seconds,
             "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
         },

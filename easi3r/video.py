@@ -29,6 +29,8 @@ class Video:
     n_source_frames: int  # number of frames of the source, of which T were taken
     positions: np.ndarray  # (T,) int64, which frames of the source these are, from 0
     name: str  # file or folder name for display; "frames" for arrays and lists
+    span: tuple  # seconds of the first and of the last of all frames of the source
+    stems: tuple | None = None  # file names without suffix of all images of the source; None where it is not files
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,16 @@ def read(source, max_frames, max_side, patch):
             framing = Framing.fit(size, max_side, patch)
         frames.append(framing.cut(image))
         positions.append(position)
+    paths = getattr(opened, "paths", None)
     return Video(
-        np.stack(frames), opened.seconds[positions], framing, len(opened.seconds), np.array(positions), opened.name
+        frames=np.stack(frames),
+        timestamps=opened.seconds[positions],
+        framing=framing,
+        n_source_frames=len(opened.seconds),
+        positions=np.array(positions),
+        name=opened.name,
+        span=(float(opened.seconds[0]), float(opened.seconds[-1])),
+        stems=paths and tuple(path.stem for path in paths),
     )
 
 
