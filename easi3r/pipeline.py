@@ -27,7 +27,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     `video.read` made of one of these.
     backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
     thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
-    better: a video, PNGs or an array, see `own_masks.read_masks`; they replace the masks found here.
+    better: a video, PNGs or an array, see `own_masks.read_masks`; where given, they replace the masks found here.
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
@@ -36,10 +36,9 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     clock.start("read", "Reading the video")
     clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch, options.shot)
-    given = None if masks is None else read_masks(masks, clip)
+    own = None if masks is None else read_masks(masks, clip)
     frames = clip.frames[clip.shows]  # the others take no part in anything until the end
-    if given is not None:
-        given = given[clip.shows]
+    given = own and own.at(clip.shows)
     n_frames = len(frames)
     edges = pairs.build(n_frames, options.graph)
 
@@ -51,7 +50,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     clock.start("masks", "Outlining what moves")
     dynamic, motion, clusters = estimate_masks(evidence, frames, options.sensitivity, options.refine)
-    dynamic = dynamic if given is None else given
+    dynamic = dynamic if given is None else given.over(dynamic)
 
     clock.start("geometry and alignment", "Measuring depth and cameras")
     final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
@@ -61,8 +60,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         if features.reweighted is not None:
             again, motion, clusters = estimate_masks(features.reweighted, frames, options.sensitivity, options.refine)
             final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
-            if given is None:
-                final["dynamic"] = again
+            final["dynamic"] = again if given is None else given.over(again)
         return final["dynamic"]
 
     features.fov = options.fov
@@ -77,6 +75,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     intrinsics = intrinsic_matrix(world.focal, width, height)
     maps = {**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)}
     nearest, shown = _in_time(clip.shows)
+    moves = shown(final["dynamic"])
     return Reconstruction(
         frames=clip.frames,
         timestamps=clip.timestamps,
@@ -84,7 +83,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         intrinsics=np.repeat(intrinsics[None], len(clip.frames), axis=0),
         depth=world.depth[nearest],
         confidence=shown(world.confidence),
-        dynamic=shown(final["dynamic"]),
+        dynamic=moves if own is None else own.over(moves),
         motion=shown(final["motion"]),
         evidence={name: shown(array) for name, array in maps.items()},
         framing=clip.framing,
@@ -98,9 +97,15 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             "size": [width, height],
             "backbone": {"name": backbone.name, "device": backbone.device, **features.info},
             "options": asdict(options),
-            "masks": "estimated" if given is None else "given by the user",
+            "masks": "estimated" if own is None else own.summary,
             "objective": world.objective,
-            "warnings": [*clip.warnings, *_warnings(n_frames, final["dynamic"], world), *features.warnings, *world.warnings],
+            "warnings": [
+                *clip.warnings,
+                *(own.warnings if own else ()),
+                *_warnings(n_frames, final["dynamic"], world),
+                *features.warnings,
+                *world.warnings,
+            ],
             "seconds": clock.seconds,
             "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
         },

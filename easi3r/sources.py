@@ -47,6 +47,8 @@ class Stills:
         self.name, self._images = name, images
         self.seconds = np.arange(len(images), dtype=np.float64)
         self.keys = np.arange(len(images))
+        files = all(isinstance(image, (str, Path)) for image in images)
+        self.paths = tuple(map(Path, images)) if files else None  # their names and exact values tell more than RGB does
 
     def read(self, positions, side=None):
         """As `Clip.read`. Raises `InputError` if an image cannot be read or has other proportions than the first."""

@@ -28,8 +28,10 @@ class Video:
     n_source_frames: int  # number of frames of the source, of which T were taken
     positions: np.ndarray  # (T,) int64, which frames of the source these are, from 0
     name: str  # file or folder name for display; "frames" for arrays and lists
+    span: tuple  # seconds of the first and of the last of all frames of the source
     shows: np.ndarray  # (T,) bool: the frame shows the scene; False for black, faded or covered ones, titles, flashes
     warnings: tuple = ()  # sentences for the user about the source
+    stems: tuple | None = None  # file names without suffix of all images of the source; None where it is not files
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,19 @@ def read(source, max_frames, max_side, patch, shot=None):
         positions.append(position)
     frames, positions = np.stack(frames), np.array(positions)
     shows = survey.shows_scene(frames, positions, look)
-    warnings += survey.say_blank(look, opened, positions, shows)
-    seconds, n_frames = opened.seconds, len(opened.seconds)
-    return Video(frames, seconds[positions], framing, n_frames, positions, opened.name, shows, tuple(warnings))
+    paths = getattr(opened, "paths", None)
+    return Video(
+        frames=frames,
+        timestamps=opened.seconds[positions],
+        framing=framing,
+        n_source_frames=len(opened.seconds),
+        positions=positions,
+        name=opened.name,
+        span=(float(opened.seconds[0]), float(opened.seconds[-1])),
+        shows=shows,
+        warnings=(*warnings, *survey.say_blank(look, opened, positions, shows)),
+        stems=paths and tuple(path.stem for path in paths),
+    )
 
 
 def probe(path):
