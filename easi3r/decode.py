@@ -115,8 +115,10 @@ def scan(path):
     return Index(seek * unit, ticks, np.flatnonzero(keys), seek, False)
 
 
-def frames_at(path, index, chosen):
-    """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much."""
+def frames_at(path, index, chosen, side=None):
+    """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much.
+
+    (position, image, (width, height)) of each as `upright` gives them."""
     with open_clip(path) as (container, stream):
         frames, position = decode_on(container, stream, index), 0  # position of the next frame to come
         for k in chosen:
@@ -131,7 +133,7 @@ def frames_at(path, index, chosen):
             if frame is not None:
                 found = min(int(np.searchsorted(index.ticks, tick)), len(index) - 1)
                 position = found + 1
-                yield found, *upright(frame, stream)
+                yield found, *upright(frame, stream, side)
         if position == 0:
             raise undecodable(path)
 
@@ -150,14 +152,15 @@ def decode_on(container, stream, index=None):
                     yield tick, frame
 
 
-def upright(frame, stream):
-    """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square."""
-    transparent = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
-    image = over_black(frame.to_ndarray(format="rgba")) if transparent else frame.to_ndarray(format="rgb24")
-    height, width = image.shape[:2]
+def upright(frame, stream, side=None):
+    """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square.
+
+    With `side` the array is reduced to that long side, with square pixels, in one rough and quick step."""
+    width, height = frame.width, frame.height
     aspect = float(stream.sample_aspect_ratio or 1)
     if 0.1 < aspect < 10:  # anything else is a slip of the file
         width, height = round(width * max(1, aspect)), round(height * max(1, 1 / aspect))
+    image = to_rgb(frame) if side is None else to_rgb(frame, reduced((width, height), side))
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image, (width, height)
@@ -165,6 +168,19 @@ def upright(frame, stream):
     if abs(b) > abs(a):
         image, (width, height), (a, d) = image.transpose(1, 0, 2), (height, width), (c, b)
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), (width, height)
+
+
+def reduced(size, side):
+    """(width, height) with the proportions of `size` and a long side of at most `side`; never larger than `size`."""
+    scale = min(1, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def to_rgb(frame, size=(None, None)):
+    """(H,W,3) uint8 of a decoded frame, as stored or scaled to `size` (width, height); transparency over black."""
+    transparent = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
+    image = frame.to_ndarray(format="rgba" if transparent else "rgb24", width=size[0], height=size[1])
+    return over_black(image) if transparent else image
 
 
 def over_black(rgba):

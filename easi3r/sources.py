@@ -32,10 +32,12 @@ class Clip:
         self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
         self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
 
-    def read(self, positions):
+    def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
-        ascending; frames that cannot be decoded are missing. Raises `InputError` if none can."""
-        return decode.frames_at(self.path, self._index, positions)
+        ascending; frames that cannot be decoded are missing. With `side` the images are reduced to that long side
+        (pixels; never enlarged), quickly and with colours only roughly right; (width, height) is that of the full
+        picture. Raises `InputError` if none can be decoded."""
+        return decode.frames_at(self.path, self._index, positions, side)
 
 
 class Stills:
@@ -46,16 +48,17 @@ class Stills:
         self.seconds = np.arange(len(images), dtype=np.float64)
         self.keys = np.arange(len(images))
 
-    def read(self, positions):
+    def read(self, positions, side=None):
         """As `Clip.read`. Raises `InputError` if an image cannot be read or has other proportions than the first."""
         first = None
         for k in positions:
             if isinstance(self._images[k], (str, Path)):
                 path = check_file(Path(self._images[k]))
-                label, image = f"'{path.name}'", stills.load(path)
+                label, (image, (width, height)) = f"'{path.name}'", stills.load(path, side)
             else:
                 label, image = f"number {k}", check_rgb(self._images[k])
-            height, width = image.shape[:2]
+                height, width = image.shape[:2]
+                image = stills.shrink(image, side)
             first = first or (width, height)
             if not alike((width, height), first):  # resizing would distort the geometry
                 raise InputError(f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
