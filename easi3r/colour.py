@@ -17,11 +17,14 @@ BT2020, DCI_P3, DISPLAY_P3 = 9, 11, 12  # primaries
 FULL_RANGE = 2  # codes from 0 to the largest, rather than with room to spare at both ends
 DIFFUSE_WHITE = 203.0  # cd/m2 of a white sheet of paper, which becomes sRGB white
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2  # cd/m2 of the display that HLG is defined for, and the gamma that belongs to it
+STRIP = 32  # rows
 HD_LINES = 720  # lines; untagged pictures from here on are BT.709, smaller ones BT.601, as encoders and players hold it
 
 # Linear RGB of these primaries to linear RGB of BT.709 primaries; white is D65 in all (P3 as films for phones use it).
 TO_BT709 = {
-    BT2020: np.array([[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]]),
+    BT2020: np.array(
+        [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]]
+    ),
     DISPLAY_P3: np.array([[1.224940, -0.224940, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]]),
 }
 TO_BT709[DCI_P3] = TO_BT709[DISPLAY_P3]
@@ -30,7 +33,7 @@ TO_BT709[DCI_P3] = TO_BT709[DISPLAY_P3]
 def to_rgb(frame, codec="", size=None):
     """(H,W,3) uint8 sRGB of a decoded frame; transparency over black. codec: FFmpeg's name of it.
 
-    With `size` (width, height) it is scaled in the same step, and wide colours and high brightness are left as they are.
+    With `size` (width, height) it is scaled in the same step, with wide colours and high brightness as they are coded.
     Light up to diffuse white comes out as it is. Brighter light becomes white, the more so the brighter; its colour
     gives way gradually."""
     how = {"src_colorspace": _matrix(frame, codec)}
@@ -75,27 +78,34 @@ def _convert(image, transfer, primaries, top):
     high = transfer in (PQ, HLG)
     if high and primaries == UNSPECIFIED:
         primaries = BT2020
-    light = _light(transfer, top)[image]
-    if primaries in TO_BT709:
-        light = cv2.transform(light, TO_BT709[primaries].astype(np.float32))
-    np.maximum(light, 0, out=light)
-    if high:
-        _roll_off(light)
-    return _srgb()[(np.minimum(light, 1, out=light) * 65535 + 0.5).astype(np.uint16)]
+    matrix = TO_BT709[primaries].astype(np.float32) if primaries in TO_BT709 else np.eye(3, dtype=np.float32)
+    result = np.empty(image.shape, np.uint8)
+    for start in range(0, len(image), STRIP):  # intermediate arrays then stay in the processor's cache
+        rows = slice(start, start + STRIP)
+        light = cv2.transform(_light(transfer, top).take(image[rows]), matrix)
+        if high:
+            _roll_off(light)
+        light *= 65535
+        light += 0.5
+        result[rows] = _srgb().take(np.clip(light, 0, 65535, out=light).astype(np.uint16))
+    return result
 
 
 def _roll_off(light):
-    """Bring light (H,W,3) above 1 down to 1, in place: the hue stays, and m times white is mixed with 1 - 1 / m white."""
-    most = light.max(axis=2)
-    bright = most > 1
-    if bright.any():
-        inverse = 1 / most[bright][:, None]
-        light[bright] = 1 - inverse + light[bright] * inverse**2
+    """Bring light (H,W,3) above 1 down to 1, in place: of m times that, the hue stays and 1 - 1 / m of it is white."""
+    np.maximum(light, 0, out=light)
+    most = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
+    if most.max() > 1:
+        inverse = (1 / np.maximum(most, 1))[..., None]
+        light *= inverse
+        light -= 1
+        light *= inverse
+        light += 1
 
 
 @cache
 def _light(transfer, top):
-    """(65536,) float32: light of each code, where `top` is the largest; 1 for diffuse white (or for the white of a picture that is not HDR).
+    """(65536,) float32: light of each code, where `top` is the largest; 1 for diffuse white, or white where not HDR.
 
     HLG's gamma is applied to each component rather than to luminance, so that colours come out as SDR cameras and
     players show them; with luminance they are duller (a red of sRGB 200 60 50 comes out as 184 70 59)."""
@@ -117,7 +127,8 @@ def _light(transfer, top):
 def _srgb():
     """(65536,) uint8: the sRGB code of light in steps of 1 / 65535, some 20 steps per level where it is darkest."""
     light = np.arange(65536) / 65535
-    return np.rint(255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)).astype(np.uint8)
+    code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(255 * code).astype(np.uint8)
 
 
 @cache

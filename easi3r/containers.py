@@ -19,8 +19,9 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 UPLOADS = tuple(sorted({*VIDEO_SUFFIXES, *stills.SUFFIXES}))  # every suffix that is read, lower case
 
-# FFmpeg's demuxers that read their own file only. Left out is what follows names in a file (hls, dash, concat, imf, sdp,
-# smoothstreaming, ...), what makes files up from the name (image2), devices, generators (lavfi), and text shown as video.
+# FFmpeg's demuxers that read their own file only. Left out are those that follow names in a file (hls, dash, concat,
+# imf, sdp, ...) or make names up (image2), devices, generators (lavfi), and text shown as video. That mov follows no
+# reference to other files is FFmpeg's default (enable_drefs).
 CONTAINERS = (
     "mov,matroska,avi,gif,apng,mpegts,mpeg,mpegvideo,m4v,h261,h263,h264,hevc,vvc,obu,ivf,asf,flv,ogg,mxf,dv,nut,rm,wtv,"
     "mjpeg,mjpeg_2000,yuv4mpegpipe,vc1,dirac,cavsvideo,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe,gif_pipe,"

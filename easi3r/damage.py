@@ -42,6 +42,7 @@ def _touched(position, place, keys, damages):
     """Whether a loss since the keyframe before it reaches a frame."""
     key_position, key_place = max(key for key in keys if key[1] <= place) if place >= keys[0][1] else keys[0]
     return any(
-        damage.position == position or (damage.low <= place and key_place < damage.high and damage.position > key_position)
+        damage.position == position
+        or (damage.low <= place and key_place < damage.high and damage.position > key_position)
         for damage in damages
     )

@@ -51,7 +51,7 @@ class Animation:
         self.path, self.name, self.seconds, self.keys = path, path.name, seconds, np.arange(0)
 
     def read(self, positions, side=None):
-        """As `Clip.read`. Raises `InputError` if a frame is damaged."""
+        """As `Clip.read`."""
         return stills.frames(self.path, positions, side)
 
 

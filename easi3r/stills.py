@@ -1,5 +1,7 @@
 """Image files: photos, and animations and pages as the frames of a clip."""
 
+import struct
+import zlib
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -14,7 +16,8 @@ from .sizes import reduced
 
 pi_heif.register_heif_opener()
 SUFFIXES = (
-    ".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif", ".hif", ".avif",
+    ".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif", ".hif",
+    ".avif",
 )  # fmt: skip
 # Pillow's readers that read pixels from their own file only; left out are those that start other programs (EPS), or
 # read what nobody photographs.
@@ -25,7 +28,10 @@ LARGEST = 300_000_000  # pixels; decoded that is 0.9 GB
 LARGE = 64_000_000  # pixels; above, photos are read reduced by half or more, which no network's working size comes near
 ORIENTATION = 0x0112  # EXIF tag
 STILL_SECONDS = 1.0  # between pages and frames for which the file states no duration
-FAULTS = (OSError, SyntaxError, ValueError, KeyError, IndexError, OverflowError, RuntimeError)  # what Pillow raises
+FAULTS = (  # what Pillow and its plugins raise for damaged files
+    OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, AssertionError,
+    struct.error, zlib.error, cv2.error,
+)  # fmt: skip
 
 
 def is_image(path):
@@ -56,22 +62,35 @@ def frame_times(path):
             return np.zeros(1)
         size, lengths = image.size, []
         for number in _frame_numbers(image):
-            image.seek(number)
+            try:
+                image.seek(number)
+                if image.format in ("WEBP", "AVIF"):
+                    image.load()  # their durations come with the pixels
+            except FAULTS:
+                if not lengths:
+                    raise
+                break  # a file that breaks off gives what there is
             if image.size != size:  # a photo and its preview rather than frames
                 return np.zeros(1)
-            if image.format in ("WEBP", "AVIF"):
-                image.load()  # their durations come with the pixels
             lengths.append(image.info.get("duration", 0) / 1000 or STILL_SECONDS)
         return np.cumsum([0.0, *lengths[:-1]])
 
 
 def frames(path, positions, side=None):
-    """(position, image, (width, height)) of the frames of an animation at `positions`, as `load` gives them."""
+    """(position, image, (width, height)) of the frames of an animation at `positions`, as `load` gives them; those that
+    are damaged are missing. Raises `InputError` if all are."""
     with opened(path) as image:
-        numbers = _frame_numbers(image)
+        numbers, read = _frame_numbers(image), 0
         for position in positions:
-            image.seek(numbers[position])
-            yield position, *_picture(image.copy(), side)
+            try:
+                image.seek(numbers[position])
+                picture = _picture(image.copy(), side)
+            except FAULTS:
+                continue
+            read += 1
+            yield position, *picture
+        if not read:
+            raise SyntaxError("no frame")
 
 
 def _frame_numbers(image):
@@ -86,8 +105,8 @@ def opened(path):
         with open(path, "rb") as file:
             image = _read_header(file, path)
             if image.width * image.height > LARGEST:
-                raise InputError(f"The image '{path.name}' is too large: {image.width} x {image.height} pixels; at most "
-                                 f"{LARGEST // 10**6} megapixels can be read. Save it smaller.")
+                raise InputError(f"The image '{path.name}' is too large: {image.width} x {image.height} pixels; at "
+                                 f"most {LARGEST // 10**6} megapixels can be read. Save it smaller.")
             yield image
     except FAULTS as error:
         if isinstance(error, InputError):
@@ -158,7 +177,7 @@ def _to_srgb(image):
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
         return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=target)
-    except ImageCms.PyCMSError:  # a broken profile, or one for another kind of picture: viewers show it without, too
+    except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for other kinds of pictures: viewers ignore it
         return image.convert(target)
 
 
