@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from . import decode, stills
+from .containers import ALLOWED
 from .errors import InputError
 
 
@@ -31,6 +32,7 @@ class Clip:
         self.path, self.name, self._index = path, path.name, decode.scan(path)
         self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
         self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
+        self.interlaced = self._index.interlaced  # whether its frames are woven from two fields, taken at two times
 
     def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
@@ -38,6 +40,19 @@ class Clip:
         (pixels; never enlarged), quickly and with colours only roughly right; (width, height) is that of the full
         picture. Raises `InputError` if none can be decoded."""
         return decode.frames_at(self.path, self._index, positions, side)
+
+
+class Animation:
+    """An image file of n frames or pages: animated WebP, PNG or AVIF, multi-page TIFF."""
+
+    interlaced = False
+
+    def __init__(self, path, seconds):
+        self.path, self.name, self.seconds, self.keys = path, path.name, seconds, np.arange(0)
+
+    def read(self, positions, side=None):
+        """As `Clip.read`."""
+        return stills.frames(self.path, positions, side)
 
 
 class Stills:
@@ -75,7 +90,10 @@ def _open_path(path):
             raise InputError(f"The folder '{path.name}' has no images; put in {', '.join(sorted(stills.SUFFIXES))}.")
         return Stills(sorted(files, key=natural), path.name)
     check_file(path)
-    return Stills([path], path.name) if path.suffix.lower() in stills.SUFFIXES else Clip(path)
+    if not stills.is_image(path):
+        return Clip(path)
+    times = stills.frame_times(path)
+    return Animation(path, times) if len(times) > 1 else Stills([path], path.name)
 
 
 def natural(path):
@@ -101,5 +119,5 @@ def check_file(path):
     if not path.is_file():
         raise InputError(f"There is no file '{path}'; check the path.")
     if path.stat().st_size == 0:
-        raise InputError(f"'{path.name}' is empty (0 bytes); the upload or the recording broke off. {decode.ALLOWED}")
+        raise InputError(f"'{path.name}' is empty (0 bytes); the upload or the recording broke off. {ALLOWED}")
     return path

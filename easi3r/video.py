@@ -10,12 +10,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import ColorPrimaries, Colorspace, ColorRange, ColorTrc, Interpolation
 
 from . import decode, survey
 from .camera import Framing
+from .containers import UPLOADS as UPLOADS  # every suffix that is read, lower case, with its dot
 from .errors import InputError
 from .sources import check_file, check_rgb, open_source
 
+BT709 = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
+    "dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG,
+    "dst_color_primaries": ColorPrimaries.BT709, "dst_color_trc": ColorTrc.BT709,
+    "interpolation": Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,8 @@ def write(path, frames, fps):
     """Encode `frames` as an H.264 mp4 that every browser plays.
 
     frames: iterable or array of (H, W, 3) uint8 RGB, all of one size, at least one. An odd H or W is padded to even by
-    repeating the last row or column (4:2:0 chroma needs even sides). fps: frames per second, 0.01 to 1000.
+    repeating the last row or column (4:2:0 chroma needs even sides). The file says how its colours are stored: BT.709
+    primaries, transfer and matrix, limited range. fps: frames per second, 0.01 to 1000.
     Raises `InputError` if there is no frame, a frame has another shape or dtype, or fps is out of range. A failure
     leaves no file behind.
     """
@@ -125,12 +133,16 @@ def write(path, frames, fps):
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options={"crf": "18"})
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+            context = stream.codec_context
+            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             while frame is not None:
                 if check_rgb(frame).shape != (height, width, 3):
                     raise InputError(f"A frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first was "
                                      f"{width} x {height}; all frames of a video must have one size.")
                 padded = np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")))
+                picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
+                container.mux(stream.encode(picture.reformat(format="yuv420p", **BT709)))
                 frame = next(frames, None)
             container.mux(stream.encode())
     except BaseException:
