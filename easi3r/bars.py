@@ -10,6 +10,8 @@ import numpy as np
 STILL = 8.0  # grey levels that a pixel of a bar may change over the clip: what a lossy codec leaves
 FLAT = 10.0  # grey levels around the bar's own that count as the same
 MOVES = 0.25  # share of the detail within bars with a pattern that may stand still: else the camera does
+BLACK, WHITE = 32, 235  # grey levels: bars are darker or brighter in every colour
+COLOURED = 0.5  # as `DETAIL` where a bar is neither: then it may be a floor or a sky
 DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which the picture differs from a bar beside it, on this share of its length
 MOST = 0.4  # of the height or width: a bar on one side
@@ -25,15 +27,16 @@ def find_bars(pictures):
     pictures = pictures[:: -(-len(pictures) // ENOUGH)]
     still, mean = _still(pictures)
     detail = _detail(pictures)
-    flat, patterned = [], []
+    flat, patterned, coloured = [], [], False
     for turns in (1, 0, 3, 2):  # left, top, right, bottom: each is turned to the top
         s, m, p = np.rot90(still, -turns), np.rot90(mean, -turns), np.rot90(pictures, -turns, (1, 2))
         flat.append(_flat_bar(s, m, p))
+        coloured |= flat[-1] > 0 and BLACK < np.median(m[0]) < WHITE
         patterned.append(flat[-1] or _patterned_bar(s))
     rounded = _corners(still, mean, least=1) > 0
     for sides in (patterned, flat):
         inner = _inside(still.shape, sides)
-        if (any(sides) or rounded) and inner is not None and detail[inner].mean() >= DETAIL:
+        if (any(sides) or rounded) and inner is not None and detail[inner].mean() >= (COLOURED if coloured else DETAIL):
             if (still & detail)[inner].sum() <= (0.9 if any(sides) and sides == flat else MOVES) * detail[inner].sum():
                 return tuple(sides)
     return None

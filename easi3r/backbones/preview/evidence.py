@@ -8,6 +8,7 @@ only where the first leaves more of the picture unexplained than moving objects 
 import cv2
 import numpy as np
 
+from ...overlays import find_overlay
 from .flow import apply_homography, fit_homography, grid_matches, inside, pixel_grid, sample
 
 OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
@@ -118,8 +119,7 @@ def frame_evidence(frames, flows):
     trust = np.clip((unexplained - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry alone
     plane, epipolar = (s[1] / (s[0] + 1e-6) for s in sums.values())
     evidence = plane ** (0.5 * (1 - trust)) * epipolar ** (0.5 * (1 + trust))
-    overlay = find_overlay(frames, flows)
-    evidence[:, overlay] = np.median(evidence)
+    evidence[:, find_overlay(frames)] = np.median(evidence)  # what stands still while the picture moves is not motion of the scene
     return evidence, _display(sums)
 
 
@@ -130,22 +130,3 @@ def _display(sums):
         maps[f"{name}_mean"] = mean
         maps[f"{name}_std"] = np.sqrt(np.maximum(second / (weight + 1e-6) - mean**2, 0))
     return maps
-
-
-def find_overlay(frames, flows):
-    """(H,W) bool: captions and logos laid over the picture. They stand still while the picture moves, which is not motion of the scene."""
-    height, width = frames.shape[1:3]
-    near = [np.linalg.norm(f.target - pixel_grid(height, width), axis=-1) for (i, j), f in flows.items() if abs(i - j) == 1]
-    if len(frames) < 4 or np.median([np.median(n) for n in near]) < 1:
-        return np.zeros((height, width), bool)
-    gradients = []
-    for frame in frames:
-        grey = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.7)
-        gradients.append(np.stack([cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)], axis=-1))
-    lasting = np.linalg.norm(np.median(gradients, axis=0), axis=-1)
-    strokes = (lasting > 40) & (lasting > 0.7 * np.median(np.linalg.norm(gradients, axis=-1), axis=0))
-    strokes &= np.median(near, axis=0) < 0.5
-    strokes = cv2.morphologyEx(strokes.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
-    large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= 12]
-    return cv2.dilate(np.isin(labels, large).astype(np.uint8), np.ones((19, 19), np.uint8)) > 0  # flow patches reach that far
