@@ -1,4 +1,4 @@
-"""The README's header, the pins and the command that publishes the Space agree; all that can be told without a Space."""
+"""The README's header, the pins and the command that publishes the Space agree: all that can be told without one."""
 
 import re
 import shlex
