@@ -12,33 +12,43 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Framing:
-    """How the working image was cut from the (upright) source image: resize, then crop.
+    """How the working image was cut from the (upright) source image: cut off bars, resize, crop.
 
     `source_size` (width, height) of the upright source; `resized` (width, height) after the resize; `offset` (left, top)
-    of the crop in the resized image; `size` (width, height) of the working image. All in pixels.
+    of the crop in the resized image; `size` (width, height) of the working image; `inner` (left, top, width, height):
+    the part of the source that shows the scene, which is what is resized. All in pixels.
     """
 
     source_size: tuple
     resized: tuple
     offset: tuple
     size: tuple
+    inner: tuple = None  # None: the whole source
+
+    def __post_init__(self):
+        if self.inner is None:
+            object.__setattr__(self, "inner", (0, 0, *self.source_size))
 
     @classmethod
-    def fit(cls, source_size, max_side, patch):
+    def fit(cls, source_size, max_side, patch, inner=None):
         """Long side at most `max_side` (never enlarged), then centre crop to multiples of `patch`.
 
         The short side becomes at least one patch; where that needs a larger scale, the crop takes more off the long
         side, so that the pixels stay square.
         """
-        width, height = source_size
+        width, height = source_size if inner is None else inner[2:]
         scale = max(min(1.0, max_side / max(width, height)), patch / min(width, height))
         resized = (round(width * scale), round(height * scale))
         size = tuple(min(side, max_side) // patch * patch for side in resized)
         offset = tuple((r - s) // 2 for r, s in zip(resized, size))
-        return cls(tuple(source_size), resized, offset, size)
+        return cls(tuple(source_size), resized, offset, size, inner and tuple(inner))
 
     def cut(self, image):
         """The working frame (H,W[,C]) of an upright source image of any resolution; shrinking averages over areas."""
+        scale = np.array(image.shape[1::-1]) / self.source_size
+        left, top = np.round(self.inner[:2] * scale).astype(int)
+        width, height = np.maximum(np.round(self.inner[2:] * scale).astype(int), 1)
+        image = image[top : top + height, left : left + width]
         shrinks = image.shape[1] >= self.resized[0] and image.shape[0] >= self.resized[1]
         image = cv2.resize(image, self.resized, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         (left, top), (width, height) = self.offset, self.size
@@ -58,10 +68,15 @@ class Framing:
         """K (..., 3, 3) of the working image -> K of the source image, in source pixels."""
         shift = np.eye(3)
         shift[:2, 2] = self.offset
-        scale = np.array(self.source_size) / np.array(self.resized)
+        scale = np.array(self.inner[2:]) / np.array(self.resized)
         stretch = np.diag([scale[0], scale[1], 1.0])
-        stretch[:2, 2] = (scale - 1) / 2  # pixel centres: u_src + 1/2 = (u + 1/2) * scale
+        stretch[:2, 2] = (scale - 1) / 2 + self.inner[:2]  # pixel centres: u_src + 1/2 - left = (u + 1/2) * scale
         return stretch @ shift @ intrinsics
+
+    def from_source(self, pixels):
+        """Pixel coordinates (..., 2) (u, v) in the source image -> in the working image; float64."""
+        scale = np.array(self.resized) / np.array(self.inner[2:])
+        return (np.asarray(pixels) - self.inner[:2] + 0.5) * scale - 0.5 - self.offset
 
 
 def intrinsic_matrix(focal, width, height):

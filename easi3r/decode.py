@@ -1,22 +1,27 @@
 """Video files: find every frame by its timestamp without decoding any, then decode the few that are used.
 
 Timestamps are read from the packets. To reach a frame, decoding goes straight on, or starts anew at a keyframe where
-that leaves out much, so a film of hours costs little more than a short clip.
+that leaves out much, so a film of hours costs little more than a short clip. Frames that are damaged, or predicted from
+damaged ones, are left out.
 """
 
-from contextlib import contextmanager, suppress
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 import numpy as np
-from av.stream import Disposition
 
-from .errors import InputError
+from .colour import to_rgb
+from .containers import decoder_of, open_clip, undecodable
+from .damage import whole
+from .sizes import reduced
 
 SEEK_GAP = 24  # frames; jumping to a keyframe costs about as much as decoding this many frames
 SNAP_SPACING = 100  # frames between two used ones; from here on a near keyframe serves as well as the exact frame
-ALLOWED = "Allowed are mp4, mov, webm, mkv, avi and gif files, images, and folders of images."
+LATE = 32  # packets; decoders that run in threads report a failure that much later at most (16 threads and reordering)
+REORDERING = 32  # frames; no codec shows a frame further than this from its place in the order of decoding
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,12 @@ class Index:
 
     seconds: np.ndarray  # (n,) float64, ascending
     ticks: np.ndarray  # (n,) int64, ascending: presentation time in the stream's units, or 0, 1, 2, ... if not `timed`
-    keys: np.ndarray  # (m,) int64, positions of the frames at which decoding can start
+    keys: np.ndarray  # (m,) int64, positions of the frames at which decoding can start; none where jumps are not exact
     seek: np.ndarray  # (n,) int64, what to hand to `container.seek` to get to a frame
+    order: np.ndarray  # (n,) int64, the place of each frame in the order of decoding
+    settled: np.ndarray  # (n,) int64, position by which all that a frame was predicted from has been shown
     timed: bool  # whether the container knows when each frame is shown
+    interlaced: bool  # whether frames are woven from two fields
 
     def __len__(self):
         return len(self.ticks)
@@ -35,6 +43,10 @@ class Index:
     def key_before(self, position):
         """The last position at or before `position` at which decoding can start; 0 if there is none."""
         return max(self.keys[self.keys <= position], default=0)
+
+    def position(self, tick):
+        """Position of the frame shown at `tick`, or of the next one."""
+        return min(int(np.searchsorted(self.ticks, tick)), len(self) - 1)
 
 
 def choose(seconds, keys, count):
@@ -51,11 +63,13 @@ def choose(seconds, keys, count):
 def spread(seconds, count):
     """Indices (min(n, count),) of distinct frames, as even in time as can be, first and last included.
 
-    seconds (n,) ascending, n at least 1.
+    seconds (n,) ascending, may stay the same for a while; n at least 1.
     """
     n, count = len(seconds), min(len(seconds), count)
     steps = np.arange(count)
     nearest = _nearest(seconds, np.linspace(seconds[0], seconds[-1], count))
+    if count > 1:
+        nearest[-1] = n - 1  # where nothing happens at the end, several frames are as near
     nearest = np.maximum.accumulate(nearest - steps) + steps  # the same frame is not taken twice: the next one is
     return np.minimum(nearest, n - count + steps)  # and enough are left for the rest
 
@@ -67,27 +81,35 @@ def _nearest(values, wanted):
     return np.where(wanted - values[left] <= values[right] - wanted, left, right)
 
 
-@contextmanager
-def open_clip(path):
-    """(container, video stream) of a file, opened for reading."""
-    try:  # a playlist dressed up as a clip must not make FFmpeg fetch anything: local files only
-        container = av.open(str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except (av.FFmpegError, OSError):
-        raise InputError(f"'{path.name}' cannot be read as a video; it is damaged or not one. {ALLOWED}") from None
-    with container:
-        pictures = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # not cover art
-        if not pictures:
-            raise InputError(f"'{path.name}' has no picture, perhaps only sound. {ALLOWED}")
-        if pictures[0].codec_context is None:
-            raise undecodable(path)
-        pictures[0].thread_type = "AUTO"
-        yield container, pictures[0]
+class _Clock:
+    """Lets the times of joined recordings run on where they start anew."""
+
+    def __init__(self):
+        self.offset, self._last, self._step = 0, None, 1
+
+    def run_on(self, packet):
+        if packet.dts is None:
+            return
+        dts = packet.dts + self.offset
+        if self._last is not None and dts < self._last:
+            self.offset += self._last + self._step - dts
+            dts = self._last + self._step
+        elif self._last is not None and dts > self._last:
+            self._step = dts - self._last
+        self._last = packet.dts = dts
+        if packet.pts is not None:
+            packet.pts += self.offset
 
 
-def _packets(container, stream):
-    """Whole packets up to the end or to where the file breaks off, then the empty one that flushes the decoder."""
+def _packets(container, stream, clock=None):
+    """Packets up to the end or to where the file breaks off, then the empty one that flushes the decoder."""
+    joinable = container.format.name in ("mpegts", "mpeg")  # made to be cut and joined anywhere
+    clock = clock or _Clock()
     try:
-        yield from (packet for packet in container.demux(stream) if not packet.is_corrupt)
+        for packet in container.demux(stream):
+            if joinable:
+                clock.run_on(packet)
+            yield packet
     except av.FFmpegError:
         yield av.Packet()
 
@@ -97,26 +119,61 @@ def mean_rate(stream):
 
 
 def scan(path):
-    """`Index` of a video file, from its packets; decodes nothing."""
+    """`Index` of a video file, from its packets; decodes nothing but, where the file does not say, the first frame."""
+    clock = _Clock()
     with open_clip(path) as (container, stream):
-        packets = [(p.pts, p.dts, p.is_keyframe) for p in _packets(container, stream) if p.size and not p.is_discard]
+        form, codec = container.format.name, stream.codec_context
+        packets = [
+            (packet.pts, packet.dts, packet.is_keyframe)
+            for packet in _packets(container, stream, clock)
+            if packet.size and not packet.is_discard and not packet.is_corrupt
+        ]
         if not packets:
             raise undecodable(path)
-        unit, rate, form = float(stream.time_base), float(mean_rate(stream)), container.format.name
+        unit, rate, reorders = float(stream.time_base), float(mean_rate(stream)), codec.reorder_depth > 0
+        interlaced = codec.field_order > 1
     pts, dts, keys = zip(*packets)
-    if None not in pts and form != "avi":  # AVI stores the order of decoding only
-        ticks, first = np.unique(np.array(pts, dtype=np.int64), return_index=True)
-        seek = np.array(dts, dtype=np.int64)[first] if form == "mpegts" and None not in dts else ticks  # FFmpeg's ways
-        return Index(ticks * unit, ticks, np.flatnonzero(np.array(keys)[first]), seek, True)
-    ticks = np.arange(len(packets))
-    if None in dts:
-        return Index(ticks / rate, ticks, ticks[:0], ticks, False)
-    seek = np.array(dts, dtype=np.int64)
-    return Index(seek * unit, ticks, np.flatnonzero(keys), seek, False)
+    keys = np.array(keys)
+    if None in pts or form == "mpeg" or (form == "avi" and not _reordered(pts)):
+        # raw streams have no times, AVI stores the order of decoding only, and in programme streams many are guessed
+        place = np.arange(len(packets))
+        known = dts if form == "avi" else pts
+        seconds = place / rate if None in known else _ascending(known) * unit
+        exact = form != "mpeg" and not reorders and None not in dts
+        seek = np.array(dts, dtype=np.int64) if exact else place
+        return Index(seconds, place, np.flatnonzero(keys & exact), seek, place, place, False, interlaced)
+    ticks, first = np.unique(np.array(pts, dtype=np.int64), return_index=True)
+    by_dts = form in ("mpegts", "avi") and None not in dts  # FFmpeg's ways
+    seek = np.array(dts, dtype=np.int64)[first] if by_dts else ticks
+    starts = np.flatnonzero(keys[first] & (clock.offset == 0))  # a clock that starts anew leads no jump to its place
+    shown = ticks - ticks[0] if form == "avi" else ticks
+    return Index(shown * unit, ticks, starts, seek, first, _settled(first), True, interlaced)
 
 
-def frames_at(path, index, chosen):
-    """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much."""
+def _ascending(times):
+    """(n,) float64: the times in ascending order, those that are the same spread to the next."""
+    different, first = np.unique(np.sort(times), return_index=True)
+    return np.interp(np.arange(len(times)), first, different)
+
+
+def _reordered(pts):
+    """Whether times of display are not simply those of decoding, that is, FFmpeg has worked them out."""
+    return any(later < earlier for earlier, later in zip(pts, pts[1:]))
+
+
+def _settled(order):
+    """For each position the last one, near it, of a frame that is decoded before it; its own if there is none."""
+    settled = np.arange(len(order))
+    for step in range(1, min(REORDERING, len(order))):
+        earlier = np.flatnonzero(order[step:] < order[:-step])
+        settled[earlier] = earlier + step
+    return settled
+
+
+def frames_at(path, index, chosen, side=None):
+    """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much.
+
+    (position, image, (width, height)) of each as `upright` gives them."""
     with open_clip(path) as (container, stream):
         frames, position = decode_on(container, stream, index), 0  # position of the next frame to come
         for k in chosen:
@@ -127,37 +184,71 @@ def frames_at(path, index, chosen):
                 with suppress(av.FFmpegError):  # where the file cannot jump, read on
                     container.seek(int(index.seek[key]), stream=stream)
                     frames = decode_on(container, stream, index)
-            tick, frame = next(((tick, frame) for tick, frame in frames if tick >= index.ticks[k]), (None, None))
-            if frame is not None:
-                found = min(int(np.searchsorted(index.ticks, tick)), len(index) - 1)
+            tick, frame = _first_from(frames, index.ticks[k])
+            if frame is not None and index.position(tick) >= position:
+                found = index.position(tick)
                 position = found + 1
-                yield found, *upright(frame, stream)
+                yield found, *upright(frame, stream, side)
         if position == 0:
             raise undecodable(path)
 
 
+def _first_from(frames, tick):
+    """The first (tick, frame) at or after `tick`, or else the last one before it, or (None, None)."""
+    latest = None, None
+    for latest in frames:
+        if latest[0] >= tick:
+            break
+    return latest
+
+
 def decode_on(container, stream, index=None):
     """(tick, frame) from here on, without what is damaged. Ticks as in `index`; running from 0 if there is none."""
-    number = None
+    decoded = _decoded(container, stream, index)
+    return whole(decoded, index) if index else ((tick, frame) for tick, frame in decoded if frame)
+
+
+def _decoded(container, stream, index):
+    """(tick, frame) of what the decoder gives; (range of places in the order of decoding, None) where it fails."""
+    decoder, timed = decoder_of(stream), index is not None and index.timed
+    decoder.copy_opaque = True  # each frame says which packet it came from
+    number = place = None  # of the next frame shown, of the next packet
+    lost, recent = False, deque(maxlen=REORDERING)
     for packet in _packets(container, stream):
-        if number is None:
-            number = int(np.searchsorted(index.seek, packet.dts)) if index and packet.dts is not None else 0
-        with suppress(av.FFmpegError):
-            for frame in stream.decode(packet):
-                tick = frame.pts if index and index.timed else number
-                number += 1
-                if tick is not None:
-                    yield tick, frame
+        if place is None:
+            jumped = index is not None and len(index.keys) and packet.dts is not None
+            place = number = int(np.searchsorted(index.seek, packet.dts)) if jumped else 0
+        packet.opaque = place
+        try:
+            frames, failed = ([] if packet.is_corrupt else decoder.decode(packet)), packet.is_corrupt
+        except av.FFmpegError:
+            frames, failed = [], True
+        if failed:
+            lost, at = True, place
+            if timed and packet.pts is not None:
+                at = int(index.order[index.position(packet.pts)])
+            yield range(at if packet.is_corrupt else at - LATE, at + 1), None
+        for frame in frames:
+            origin = frame.opaque if frame.opaque is not None else -1
+            if lost and frame.key_frame:  # frames that never came count too
+                number, lost = max(number, origin + sum(other > origin for other in recent)), False
+            recent.append(origin)
+            number += 1
+            tick = frame.pts if timed else number - 1
+            if tick is not None:
+                yield tick, frame
+        place += 1 if packet.size and not packet.is_corrupt and not packet.is_discard else 0
 
 
-def upright(frame, stream):
-    """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square."""
-    transparent = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
-    image = over_black(frame.to_ndarray(format="rgba")) if transparent else frame.to_ndarray(format="rgb24")
-    height, width = image.shape[:2]
+def upright(frame, stream, side=None):
+    """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square.
+
+    With `side` the array is reduced to that long side, with square pixels, in one rough and quick step."""
+    width, height = frame.width, frame.height
     aspect = float(stream.sample_aspect_ratio or 1)
     if 0.1 < aspect < 10:  # anything else is a slip of the file
         width, height = round(width * max(1, aspect)), round(height * max(1, 1 / aspect))
+    image = to_rgb(frame, stream.codec_context.name, reduced((width, height), side) if side else None)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image, (width, height)
@@ -165,13 +256,3 @@ def upright(frame, stream):
     if abs(b) > abs(a):
         image, (width, height), (a, d) = image.transpose(1, 0, 2), (height, width), (c, b)
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), (width, height)
-
-
-def over_black(rgba):
-    alpha = rgba[..., 3:].astype(np.uint16)
-    return ((rgba[..., :3] * alpha + 127) // 255).astype(np.uint8)
-
-
-def undecodable(path):
-    return InputError(f"No frame of '{path.name}' can be decoded; it is damaged or of a kind that is not supported. "
-                      "Convert it to an H.264 mp4.")

@@ -86,7 +86,7 @@ def compute_on_gpu(clip, name, options, masks=None, progress=None):
 def reconstruct(path, name, options, masks, progress):
     """Decode here, compute where it is fast. Returns (`Reconstruction`, the backbone's note)."""
     backbone = backbone_for(name)
-    clip = video.read(path, options.max_frames, backbone.max_side, backbone.patch)
+    clip = video.read(path, options.max_frames, backbone.max_side, backbone.patch, options.shot)
     if masks is not None:
         masks = read_masks(masks, clip)
     began = time.perf_counter()

@@ -27,7 +27,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     `video.read` made of one of these.
     backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
     thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
-    better: a video, PNGs or an array, see `own_masks.read_masks`; they replace the masks found here.
+    better: a video, PNGs or an array, see `own_masks.read_masks`; where given, they replace the masks found here.
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
@@ -35,20 +35,22 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     clock = _Clock(progress or (lambda fraction, text: None))
 
     clock.start("read", "Reading the video")
-    clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch)
-    given = None if masks is None else read_masks(masks, clip)
-    n_frames = len(clip.frames)
+    clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch, options.shot)
+    own = None if masks is None else read_masks(masks, clip)
+    frames = clip.frames[clip.shows]  # the others take no part in anything until the end
+    given = own and own.at(clip.shows)
+    n_frames = len(frames)
     edges = pairs.build(n_frames, options.graph)
 
     clock.start("encode", f"Looking at {n_frames} frames")
-    features = backbone.encode(clip.frames, progress=clock.progress)
+    features = backbone.encode(frames, progress=clock.progress)
 
     clock.start("motion", "Looking for what moves")
     evidence = backbone.motion(features, edges, progress=clock.progress)
 
     clock.start("masks", "Outlining what moves")
-    dynamic, motion, clusters = estimate_masks(evidence, clip.frames, options.sensitivity, options.refine)
-    dynamic = dynamic if given is None else given
+    dynamic, motion, clusters = estimate_masks(evidence, frames, options.sensitivity, options.refine)
+    dynamic = dynamic if given is None else given.over(dynamic)
 
     clock.start("geometry and alignment", "Measuring depth and cameras")
     final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
@@ -56,49 +58,75 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     def masks_for_alignment():
         """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec, section 4)."""
         if features.reweighted is not None:
-            again, motion, clusters = estimate_masks(features.reweighted, clip.frames, options.sensitivity, options.refine)
+            again, motion, clusters = estimate_masks(features.reweighted, frames, options.sensitivity, options.refine)
             final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
-            if given is None:
-                final["dynamic"] = again
+            final["dynamic"] = again if given is None else given.over(again)
         return final["dynamic"]
 
     features.fov = options.fov
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
     world = alignment.solve(
         predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth,
-        clip.frames if options.flow else None,
+        frames if options.flow else None,
     )  # fmt: skip
     clock.stop()
 
-    height, width = clip.frames.shape[1:3]
+    height, width = frames.shape[1:3]
     intrinsics = intrinsic_matrix(world.focal, width, height)
+    maps = {**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)}
+    nearest, shown = _in_time(clip.shows)
+    moves = shown(final["dynamic"])
     return Reconstruction(
         frames=clip.frames,
         timestamps=clip.timestamps,
-        cam2world=world.cam2world,
-        intrinsics=np.repeat(intrinsics[None], n_frames, axis=0),
-        depth=world.depth,
-        confidence=world.confidence,
-        dynamic=final["dynamic"],
-        motion=final["motion"],
-        evidence={**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)},
+        cam2world=world.cam2world[nearest],
+        intrinsics=np.repeat(intrinsics[None], len(clip.frames), axis=0),
+        depth=world.depth[nearest],
+        confidence=shown(world.confidence),
+        dynamic=moves if own is None else own.over(moves),
+        motion=shown(final["motion"]),
+        evidence={name: shown(array) for name, array in maps.items()},
         framing=clip.framing,
         info={
             "source": clip.name,
             "source_frames": clip.n_source_frames,
             "frame_numbers": clip.positions.tolist(),
-            "frames": n_frames,
+            "frames": len(clip.frames),
+            "frames_left_out": np.flatnonzero(~clip.shows).tolist(),
             "pairs": len(edges),
             "size": [width, height],
             "backbone": {"name": backbone.name, "device": backbone.device, **features.info},
             "options": asdict(options),
-            "masks": "estimated" if given is None else "given by the user",
+            "masks": "estimated" if own is None else own.summary,
             "objective": world.objective,
-            "warnings": _warnings(n_frames, final["dynamic"], world) + features.warnings + world.warnings,
+            "warnings": [
+                *clip.warnings,
+                *(own.warnings if own else ()),
+                *_warnings(n_frames, final["dynamic"], world),
+                *features.warnings,
+                *world.warnings,
+            ],
             "seconds": clock.seconds,
             "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
         },
     )
+
+
+def _in_time(shows):
+    """How what is known of the frames that show the scene, `shows` (T,) bool, fills the whole time line.
+
+    Returns the nearest of these frames for each of the T frames (T,) int, and a function that spreads their arrays over
+    the time line with nothing (0, False) in the others.
+    """
+    places = np.flatnonzero(shows)
+    nearest = np.abs(np.arange(len(shows))[:, None] - places).argmin(axis=1)
+
+    def shown(array):
+        whole = np.zeros((len(shows), *array.shape[1:]), array.dtype)
+        whole[places] = array
+        return whole
+
+    return nearest, shown
 
 
 def _warnings(n_frames, dynamic, world):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from . import decode, stills
+from .containers import ALLOWED
 from .errors import InputError
 from .paths import check_name, check_path, quoted
 
@@ -32,11 +33,27 @@ class Clip:
         self.path, self.name, self._index = path, path.name, decode.scan(path)
         self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
         self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
+        self.interlaced = self._index.interlaced  # whether its frames are woven from two fields, taken at two times
 
-    def read(self, positions):
+    def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
-        ascending; frames that cannot be decoded are missing. Raises `InputError` if none can."""
-        return decode.frames_at(self.path, self._index, positions)
+        ascending; frames that cannot be decoded are missing. With `side` the images are reduced to that long side
+        (pixels; never enlarged), quickly and with colours only roughly right; (width, height) is that of the full
+        picture. Raises `InputError` if none can be decoded."""
+        return decode.frames_at(self.path, self._index, positions, side)
+
+
+class Animation:
+    """An image file of n frames or pages: animated WebP, PNG or AVIF, multi-page TIFF."""
+
+    interlaced = False
+
+    def __init__(self, path, seconds):
+        self.path, self.name, self.seconds, self.keys = path, path.name, seconds, np.arange(0)
+
+    def read(self, positions, side=None):
+        """As `Clip.read`."""
+        return stills.frames(self.path, positions, side)
 
 
 class Stills:
@@ -46,17 +63,20 @@ class Stills:
         self.name, self._images, self.warnings = name, images, tuple(warnings)
         self.seconds = np.arange(len(images), dtype=np.float64)
         self.keys = np.arange(len(images))
+        files = all(isinstance(image, (str, Path)) for image in images)
+        self.paths = tuple(map(Path, images)) if files else None  # their names and exact values tell more than RGB does
 
-    def read(self, positions):
+    def read(self, positions, side=None):
         """As `Clip.read`. Raises `InputError` if an image cannot be read or has other proportions than the first."""
         first = None
         for k in positions:
             if isinstance(self._images[k], (str, Path)):
                 path = check_file(Path(self._images[k]))
-                label, image = f"'{path.name}'", stills.load(path)
+                label, (image, (width, height)) = f"'{path.name}'", stills.load(path, side)
             else:
                 label, image = f"number {k}", check_rgb(self._images[k])
-            height, width = image.shape[:2]
+                height, width = image.shape[:2]
+                image = stills.shrink(image, side)
             first = first or (width, height)
             if not alike((width, height), first):  # resizing would distort the geometry
                 raise InputError(f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
@@ -66,8 +86,7 @@ class Stills:
 
 def _open_path(path):
     if not check_path(path):
-        check_file(path)
-        return Stills([path], path.name) if path.suffix.lower() in stills.SUFFIXES else Clip(path)
+        return _open_file(check_file(path))
     try:
         files = [f for f in path.iterdir() if f.suffix.lower() in stills.SUFFIXES and not f.name.startswith(".")]
     except OSError as error:
@@ -76,6 +95,13 @@ def _open_path(path):
     if not files:
         raise InputError(f"The folder {quoted(path.name)} has no images; put in {', '.join(sorted(stills.SUFFIXES))}.")
     return Stills(sorted(files, key=natural), path.name, warnings)
+
+
+def _open_file(path):
+    if not stills.is_image(path):
+        return Clip(path)
+    times = stills.frame_times(path)
+    return Animation(path, times) if len(times) > 1 else Stills([path], path.name)
 
 
 def _without_ours(folder, files):
@@ -114,6 +140,5 @@ def check_file(path):
     if check_path(path):
         raise InputError(f"{quoted(path)} is a folder; give a file.")
     if path.stat().st_size == 0:
-        raise InputError(f"{quoted(path.name)} is empty (0 bytes); the upload or the recording broke off. "
-                         f"{decode.ALLOWED}")
+        raise InputError(f"{quoted(path.name)} is empty (0 bytes); the upload or the recording broke off. {ALLOWED}")
     return path

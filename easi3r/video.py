@@ -10,13 +10,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import ColorPrimaries, Colorspace, ColorRange, ColorTrc, Interpolation
 
-from . import decode
+from . import decode, survey
 from .camera import Framing
+from .containers import UPLOADS as UPLOADS  # every suffix that is read, lower case, with its dot
 from .errors import InputError
 from .sources import check_file, check_rgb, open_source
 
-SMALLEST_SIDE = 16  # pixels; below, there is nothing to match and no room for one patch
+BT709 = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
+    "dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG,
+    "dst_color_primaries": ColorPrimaries.BT709, "dst_color_trc": ColorTrc.BT709,
+    "interpolation": Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,10 @@ class Video:
     n_source_frames: int  # number of frames of the source, of which T were taken
     positions: np.ndarray  # (T,) int64, which frames of the source these are, from 0
     name: str  # file or folder name for display; "frames" for arrays and lists
+    span: tuple  # seconds of the first and of the last of all frames of the source
+    shows: np.ndarray  # (T,) bool: the frame shows the scene; False for black, faded or covered ones, titles, flashes
+    warnings: tuple = ()  # sentences for the user about the source
+    stems: tuple | None = None  # file names without suffix of all images of the source; None where it is not files
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class ClipInfo:
     fps: float  # frames per second, on average
 
 
-def read(source, max_frames, max_side, patch):
+def read(source, max_frames, max_side, patch, shot=None):
     """At most `max_frames` frames spread evenly in time over the whole of `source`, at working size; returns a `Video`.
 
     source: path of a video, of an image, or of a folder of images (in natural order: 2 before 10); list of image paths;
@@ -58,15 +68,28 @@ def read(source, max_frames, max_side, patch):
     if isinstance(source, Video):
         return source
     opened = open_source(source)
+    look = survey.survey(opened)
+    chosen, warnings = survey.choose(look, opened, max_frames, shot)
     framing, frames, positions = None, [], []
-    for position, image, size in opened.read(decode.choose(opened.seconds, opened.keys, max_frames)):
+    for position, image, size in opened.read(chosen):
         if framing is None:
-            _check_size(opened.name, size)
-            framing = Framing.fit(size, max_side, patch)
+            framing = Framing.fit(size, max_side, patch, look.inner)
         frames.append(framing.cut(image))
         positions.append(position)
+    frames, positions = np.stack(frames), np.array(positions)
+    shows = survey.shows_scene(frames, positions, look)
+    paths = getattr(opened, "paths", None)
     return Video(
-        np.stack(frames), opened.seconds[positions], framing, len(opened.seconds), np.array(positions), opened.name
+        frames=frames,
+        timestamps=opened.seconds[positions],
+        framing=framing,
+        n_source_frames=len(opened.seconds),
+        positions=positions,
+        name=opened.name,
+        span=(float(opened.seconds[0]), float(opened.seconds[-1])),
+        shows=shows,
+        warnings=(*getattr(opened, "warnings", ()), *warnings, *survey.say_blank(look, opened, positions, shows)),
+        stems=paths and tuple(path.stem for path in paths),
     )
 
 
@@ -83,7 +106,7 @@ def probe(path):
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base
-    _check_size(path.name, (width, height))
+    survey.check_size(path.name, (width, height))
     if not duration:
         n_frames = len(decode.scan(path))
         duration = n_frames / fps
@@ -94,7 +117,8 @@ def write(path, frames, fps):
     """Encode `frames` as an H.264 mp4 that every browser plays.
 
     frames: iterable or array of (H, W, 3) uint8 RGB, all of one size, at least one. An odd H or W is padded to even by
-    repeating the last row or column (4:2:0 chroma needs even sides). fps: frames per second, 0.01 to 1000.
+    repeating the last row or column (4:2:0 chroma needs even sides). The file says how its colours are stored: BT.709
+    primaries, transfer and matrix, limited range. fps: frames per second, 0.01 to 1000.
     Raises `InputError` if there is no frame, a frame has another shape or dtype, or fps is out of range. A failure
     leaves no file behind.
     """
@@ -109,19 +133,18 @@ def write(path, frames, fps):
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options={"crf": "18"})
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+            context = stream.codec_context
+            context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+            context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             while frame is not None:
                 if check_rgb(frame).shape != (height, width, 3):
                     raise InputError(f"A frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first was "
                                      f"{width} x {height}; all frames of a video must have one size.")
                 padded = np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")))
+                picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
+                container.mux(stream.encode(picture.reformat(format="yuv420p", **BT709)))
                 frame = next(frames, None)
             container.mux(stream.encode())
     except BaseException:
         Path(path).unlink(missing_ok=True)
         raise
-
-
-def _check_size(name, size):
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(f"'{name}' is {size[0]} x {size[1]} pixels; each side must have at least {SMALLEST_SIDE}.")

@@ -80,7 +80,7 @@ def test_every_option_can_be_given_in_the_terminal(clip, monkeypatch, tmp_path, 
 
     monkeypatch.setattr("easi3r.__main__.reconstruct", stop)
     main([str(clip), "--out", str(tmp_path / "o"), "--backbone", "preview"])
-    given = {"max_frames": 7, "graph": "swin-2", "sensitivity": 0.25, "fov": 60.0}
+    given = {"max_frames": 7, "shot": 2, "graph": "swin-2", "sensitivity": 0.25, "fov": 60.0}
     given |= {"refine": False, "flow": False, "smooth": False}
     flags = []
     for name, value in given.items():
@@ -200,7 +200,7 @@ def test_a_second_run_does_not_take_the_first_ones_pictures_for_photos(street, t
     for _ in range(2):
         assert main([str(photos), "--out", str(photos), "--backbone", "preview"]) == 0
         assert easi3r.load_reconstruction(photos).info["source_frames"] == 4
-    assert (photos / "path.png").exists()
+    assert any("path.png" in warning for warning in easi3r.load_reconstruction(photos).info["warnings"])
     (warning,) = sources.open_source(photos).warnings
     assert is_a_sentence(warning) and "path.png" in warning and "photos" in warning
 

@@ -24,9 +24,8 @@ def score(result, truth):
     path = trajectory_errors(result.cam2world, truth.cam2world[used])
     true_focal, focal = truth.intrinsics[0, 0], result.source_intrinsics[0, 0, 0]
     rows, columns = (np.arange(n) * truth.step for n in truth.depth.shape[1:])
-    (left, top), scale = result.framing.offset, result.framing.resized[0] / result.framing.source_size[0]
-    v = np.round((rows + 0.5) * scale - 0.5 - top).astype(int)  # the truth's samples in the working image
-    u = np.round((columns + 0.5) * scale - 0.5 - left).astype(int)
+    v = np.round(result.framing.from_source(np.stack([0 * rows, rows], 1))[:, 1]).astype(int)  # the truth's samples
+    u = np.round(result.framing.from_source(np.stack([columns, 0 * columns], 1))[:, 0]).astype(int)
     height, width = result.depth.shape[1:]
     inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))[None]
     at = np.ix_(range(len(used)), v.clip(0, height - 1), u.clip(0, width - 1))

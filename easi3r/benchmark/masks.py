@@ -44,7 +44,10 @@ def place_in_source(masks, framing):
     for mask in masks:
         whole = np.zeros((height, width), np.uint8)
         whole[top : top + h, left : left + w] = mask
-        placed.append(cv2.resize(whole, framing.source_size, interpolation=cv2.INTER_NEAREST) > 0)
+        column, row, *inner = framing.inner
+        source = np.zeros(framing.source_size[::-1], bool)
+        source[row : row + inner[1], column : column + inner[0]] = cv2.resize(whole, inner, interpolation=cv2.INTER_NEAREST) > 0
+        placed.append(source)
     return np.stack(placed)
 
 

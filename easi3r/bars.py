@@ -1,0 +1,125 @@
+"""What is laid around or over the picture and does not belong to the scene: bars, rounded screen corners, logos and dates.
+
+All of it stands still over the clip while the picture within it changes. Bars are first seen on small pictures and then
+measured to the pixel on a few frames of full size.
+"""
+
+import cv2
+import numpy as np
+
+STILL = 8.0  # grey levels that a pixel of a bar may change over the clip: what a lossy codec leaves
+FLAT = 10.0  # grey levels around the bar's own that count as the same
+MOVES = 0.25  # share of the detail within bars with a pattern that may stand still: else the camera does
+DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
+EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which the picture differs from a bar beside it, on this share of its length
+MOST = 0.4  # of the height or width: a bar on one side
+BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
+CORNER = 0.08  # of the shorter side: what rounded corners may cost
+LEAST, ENOUGH = 4, 32  # pictures: with fewer nothing can be said to stand still, with more it takes longer
+
+
+def find_bars(pictures):
+    """(left, top, right, bottom) pixels of N pictures (N,h,w,3) uint8 that are bars; None if there are none."""
+    if len(pictures) < LEAST:
+        return None
+    pictures = pictures[:: -(-len(pictures) // ENOUGH)]
+    still, mean = _still(pictures)
+    detail = _detail(pictures)
+    flat, patterned = [], []
+    for turns in (1, 0, 3, 2):  # left, top, right, bottom: each is turned to the top
+        s, m, p = np.rot90(still, -turns), np.rot90(mean, -turns), np.rot90(pictures, -turns, (1, 2))
+        flat.append(_flat_bar(s, m, p))
+        patterned.append(flat[-1] or _patterned_bar(s))
+    rounded = _corners(still, mean, least=1) > 0
+    for sides in (patterned, flat):
+        inner = _inside(still.shape, sides)
+        if (any(sides) or rounded) and inner is not None and detail[inner].mean() >= DETAIL:
+            if (still & detail)[inner].sum() <= (0.9 if any(sides) and sides == flat else MOVES) * detail[inner].sum():
+                return tuple(sides)
+    return None
+
+
+def _inside(shape, sides):
+    """The slices of a picture (h,w) within bars; None if hardly anything is left."""
+    left, top, right, bottom = sides
+    height, width = shape
+    if left + right > 2 * MOST * width or top + bottom > 2 * MOST * height:
+        return None
+    return slice(top, height - bottom), slice(left, width - right)
+
+
+def _detail(pictures):
+    """(h,w) bool: where the pictures usually have detail."""
+    greys = pictures.mean(axis=-1, dtype=np.float32)
+    return np.median([np.abs(g - cv2.GaussianBlur(g, (0, 0), 2)) for g in greys], axis=0) > 3
+
+
+def _still(pictures):
+    """(h,w) bool: pixels that stand still, and the mean picture (h,w,3) float32."""
+    low, high = np.quantile(pictures, [0.1, 0.9], axis=0, method="nearest")  # a tenth may be a title or a black frame
+    return (high.astype(np.float32) - low).max(axis=-1) <= STILL, np.median(pictures, axis=0).astype(np.float32)
+
+
+def _flat_bar(still, mean, pictures):
+    """Rows of the bar of one colour at the upper edge; 0 if there is none."""
+    colour = np.median(mean[0], axis=0)
+    same = still & (np.abs(mean - colour).max(axis=-1) <= FLAT)
+    rows = _leading(same.mean(axis=1) >= 0.97)
+    return rows if 0 < rows <= MOST * len(still) and _sharp(pictures, rows, colour) else 0
+
+
+def _patterned_bar(still):
+    """Rows of the bar of a screen at the upper edge, with signs in it that stand still; 0 if there is none."""
+    share = still.mean(axis=1)  # a clock may go on
+    rows = _leading(share >= 0.85)
+    return rows if 0 < rows <= MOST * len(still) and share[rows : rows + 3].min() <= 0.5 else 0
+
+
+def _leading(holds):
+    return len(holds) if holds.all() else int(np.argmin(holds))
+
+
+def _sharp(pictures, rows, colour):
+    """Whether what follows a bar differs from it all along: a bright sky ends in a skyline instead."""
+    beside = pictures[:, min(rows + 1, pictures.shape[1] - 1)].astype(np.float32)
+    differs = np.quantile(np.abs(beside - colour).max(axis=-1), 0.9, axis=0) > EDGE
+    return differs.mean() >= EDGE_SHARE
+
+
+def measure(frames, coarse, scale):
+    """(left, top, width, height) of the part within the bars and rounded corners, in pixels of full-size frames.
+
+    frames (N,H,W,3) uint8; coarse: from `find_bars` of small pictures, which are `scale` times smaller.
+    """
+    height, width = frames.shape[1:3]
+    still, mean = _still(frames)
+    sides = []
+    for side, turns in zip(coarse, (1, 0, 3, 2)):
+        s, m = np.rot90(still, -turns), np.rot90(mean, -turns)
+        sides.append(_exact(s, m, side, scale) if side else 0)
+    left, top, right, bottom = sides
+    inset = _corners(still[top : height - bottom, left : width - right], mean[top : height - bottom, left : width - right])
+    return left + inset, top + inset, width - left - right - 2 * inset, height - top - bottom - 2 * inset
+
+
+def _exact(still, mean, rows, scale):
+    """Rows of a bar at the upper edge that is about `rows` rows of small pictures high."""
+    low, high = max(0, int((rows - 2) * scale)), min(int(np.ceil((rows + 3) * scale)), len(still) - 1)
+    same = still & (np.abs(mean - np.median(mean[0], axis=0)).max(axis=-1) <= FLAT)
+    share = same.mean(axis=1)
+    if np.median(share[:low]) < 0.9:  # a bar with a pattern
+        share = still.mean(axis=1)
+    within = np.median(share[high:-high])
+    row = low + _leading(share[low:high] > within + BLURRED * (1 - within))
+    return row + 1  # what a codec blurs there still looks like the picture
+
+
+def _corners(still, mean, least=2):
+    """Pixels to take off every side so that none of four rounded corners of one colour is left; 0 where there are none."""
+    most, depths, colour = int(np.ceil(CORNER * min(still.shape))), [], mean[0, 0]
+    for turns in range(4):
+        s, m = np.rot90(still, turns), np.rot90(mean, turns)
+        diagonal = np.arange(min(s.shape) // 2)
+        flat = s[diagonal, diagonal] & (np.abs(m[diagonal, diagonal] - colour).max(axis=-1) <= FLAT)
+        depths.append(_leading(flat))
+    return max(depths) + 1 if least <= min(depths) and max(depths) <= most else 0
