@@ -12,7 +12,7 @@ from .pairs import check_graph
 
 
 def _option(default, explanation, low=None, high=None):
-    """A field with its explanation, also the command line's, and the range of a number, ends included; None: no end."""
+    """A field with its explanation, also the command line's, and the range of a number, both ends allowed."""
     return field(default=default, metadata={"help": explanation, "range": (low, high)})
 
 
@@ -25,7 +25,7 @@ class Options:
     """
 
     max_frames: int = _option(24, "frames used, spread evenly over the whole clip", 1, 300)
-    shot: int | None = _option(None, "which shot of a clip with cuts; the longest if left out", 1)
+    shot: int | None = _option(None, "which shot of a clip with cuts; the longest if left out", 1, 9999)
     graph: str = _option("swinstride-5-noncyclic", "which frame pairs are compared: swinstride-W, swin2stride-W, "
                          "swin-W, oneref-R or complete, W and R whole numbers; see pairs.build")  # fmt: skip
     sensitivity: float = _option(0.5, "0 marks only what surely moves, 1 everything suspicious; 0.5 is the automatic "
@@ -53,7 +53,7 @@ def allowed(option):
     low, high = option.metadata.get("range", (None, None))
     text = f"a text such as {option.default!r}"
     words = {bool: "True or False", int: "a whole number", float: "a number", str: text}[kind(option)[0]]
-    return words + ("" if low is None else f" from {low}") + ("" if high is None else f" to {high}")
+    return words if low is None else f"{words} from {low} to {high}"
 
 
 _TAKEN = {bool: (bool, np.bool_), int: numbers.Integral, float: numbers.Real, str: str}  # by the type of the field
@@ -66,8 +66,7 @@ def _checked(option, value):
         return None
     low, high = option.metadata.get("range", (None, None))
     fits = isinstance(value, _TAKEN[wanted]) and (wanted is bool or not isinstance(value, bool))
-    fits = fits and (low is None or value >= low) and (high is None or value <= high)  # NaN is neither
-    if not fits:
+    if not fits or (low is not None and not low <= value <= high):  # NaN lies in no range
         left_out = ", or be left out" if optional else ""
         raise InputError(f"{option.name} is {shown(value)}; it must be {allowed(option)}{left_out}.")
     return wanted(value)
