@@ -54,6 +54,16 @@ class Framing:
         (left, top), (width, height) = self.offset, self.size
         return image[top : top + height, left : left + width]
 
+    def uncut(self, image):
+        """The whole source image (height, width[, C]) of a working image (H,W[,C]), linear between pixel centres; 0 in
+        what `cut` leaves out. One dtype, uint8 or float32."""
+        to_source = self.to_source(np.eye(3))
+        image = cv2.warpAffine(image, to_source[:2], self.source_size, borderMode=cv2.BORDER_REPLICATE)
+        corners = np.array([[-0.5, -0.5, 1], [self.size[0] - 0.5, self.size[1] - 0.5, 1]])
+        (left, top), (right, bottom) = np.round(corners @ to_source[:2].T + 0.5).astype(int)  # counted from the corner
+        image[:top], image[bottom:], image[:, :left], image[:, right:] = 0, 0, 0, 0
+        return image
+
     def to_source(self, intrinsics):
         """K (..., 3, 3) of the working image -> K of the source image, in source pixels."""
         shift = np.eye(3)

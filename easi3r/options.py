@@ -1,34 +1,72 @@
-"""Everything that can be set about a run. Defaults live here and nowhere else."""
+"""Everything that can be set about a run. Defaults, ranges and explanations live here and nowhere else."""
 
-from dataclasses import dataclass
+import numbers
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import get_args
 
-from .errors import InputError
+import numpy as np
+
+from .errors import InputError, shown
 from .pairs import check_graph
+
+
+def _option(default, explanation, low=None, high=None):
+    """A field with its explanation, also the command line's, and the range of a number, both ends allowed."""
+    return field(default=default, metadata={"help": explanation, "range": (low, high)})
 
 
 @dataclass(frozen=True)
 class Options:
     """Options of `reconstruct`. All have a default; an unknown name is an error.
 
-    Raises `InputError` when a value is outside its range.
+    Numbers and truth values of numpy are taken as Python's. Raises `InputError` when a value is of another kind than
+    its field or outside its range.
     """
 
-    max_frames: int = 24  # frames used, spread evenly over the whole clip; 1 to 300
-    shot: int | None = None  # which shot of a clip with cuts, from 1; None: the longest
-    graph: str = "swinstride-5-noncyclic"  # which frame pairs are compared, see pairs.build
-    sensitivity: float = 0.5  # 0 marks only what surely moves, 1 marks everything suspicious; 0.5 is the automatic cut
-    fov: float | None = None  # horizontal field of view of the working frames in degrees, 5 to 170; None: estimated
-    refine: bool = True  # let mask edges follow image edges
-    flow: bool = True  # let the cameras follow the optical flow of what is static as well as the point maps
-    smooth: bool = True  # take noise out of the camera path; the jolts of a hand-held camera stay
+    max_frames: int = _option(24, "frames used, spread evenly over the whole clip", 1, 300)
+    shot: int | None = _option(None, "which shot of a clip with cuts; the longest if left out", 1, 9999)
+    graph: str = _option("swinstride-5-noncyclic", "which frame pairs are compared: swinstride-W, swin2stride-W, "
+                         "swin-W, oneref-R or complete, W and R whole numbers; see pairs.build")  # fmt: skip
+    sensitivity: float = _option(0.5, "0 marks only what surely moves, 1 everything suspicious; 0.5 is the automatic "
+                                 "cut", 0, 1)  # fmt: skip
+    fov: float | None = _option(None, "horizontal field of view of the frames in degrees; estimated if left out",
+                                5, 170)  # fmt: skip
+    refine: bool = _option(True, "let mask edges follow image edges")
+    flow: bool = _option(True, "let the cameras follow the optical flow of what is static as well as the point maps")
+    smooth: bool = _option(True, "take noise out of the camera path; the jolts of a hand-held camera stay")
 
     def __post_init__(self):
-        if not isinstance(self.max_frames, int) or not 1 <= self.max_frames <= 300:
-            raise InputError(f"max_frames is {self.max_frames!r}; it must be a whole number from 1 to 300.")
-        if not 0 <= self.sensitivity <= 1:
-            raise InputError(f"sensitivity is {self.sensitivity!r}; it must lie between 0 and 1.")
-        if self.fov is not None and not 5 <= self.fov <= 170:
-            raise InputError(f"fov is {self.fov!r}; it must lie between 5 and 170 degrees, or be None to estimate it.")
-        if self.shot is not None and (not isinstance(self.shot, int) or self.shot < 1):
-            raise InputError(f"shot is {self.shot!r}; it must be a whole number from 1, or None for the longest shot.")
+        for option in fields(self):
+            object.__setattr__(self, option.name, _checked(option, getattr(self, option.name)))
         check_graph(self.graph)
+
+
+def kind(option):
+    """(type, whether it may be left out) of a field of `Options`: (float, True) where it says float | None."""
+    kinds = get_args(option.type) or (option.type,)
+    return next(k for k in kinds if k is not NoneType), NoneType in kinds
+
+
+def allowed(option):
+    """What a field of `Options` takes if it is given, in words."""
+    low, high = option.metadata.get("range", (None, None))
+    text = f"a text such as {option.default!r}"
+    words = {bool: "True or False", int: "a whole number", float: "a number", str: text}[kind(option)[0]]
+    return words if low is None else f"{words} from {low} to {high}"
+
+
+_TAKEN = {bool: (bool, np.bool_), int: numbers.Integral, float: numbers.Real, str: str}  # by the type of the field
+
+
+def _checked(option, value):
+    """`value` as the type of its field; else `InputError`."""
+    wanted, optional = kind(option)
+    if value is None and optional:
+        return None
+    low, high = option.metadata.get("range", (None, None))
+    fits = isinstance(value, _TAKEN[wanted]) and (wanted is bool or not isinstance(value, bool))
+    if not fits or (low is not None and not low <= value <= high):  # NaN lies in no range
+        left_out = ", or be left out" if optional else ""
+        raise InputError(f"{option.name} is {shown(value)}; it must be {allowed(option)}{left_out}.")
+    return wanted(value)

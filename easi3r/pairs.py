@@ -2,17 +2,21 @@
 
 import re
 
-from .errors import InputError
+from .errors import InputError, shown
 
-_GRAPH = re.compile(r"(?:(?P<kind>swinstride|swin2stride|swin|oneref)-(?P<number>\d+)|(?P<complete>complete))(?P<open>-noncyclic)?")
-_ALLOWED = "swinstride-W, swin2stride-W, swin-W, oneref-R or complete, each optionally with -noncyclic (W at least 1)"
+# four digits: windows wider than the longest run change nothing, and counting to a number of many digits takes for ever
+_GRAPH = re.compile(
+    r"(?:(?P<kind>swinstride|swin2stride|swin|oneref)-(?P<number>[0-9]{1,4})|(?P<complete>complete))"
+    r"(?P<open>-noncyclic)?"
+)
+_ALLOWED = "swinstride-W, swin2stride-W, swin-W, oneref-R or complete, each optionally with -noncyclic (W 1 to 9999)"
 
 
 def check_graph(graph):
     """Raise `InputError` unless `graph` names a pair graph. Returns (kind, number or None, cyclic)."""
     found = _GRAPH.fullmatch(graph) if isinstance(graph, str) else None
     if found is None or (found["kind"] not in (None, "oneref") and int(found["number"]) < 1):
-        raise InputError(f"The pair graph {graph!r} is unknown; use {_ALLOWED}.")
+        raise InputError(f"The pair graph {shown(graph)} is unknown; use {_ALLOWED}.")
     if found["complete"]:
         return "complete", None, False
     return found["kind"], int(found["number"]), not found["open"] and found["kind"] != "oneref"

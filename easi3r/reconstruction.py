@@ -35,8 +35,13 @@ class Reconstruction:
         """(T,H,W,3) float32 world points of every pixel."""
         return np.stack([unproject(*view) for view in zip(self.depth, self.intrinsics, self.cam2world)]).astype(np.float32)
 
-    def save(self, folder):
-        """Write every file the page offers into `folder` (made if missing); returns a dict name -> path. See export.save."""
+    def save(self, folder, dataset_source=None):
+        """Write every file the page offers into `folder`, made if missing; returns a dict name -> path: `export.save`.
+
+        dataset_source: the clip that this was made from, a path or what else `reconstruct` took; with it the pictures,
+        masks and cameras in the folder dataset have the size of the clip and not the working size. Depth stays as it
+        is.
+        """
         from .export import save  # the exporters read Reconstruction; importing them here keeps that direction
 
-        return save(self, folder)
+        return save(self, folder, dataset_source)

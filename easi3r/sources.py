@@ -8,13 +8,14 @@ import numpy as np
 from . import decode, stills
 from .containers import ALLOWED
 from .errors import InputError
+from .paths import check_name, check_path, quoted
 
 
 def open_source(source):
     """A `Clip` or `Stills` of a path (video, image, folder of images), a list of image paths, an array (T, H, W, 3) or
     (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
     if isinstance(source, (str, Path)):
-        return _open_path(Path(source))
+        return _open_path(Path(check_name(source)))
     if isinstance(source, np.ndarray) and source.ndim == 3:
         source = source[None]
     if not isinstance(source, (list, tuple)) and not (isinstance(source, np.ndarray) and source.ndim == 4):
@@ -56,10 +57,10 @@ class Animation:
 
 
 class Stills:
-    """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays."""
+    """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays. `warnings`: sentences for the user."""
 
-    def __init__(self, images, name):
-        self.name, self._images = name, images
+    def __init__(self, images, name, warnings=()):
+        self.name, self._images, self.warnings = name, images, tuple(warnings)
         self.seconds = np.arange(len(images), dtype=np.float64)
         self.keys = np.arange(len(images))
         files = all(isinstance(image, (str, Path)) for image in images)
@@ -84,16 +85,36 @@ class Stills:
 
 
 def _open_path(path):
-    if path.is_dir():
+    if not check_path(path):
+        return _open_file(check_file(path))
+    try:
         files = [f for f in path.iterdir() if f.suffix.lower() in stills.SUFFIXES and not f.name.startswith(".")]
-        if not files:
-            raise InputError(f"The folder '{path.name}' has no images; put in {', '.join(sorted(stills.SUFFIXES))}.")
-        return Stills(sorted(files, key=natural), path.name)
-    check_file(path)
+    except OSError as error:
+        raise InputError(f"The folder {quoted(path)} cannot be read ({error.strerror}); copy it elsewhere.") from None
+    files, warnings = _without_ours(path, files)
+    if not files:
+        raise InputError(f"The folder {quoted(path.name)} has no images; put in {', '.join(sorted(stills.SUFFIXES))}.")
+    return Stills(sorted(files, key=natural), path.name, warnings)
+
+
+def _open_file(path):
     if not stills.is_image(path):
         return Clip(path)
     times = stills.frame_times(path)
     return Animation(path, times) if len(times) > 1 else Stills([path], path.name)
+
+
+def _without_ours(folder, files):
+    """`files` but for pictures that a run has written when `folder` was its output too, and a warning if there are."""
+    from .export import written_names  # what writes results reads videos; importing it here keeps that direction
+
+    ours = written_names(folder)
+    left_out = sorted(f.name for f in files if f.name in ours)
+    if not left_out:
+        return files, []
+    warning = (f"The folder '{folder.name}' also holds the results of an earlier run; of these, {', '.join(left_out)} "
+               "was not taken for a photo.")  # fmt: skip
+    return [f for f in files if f.name not in ours], [warning]
 
 
 def natural(path):
@@ -115,9 +136,9 @@ def check_rgb(frame):
 
 
 def check_file(path):
-    """`path`, if it is a file with something in it; else `InputError`."""
-    if not path.is_file():
-        raise InputError(f"There is no file '{path}'; check the path.")
+    """`path`, if it is a file that can be read, with something in it; else `InputError`."""
+    if check_path(path):
+        raise InputError(f"{quoted(path)} is a folder; give a file.")
     if path.stat().st_size == 0:
-        raise InputError(f"'{path.name}' is empty (0 bytes); the upload or the recording broke off. {ALLOWED}")
+        raise InputError(f"{quoted(path.name)} is empty (0 bytes); the upload or the recording broke off. {ALLOWED}")
     return path

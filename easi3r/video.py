@@ -88,7 +88,7 @@ def read(source, max_frames, max_side, patch, shot=None):
         name=opened.name,
         span=(float(opened.seconds[0]), float(opened.seconds[-1])),
         shows=shows,
-        warnings=(*warnings, *survey.say_blank(look, opened, positions, shows)),
+        warnings=(*getattr(opened, "warnings", ()), *warnings, *survey.say_blank(look, opened, positions, shows)),
         stems=paths and tuple(path.stem for path in paths),
     )
 

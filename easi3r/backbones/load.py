@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, shown
 
 HUB = {
     "dust3r": ("DUSt3R", "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt"),
@@ -38,7 +38,7 @@ def load_backbone(name="auto", progress=None, precision=None):
     if isinstance(name, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.endswith((".pth", ".safetensors")):
         return _from_hub(name.split("/")[1], name, progress, precision)
     known = ", ".join(("auto", "preview", *HUB))
-    raise InputError(f"The backbone {name!r} is unknown; use {known}, a hub id (owner/name), a folder or a file.")
+    raise InputError(f"The backbone {shown(name)} is unknown; use {known}, a hub id (owner/name), a folder or a file.")
 
 
 def _automatic(progress, precision):

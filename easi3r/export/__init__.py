@@ -4,10 +4,12 @@ import contextlib
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from ..errors import InputError
-from .archive import ARCHIVE, load_reconstruction, write_archive, write_report
+from ..paths import check_name, quoted
+from .archive import ARCHIVE, is_archive, load_reconstruction, write_archive, write_report
 from .blender import write_camera
 from .dataset import write_dataset
 from .glb import GlbInfo, write_glb
@@ -44,36 +46,69 @@ _FILES = {  # files and folders; a writer that has nothing to show writes nothin
 }
 
 
-def save(result, folder):
+def written_names(folder):
+    """Names in `folder` that a run has written and the next one replaces: none unless it holds an archive of ours."""
+    return set(_FILES) if is_archive(Path(folder, ARCHIVE)) else set()
+
+
+def check_folder(folder):
+    """`folder` as a Path, if `save` can write there; makes nothing. Else `InputError`."""
+    folder = Path(check_name(folder))
+    try:
+        place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+        os.lstat(folder)
+    except (FileNotFoundError, NotADirectoryError):  # judged by what it lies in
+        pass
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    if not place.is_dir():
+        raise InputError(f"The results cannot be written to {quoted(folder)}: {quoted(place.name)} is not a folder; "
+                         "choose another.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
+    taken = [name for name in _FILES if os.path.lexists(folder / name)]
+    if taken and not (folder / ARCHIVE).exists():
+        raise InputError(f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; "
+                         "choose another.")
+    return folder
+
+
+def save(result, folder, dataset_source=None):
     """Write every file and folder of `_FILES` into `folder`, which is made if missing.
 
     What has one of these names there is replaced, folders as a whole: nothing of an older result stays behind.
+    dataset_source: the clip, to have the folder dataset at its size, see `write_dataset`.
     Returns a dict name -> path (str) of what was written: no static.ply if nothing stands still, no folder moving if
     nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if it cannot be
     made or written to, or holds files of these names that no earlier result has left.
     """
-    folder = Path(folder)
+    folder = check_folder(folder)
+    writers = _FILES
+    if dataset_source is not None:  # first, as it is what may fail
+        writers = {"dataset": partial(write_dataset, source=dataset_source)}
+        writers |= {name: write for name, write in _FILES.items() if name != "dataset"}
     made = []
-    taken = [name for name in _FILES if os.path.lexists(folder / name)]
-    if taken and not (folder / ARCHIVE).exists():
-        raise InputError(f"The folder {folder} already holds {', '.join(taken)}, which would be replaced; choose another.")
     try:
         made = _make_folder(folder)
         with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
             new, old = Path(unfinished, "new"), Path(unfinished, "old")
             new.mkdir()
             old.mkdir()
-            for name, write in _FILES.items():
+            for name, write in writers.items():
                 write(result, new / name)
             written = [name for name in _FILES if (new / name).exists()]
             _exchange(folder, old, new)
     except BaseException as error:
         _remove(made)
         if isinstance(error, OSError):
-            raise InputError(f"The results cannot be written to {folder} ({error.strerror or error}); "
-                             "choose another folder.") from error
+            raise _unwritable(folder, error) from error
         raise
     return {name: str(folder / name) for name in written}
+
+
+def _unwritable(folder, error):
+    return InputError(f"The results cannot be written to {quoted(folder)} ({error.strerror or error}); "
+                      "choose another folder.")
 
 
 def _exchange(folder, old, new):

@@ -1,6 +1,7 @@
 """A `Reconstruction` as one file of plain arrays, and back."""
 
 import json
+import os
 import zipfile
 import zlib
 from dataclasses import asdict, fields, is_dataclass, replace
@@ -11,6 +12,7 @@ import numpy as np
 from .. import video
 from ..camera import Framing
 from ..errors import InputError
+from ..paths import quoted
 from ..reconstruction import Reconstruction
 
 ARCHIVE = "arrays.npz"
@@ -63,16 +65,25 @@ def load_small(path, clip):
     )
 
 
+def is_archive(path):
+    """Whether there is a file at `path` that `write_archive` could have written, by the names of what is in it."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return {"meta.npy", *(f"{name}.npy" for name in _ARRAYS)} <= set(file.namelist())
+    except (OSError, *_UNREADABLE):
+        return False
+
+
 def load_reconstruction(path):
     """Read back what `Reconstruction.save` wrote: a folder, or the arrays.npz in it.
 
     Arrays come back exactly, dtypes too; `info` as JSON has it (tuples as lists). Raises `InputError` if there is no
     such file or if it is not one of these archives.
     """
-    path = Path(path)
-    path = path / ARCHIVE if path.is_dir() else path
-    if not path.is_file():
-        raise InputError(f"There is no reconstruction at {path}; give a folder a run has written, or its {ARCHIVE}.")
+    path = Path(path, ARCHIVE) if os.path.isdir(path) else Path(path)
+    if not os.path.isfile(path):  # unlike pathlib's, these take any name
+        raise InputError(f"There is no reconstruction at {quoted(path)}; give a folder that a run has written, "
+                         f"or its {ARCHIVE}.")
     try:
         with zipfile.ZipFile(path) as file:
             arrays = {name.removesuffix(".npy"): _read(file, name) for name in file.namelist()}

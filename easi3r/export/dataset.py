@@ -4,18 +4,23 @@ from .colmap import write_colmap
 from .images import write_frames, write_static_masks
 from .nerfstudio import write_nerfstudio
 from .points import static_points
+from .views import source_views, working_views
 
 _POINTS = 20_000  # with their tracks about 4 MB of text; such programs work with this many or fewer
 
 
-def write_dataset(result, folder):
+def write_dataset(result, folder, source=None):
     """Write `images/`, `masks/` (black = moving), the COLMAP model `sparse/0/` and nerfstudio's `transforms.json`.
 
-    Both descriptions share the pictures, which are at working size; the intrinsics are those of the working size.
-    World and unit are those of the result (OpenCV axes, first camera, arbitrary scale).
+    Both descriptions share the pictures, which are at working size unless the `source` of the result is given: a path,
+    list or array as `video.read` takes it. Then frames are read from it anew, one at a time, and pictures, masks and
+    intrinsics are of its (upright) size; what was cut from it for the result counts as static. World and unit are those
+    of the result (OpenCV axes, first camera, arbitrary scale).
+    Raises `InputError` if the source is gone or is not the one that the result was made from.
     """
-    write_frames(result, folder / "images")
-    write_static_masks(result, folder / "masks")
+    views = working_views(result) if source is None else source_views(result, source)
+    write_frames(views, folder / "images")
+    write_static_masks(views, folder / "masks")
     cloud = static_points(result, _POINTS)
-    write_colmap(result, folder / "sparse" / "0", *cloud)
-    write_nerfstudio(result, folder, *cloud)
+    write_colmap(result, views, folder / "sparse" / "0", *cloud)
+    write_nerfstudio(result, views, folder, *cloud)

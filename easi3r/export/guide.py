@@ -26,7 +26,8 @@ What all files have in common
   Axes      x right, y down, z forward into the scene (as in OpenCV and COLMAP), for cameras and
             world. scene.glb and camera.gltf: x right, y up, z backward, as glTF wants it.
   Sizes     The video is {source} pixels. It was resized to {resized} and cut
-            to {working}, the working size; all pictures here have that size.
+            to {working}, the working size; all pictures here have that size, but for those in
+            the folder dataset if the size of the video was asked for there.
   Pixels    In cameras.json whole numbers are pixel centres: (0, 0) is the centre of the top left
             pixel. COLMAP and nerfstudio count from the corner of the picture, so that centre is
             (0.5, 0.5) there. The files are written accordingly: cx and cy differ by 0.5.
@@ -51,7 +52,7 @@ File by file
   cameras.json   Positions and intrinsics of all frames, for the working size and for the size of
                  the original video, with all conventions in words.
   dataset/       Pictures, masks (black = moving, to be ignored) and cameras for other programs;
-                 the intrinsics are those of the working size, as the pictures are.
+                 the intrinsics are those of the pictures there.
                  COLMAP: File > Import model > dataset/sparse/0, pictures in dataset/images.
                    Masks for its command line: --ImageReader.mask_path dataset/masks
                  nerfstudio: ns-train splatfacto --data dataset

@@ -10,9 +10,9 @@ _PNG = cv2.IMWRITE_PNG_COMPRESSION, 1  # five times faster than the default for 
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
-def write_frames(result, folder):
-    """JPEG files 00000.jpg and so on, the frames at working size."""
-    _write_all(folder, ".jpg", (frame[..., ::-1] for frame in result.frames), _JPEG)
+def write_frames(views, folder):
+    """JPEG files 00000.jpg and so on, the frames of `Views`."""
+    _write_all(folder, ".jpg", (frame[..., ::-1] for frame in views.frames), _JPEG)
 
 
 def write_mask_images(result, folder):
@@ -20,12 +20,12 @@ def write_mask_images(result, folder):
     _write_all(folder, ".png", (255 * dynamic.astype(np.uint8) for dynamic in result.dynamic), _PNG)
 
 
-def write_static_masks(result, folder):
-    """PNG files 00000.jpg.png and so on, 8 bit grey: 0 = moving, to be ignored; 255 = static, to be used.
+def write_static_masks(views, folder):
+    """PNG files 00000.jpg.png and so on, 8 bit grey: 0 = moving, to be ignored; 255 = static, to be used: `Views.used`.
 
     Named after the frames' files as COLMAP expects it, https://colmap.github.io/faq.html; nerfstudio is told the names.
     """
-    _write_all(folder, ".jpg.png", (255 * (~dynamic).astype(np.uint8) for dynamic in result.dynamic), _PNG)
+    _write_all(folder, ".jpg.png", (255 * used.astype(np.uint8) for used in views.used), _PNG)
 
 
 def write_depth_images(result, folder):

@@ -13,14 +13,14 @@ from .ply import write_points
 _AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
 
 
-def write_nerfstudio(result, folder, points, colours):
-    """Write transforms.json into `folder`, for the pictures images/00000.jpg and masks/00000.jpg.png beside it; and
+def write_nerfstudio(result, views, folder, points, colours):
+    """Write transforms.json into `folder`, for the `Views` images/00000.jpg and masks/00000.jpg.png beside it; and
     sparse_pc.ply with points (N,3) world, colours (N,3) uint8, from which splatting starts, unless there are none.
 
     World axes are those of the result; nerfstudio finds out itself where up is.
     """
-    height, width = result.depth.shape[1:]
-    pinholes = [_pinhole(matrix) for matrix in result.intrinsics]
+    width, height = views.size
+    pinholes = [_pinhole(matrix) for matrix in views.intrinsics]
     shared = all(pinhole == pinholes[0] for pinhole in pinholes)
     document = {"camera_model": "OPENCV", "w": width, "h": height, "k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0}
     if shared:

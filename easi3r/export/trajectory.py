@@ -16,6 +16,7 @@ _CONVENTIONS = {
     "sizes": "[width, height] in pixels",
     "working_image": "the part `inner` [left, top, width, height] of the source resized to `resized`, then cut to working_size starting at `offset` [left, top]",
     "timestamp": "seconds in the source video",
+    "source_frame": "number of the frame in the source video, from 0; absent if not known",
     "scale": "arbitrary: lengths are right only relative to each other, not in metres",
 }
 
@@ -34,6 +35,7 @@ def write_poses(result, path):
 def write_cameras(result, path):
     """JSON file with the pose of every frame, its intrinsics at working and source resolution, and the conventions."""
     framing = result.framing
+    numbers = result.info.get("frame_numbers")  # results of older versions have none
     frames = zip(result.timestamps, result.cam2world, result.intrinsics, result.source_intrinsics)
     document = {
         "conventions": _CONVENTIONS,
@@ -44,7 +46,8 @@ def write_cameras(result, path):
         "resized": list(framing.resized),
         "offset": list(framing.offset),
         "frames": [
-            {"index": t, "timestamp": float(time), "cam2world": cam2world.tolist(),
+            {"index": t, **({} if numbers is None else {"source_frame": int(numbers[t])}),
+             "timestamp": float(time), "cam2world": cam2world.tolist(),
              "intrinsics_working": _pinhole(working), "intrinsics_source": _pinhole(source)}
             for t, (time, cam2world, working, source) in enumerate(frames)
         ],

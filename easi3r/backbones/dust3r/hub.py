@@ -18,7 +18,7 @@ from huggingface_hub.file_download import http_get, repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from tqdm import tqdm
 
-from ...errors import InputError
+from ...errors import InputError, shown
 
 FILES = ("config.json", "model.safetensors")
 PATIENCE = 4.0  # seconds to find out whether the hub answers; the library's own retries take half a minute
@@ -48,7 +48,7 @@ def fetch(repository, progress=None):
     except InputError:
         raise
     except HFValidationError:
-        raise InputError(f"{repository!r} is no name of a model on the hub; it must read owner/name.") from None
+        raise InputError(f"{shown(repository)} is no name of a model on the hub; it must read owner/name.") from None
     except GatedRepoError:
         raise InputError(f"The model {repository} asks for consent: log in and accept its terms there.") from None
     except RepositoryNotFoundError:
