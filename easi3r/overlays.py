@@ -9,7 +9,6 @@ WINDOW = 9  # pixels, side of these surroundings, and how far around an overlay 
 # Of the texture of 24 frames the median keeps .17 to .33 where the camera moves and all of it where it stands.
 MOVES = 0.6
 AREA = 0.0015  # of the picture: a half transparent logo has .0044, chance patches of repeated texture at most .0007
-MOST = 0.15  # of the height or width: what may be cut off a side to be rid of an overlay
 
 
 def find_overlay(frames):
@@ -42,20 +41,3 @@ def _texture(gradient):
     x, y = np.moveaxis(gradient, -1, 0)
     xx, yy, xy = (cv2.boxFilter(product, -1, (WINDOW, WINDOW)) for product in (x * x, y * y, x * y))
     return np.sqrt(np.maximum((xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2), 0))
-
-
-def margins(overlay):
-    """(left, top, right, bottom) pixels to cut off a picture so that no overlay near its edges is left; (H,W) bool.
-
-    Each overlay goes with the side on which that costs the least; what would cost more than `MOST` stays.
-    """
-    height, width = overlay.shape
-    sides = np.zeros(4, int)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(overlay.astype(np.uint8), connectivity=8)
-    for left, top, wide, high, _ in stats[1:count].tolist():
-        costs = np.array([left + wide, top + high, width - left, height - top])
-        shares = costs / [width, height, width, height]
-        if shares.min() <= MOST:
-            side = int(shares.argmin())
-            sides[side] = max(sides[side], costs[side])
-    return tuple(sides.tolist())

@@ -7,10 +7,11 @@ from importlib.metadata import version
 
 import numpy as np
 
-from . import alignment, pairs, video
+from . import alignment, darkness, pairs, video
 from .camera import intrinsic_matrix
 from .motion import estimate_masks
 from .options import Options
+from .overlays import find_overlay
 from .own_masks import read_masks
 from .reconstruction import Reconstruction
 
@@ -37,7 +38,10 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     clock.start("read", "Reading the video")
     clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch, options.shot)
     own = None if masks is None else read_masks(masks, clip)
-    frames = clip.frames[clip.shows]  # the others take no part in anything until the end
+    frames, said = _legible(clip.frames[clip.shows])  # the others take no part in anything until the end
+    overlay = find_overlay(clip.frames[clip.shows])
+    if overlay.any():
+        said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
     given = own and own.at(clip.shows)
     n_frames = len(frames)
     edges = pairs.build(n_frames, options.graph)
@@ -75,14 +79,14 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     intrinsics = intrinsic_matrix(world.focal, width, height)
     maps = {**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)}
     nearest, shown = _in_time(clip.shows)
-    moves = shown(final["dynamic"])
+    moves = shown(final["dynamic"] & ~overlay)
     return Reconstruction(
         frames=clip.frames,
         timestamps=clip.timestamps,
         cam2world=world.cam2world[nearest],
         intrinsics=np.repeat(intrinsics[None], len(clip.frames), axis=0),
         depth=world.depth[nearest],
-        confidence=shown(world.confidence),
+        confidence=shown(np.where(overlay, np.float32(0), world.confidence)),
         dynamic=moves if own is None else own.over(moves),
         motion=shown(final["motion"]),
         evidence={name: shown(array) for name, array in maps.items()},
@@ -101,6 +105,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             "objective": world.objective,
             "warnings": [
                 *clip.warnings,
+                *said,
                 *(own.warnings if own else ()),
                 *_warnings(n_frames, final["dynamic"], world),
                 *features.warnings,
@@ -110,6 +115,16 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
         },
     )
+
+
+def _legible(frames):
+    """The frames (T,H,W,3) as they are looked at, and sentences on that: a dark and noisy scene is brought out first."""
+    if not darkness.is_noisy(frames):
+        return frames, []
+    return darkness.brought_out(frames), [
+        "The clip is so dark and noisy that little of the scene can be told from noise: masks, depth and cameras are unsure. "
+        "Film with more light."
+    ]
 
 
 def _in_time(shows):

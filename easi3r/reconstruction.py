@@ -1,6 +1,6 @@
 """The result of a run: plain arrays, and the camera arithmetic that belongs to them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -30,6 +30,17 @@ class Reconstruction:
     def source_intrinsics(self):
         """(T,3,3) float64: intrinsics in pixels of the (upright) original video."""
         return self.framing.to_source(self.intrinsics)
+
+    def showing(self):
+        """The `Reconstruction` of only those frames that show the scene, see `info["frames_left_out"]`."""
+        left_out = self.info.get("frames_left_out")
+        if not left_out:
+            return self
+        kept = np.setdiff1d(np.arange(len(self.frames)), left_out)
+        arrays = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in ("evidence", "framing", "info")}
+        numbers = [number for t, number in enumerate(self.info["frame_numbers"]) if t in kept]
+        evidence = {name: array[kept] for name, array in self.evidence.items()}
+        return replace(self, **arrays, evidence=evidence, info={**self.info, "frame_numbers": numbers, "frames_left_out": []})
 
     def points(self):
         """(T,H,W,3) float32 world points of every pixel."""

@@ -12,7 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorRange, ColorTrc, Interpolation
 
-from . import decode, survey
+from . import decode, fields, survey
 from .camera import Framing
 from .containers import UPLOADS as UPLOADS  # every suffix that is read, lower case, with its dot
 from .errors import InputError
@@ -70,14 +70,18 @@ def read(source, max_frames, max_side, patch, shot=None):
     opened = open_source(source)
     look = survey.survey(opened)
     chosen, warnings = survey.choose(look, opened, max_frames, shot)
-    framing, frames, positions = None, [], []
+    framing, frames, positions, woven = None, [], [], 0
     for position, image, size in opened.read(chosen):
         if framing is None:
             framing = Framing.fit(size, max_side, patch, look.inner)
+        if fields.is_woven(image, getattr(opened, "interlaced", False)):
+            image, woven = fields.one_moment(image), woven + 1
         frames.append(framing.cut(image))
         positions.append(position)
     frames, positions = np.stack(frames), np.array(positions)
     shows = survey.shows_scene(frames, positions, look)
+    if woven > len(frames) / 4:
+        warnings.append("The clip is interlaced: each picture holds two moments, of which one was kept.")
     paths = getattr(opened, "paths", None)
     return Video(
         frames=frames,

@@ -18,6 +18,7 @@ def write_dataset(result, folder, source=None):
     of the result (OpenCV axes, first camera, arbitrary scale).
     Raises `InputError` if the source is gone or is not the one that the result was made from.
     """
+    result = result.showing()  # pictures without the scene teach nothing
     views = working_views(result) if source is None else source_views(result, source)
     write_frames(views, folder / "images")
     write_static_masks(views, folder / "masks")

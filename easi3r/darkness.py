@@ -1,0 +1,32 @@
+"""Dark and noisy clips: what there is of the scene is brought out before anything is looked for in it."""
+
+import cv2
+import numpy as np
+
+COARSE = 3.0  # pixels, deviation of the blur beyond which contrast is the scene's and not noise
+# Contrast of the scene, in standard deviations of the noise. Measured on four real and three rendered clips: 9.7 to 46.
+# On a rendered clip made dark and noisy masks hold at 3.4 (J .56 of .54) and are nonsense at 1.4 (.17) and .7 (.07).
+CLEAR = 2.5
+BLUR = 2.0  # pixels at working size: at .7 it brings J back to .40 and the focal from 507 to 436 of true 370
+ENDS = 0.005  # share of the pixels that may end black or white when the contrast is stretched
+
+
+def is_noisy(frames):
+    """Whether the scene hardly rises above the noise; frames (T,H,W,3) uint8 RGB."""
+    few = frames[:: max(1, len(frames) // 8)]
+    return float(np.median([_clearness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in few])) < CLEAR
+
+
+def _clearness(grey):
+    """Contrast over noise; the noise by Immerkaer 1996 (Laplacian difference), in the quietest quarter of the pixels."""
+    grey = grey.astype(np.float32)
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    noise = np.quantile(np.abs(cv2.filter2D(grey, -1, kernel)), 0.25) / 6 / 0.3186  # quartile of a normal's magnitude
+    return float(cv2.GaussianBlur(grey, (0, 0), COARSE).std() / max(noise, 0.5))
+
+
+def brought_out(frames):
+    """The frames (T,H,W,3) uint8 RGB without noise, and with the contrast that a clip in daylight has."""
+    smooth = np.stack([cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR) for frame in frames])
+    low, high = np.quantile(smooth, [ENDS, 1 - ENDS])
+    return np.clip((smooth - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
