@@ -12,7 +12,7 @@ from . import InputError, Options, load_backbone, reconstruct
 def main(argv=None):
     """Reconstruct a clip and write all files. Returns the exit code: 0, or 2 when the input cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m easi3r", description="See a video in 3D over time.")
-    parser.add_argument("clip", help="a video (mp4, mov, webm, mkv, avi, gif), an image, or a folder of images")
+    parser.add_argument("clip", help="a video (mp4, mov, webm, mkv, avi, gif), an image, or a folder or zip of images")
     parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
     parser.add_argument("--backbone", default="auto", help="auto, preview, dust3r, monst3r, a hub id, a folder or a file")
     parser.add_argument("--max-frames", type=int, default=Options.max_frames, help="frames used (default: %(default)s)")

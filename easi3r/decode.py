@@ -16,7 +16,7 @@ from .errors import InputError
 
 SEEK_GAP = 24  # frames; jumping to a keyframe costs about as much as decoding this many frames
 SNAP_SPACING = 100  # frames between two used ones; from here on a near keyframe serves as well as the exact frame
-ALLOWED = "Allowed are mp4, mov, webm, mkv, avi and gif files, images, and folders of images."
+ALLOWED = "Allowed are mp4, mov, webm, mkv, avi and gif files, images, and folders or zips of images."
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from . import decode, stills
+from . import decode, stills, unpack
 from .errors import InputError
 
 
 def open_source(source):
-    """A `Clip` or `Stills` of a path (video, image, folder of images), a list of image paths, an array (T, H, W, 3) or
-    (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
+    """A `Clip` or `Stills` of a path (video, image, folder or zip of images), a list of image paths, an array
+    (T, H, W, 3) or (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
     if isinstance(source, (str, Path)):
         return _open_path(Path(source))
     if isinstance(source, np.ndarray) and source.ndim == 3:
@@ -63,6 +63,19 @@ class Stills:
             yield k, image, (width, height)
 
 
+class Zipped(Stills):
+    """The pictures of a zip; those that are read are unpacked for as long as that takes."""
+
+    def __init__(self, path):
+        self._path, self._names = path, sorted(unpack.pictures(path), key=lambda name: natural(Path(name)))
+        super().__init__(self._names, path.name)
+
+    def read(self, positions):
+        """As `Clip.read`. Raises `InputError` as `Stills.read` and `unpack.pictures` do."""
+        with unpack.unpacked(self._path, {self._names[k] for k in positions}) as folder:
+            yield from Stills([folder / name for name in self._names], self.name).read(positions)
+
+
 def _open_path(path):
     if path.is_dir():
         files = [f for f in path.iterdir() if f.suffix.lower() in stills.SUFFIXES and not f.name.startswith(".")]
@@ -70,6 +83,8 @@ def _open_path(path):
             raise InputError(f"The folder '{path.name}' has no images; put in {', '.join(sorted(stills.SUFFIXES))}.")
         return Stills(sorted(files, key=natural), path.name)
     check_file(path)
+    if path.suffix.lower() == ".zip":
+        return Zipped(path)
     return Stills([path], path.name) if path.suffix.lower() in stills.SUFFIXES else Clip(path)
 
 
