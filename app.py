@@ -4,18 +4,18 @@ import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything tha
 
 import contextvars
 import html
-import json
 import queue
 import shutil
 import tempfile
 import threading
 import time
+import urllib.parse
 from pathlib import Path
 
 import gradio as gr
 
 import easi3r
-from easi3r import gpu, pairs, serving, video
+from easi3r import endpoint, gpu, pairs, serving
 from easi3r.export.archive import ARCHIVE
 from easi3r.export.glb import write_glb
 
@@ -37,11 +37,20 @@ metres from miles."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for Blender, COLMAP and nerfstudio datasets, depth
 and mask images, point clouds, arrays. Or singly, below (what is a folder comes in the zip only)."""
 
+CHOOSE = "Choose a clip or one of the examples below."
+UNSEEN = "Your browser cannot play this kind of clip. It can be used all the same; this is its first frame."
+TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
+MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
+
 CSS = """
+#preview :is(video, img) {
+    display: block; width: 100%; max-height: 260px; object-fit: contain; border-radius: 8px; background: #000;
+}
+#preview figcaption { padding-top: 6px; font-size: var(--text-sm); }
 #path, #inside { padding-top: 40px; } /* keeps the label and the buttons off their headings */
 #path .icon-button-wrapper { top: -40px; }
 #inside video { max-height: 80vh; }
-#player .html-container { padding: 0; }
+#player .html-container, #preview .html-container { padding: 0; }
 #files button[aria-label="Remove this file"] { display: none; }
 @media (max-width: 720px) { /* a phone: one column */
     #model { height: 320px !important; }
@@ -49,20 +58,17 @@ CSS = """
     input[type=range] { height: 32px; }
 }
 """
-HEAD = """<script>
-(() => { // gradio fetches 32 MB of FFmpeg with every video it shows, so that one could trim it: wait until somebody does
-    let want; const wanted = new Promise(resolve => { want = resolve; });
-    const fetched = window.fetch;
-    window.fetch = async (what, ...rest) => {
-        if (String(what?.url ?? what).includes('/static/ffmpeg/')) await wanted;
-        return fetched(what, ...rest);
-    };
-    addEventListener('click', event => { if (event.target.closest('[aria-label^="Trim video"]')) want(); }, true);
-})();
-</script>"""
 TO_PROGRESS = """() => { setTimeout(() => {
     if (innerWidth <= 720) document.querySelector('#status')?.scrollIntoView();
 }, 800); }"""  # on a phone what a click starts is below the screen
+
+
+def upload_box(**settings):
+    """gr.File for several files. No list of kinds: the browser would drop, without a word, what is not in it, and our
+    reader says best what it takes."""
+    box = gr.File(file_count="multiple", **settings)
+    box.preprocess = lambda payload: payload and [file.path for file in payload]  # gradio's leaves an empty file each time
+    return box
 
 
 class Cancelled(Exception):
@@ -72,24 +78,57 @@ class Cancelled(Exception):
 # ---- events
 
 
-def plan(clip, frames, name):
+def upload(files, frames, name):
+    """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
+    return {drop: None, **_take(serving.choose(files), frames, name)}
+
+
+def choose_example(clicked, frames, name):
+    return _take(serving.choose([EXAMPLES[clicked[0]]]), frames, name)
+
+
+def _take(taken, frames, name):
+    shown = gr.HTML(_preview(taken), visible=not taken.problem)
+    return {clip: taken, preview: shown, planned: plan(taken, frames, name)}
+
+
+def _preview(taken):
+    """The clip where the browser can play it; the browser knows best. Else its first frame, and a sentence."""
+    still = f'<img src="{taken.still}" alt="The first frame">'
+    if taken.problem or taken.seconds is None:
+        return still
+    address = f"gradio_api/file={urllib.parse.quote(str(taken.source))}"
+    instead = f"<figure hidden>{still}<figcaption>{UNSEEN}</figcaption></figure>"
+    if Path(taken.source).suffix.lower() in MOVING_IMAGES:
+        return f'<div><img src="{address}" alt="The clip" onerror="{TO_STILL}">{instead}</div>'
+    # a codec that is not known, with sound that is, gives no error but a picture of no width
+    return f"""<div><video src="{address}" poster="{taken.still}" controls muted playsinline preload="metadata"
+        onerror="{TO_STILL}" onloadedmetadata="if (!this.videoWidth) {{ {TO_STILL} }}"></video>{instead}</div>"""
+
+
+def plan(taken, frames, name):
     """What a run will do, in one sentence; shown before Run. Also tells at once when a clip cannot be used."""
-    if not clip:
-        return "Choose a clip or one of the examples below."
-    try:
-        info = video.probe(clip)
-    except easi3r.InputError as error:
-        return f"⚠️ {error}"
-    n_frames = min(int(frames), info.n_frames)
+    if taken is None:
+        return CHOOSE
+    if taken.problem:
+        return f"⚠️ {taken.problem}"
+    n_frames = min(int(frames), taken.n_frames)
     n_pairs = len(pairs.build(n_frames))
     if name in ("auto", "preview") or gpu.is_loaded(name):
         made_by = f"with **{gpu.backbone_for(name).name}**"
     else:
         made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
+    width, height = taken.size
+    length = _number(taken.n_frames, "photo") if taken.seconds is None else f"{taken.seconds:.1f} s"
     return (
-        f"{info.width} x {info.height}, {info.duration:.1f} s. **{n_frames} frames** spread over the whole clip, "
-        f"{n_pairs} pairs, {made_by}: **about {_rough(gpu.expected_seconds(name, n_pairs))}**."
+        f"{html.escape(taken.name)}: {width} x {height}, {length}. "
+        f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
+        f"{n_pairs if n_frames > 1 else 'no'} pairs, {made_by}: **about {_rough(gpu.expected_seconds(name, n_pairs))}**."
     )
+
+
+def _number(n, word):
+    return f"{n} {word}" + "s" * (n != 1)
 
 
 def _rough(seconds):
@@ -108,10 +147,16 @@ def cancelled():
 def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Request):
     """Reconstruct and show; yields what changes on the page."""
     if not clip:
-        raise gr.Error("Choose a clip first, or one of the examples.")
-    masks = None if not mask_files else mask_files[0] if len(mask_files) == 1 else sorted(mask_files, key=lambda f: Path(f).name)
+        raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
+    if clip.problem:
+        raise gr.Error(clip.problem, duration=None, print_exception=False)
     options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-    yield from _produce(lambda progress: gpu.reconstruct(clip, name, options, masks, progress), cut, style, request.session_hash)
+
+    def make(progress):
+        masks = serving.source_of(mask_files) if mask_files else None
+        return gpu.reconstruct(clip.source, name, options, masks, progress)
+
+    yield from _produce(make, cut, style, request.session_hash)
 
 
 def show_example(clicked, request: gr.Request):
@@ -166,7 +211,7 @@ def _produce(make, cut, style, visitor):
                 return
             else:
                 yield {status: gr.update(value="", visible=False), cancel: gr.update(visible=False)}
-                raise gr.Error(value, duration=None)
+                raise gr.Error(value, duration=None, print_exception=False)
     finally:
         stop.set()
         if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
@@ -251,28 +296,19 @@ def pictures(request: gr.Request):
     return {component: files.get(file, gr.skip()) for component, file in PICTURES.items()}
 
 
-def reconstruct_clip(clip, frames, name, sensitivity):
-    """The endpoint for programs: a clip in; the zip with all files, and the report, out."""
-    serving.sweep()
-    folder = Path(tempfile.mkdtemp(prefix=serving.API_PREFIX))
-    try:
-        options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-        result, _ = gpu.reconstruct(clip, name, options, None, lambda fraction, text: None)
-    except easi3r.InputError as error:
-        raise gr.Error(str(error)) from error
-    files, archive = serving.write_downloads(result, folder)
-    return archive, json.loads(Path(files["report.json"]).read_text(encoding="utf-8"))
-
-
 # ---- the page
 
 
+gr.set_static_paths([HERE / "examples"])  # shown as they are: the preview of an example
 with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     gr.Markdown(PAGE)
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
-            clip = gr.Video(label="Your clip", sources=["upload"], elem_id="clip", height=260)
-            planned = gr.Markdown("Choose a clip or one of the examples below.", elem_id="plan")
+            clip = gr.State()  # `serving.Chosen`: stays with the server, so nobody can name a file of it
+            with gr.Column(elem_id="clip"):
+                drop = upload_box(label="Your clip: a video, or photos, or a zip of them", height=150)
+                preview = gr.HTML(visible=False, elem_id="preview")
+            planned = gr.Markdown(CHOOSE, elem_id="plan")
             start = gr.Button("Reconstruct", variant="primary", elem_id="run")
             with gr.Accordion("Settings", open=False, elem_id="settings"):
                 frames = gr.Slider(2, 96, easi3r.Options.max_frames, step=1, label="Frames used, spread over the whole clip", elem_id="frames")
@@ -280,12 +316,15 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
                 sensitivity = gr.Slider(
                     0, 1, easi3r.Options.sensitivity, step=0.05, label="Mask sensitivity: 0 marks only what surely moves", elem_id="sensitivity"
                 )
-                mask_files = gr.File(
-                    label="Your own mask instead (optional): a video, or one PNG per frame; white = moving",
-                    file_count="multiple", file_types=[".mp4", ".mov", ".webm", ".mkv", ".avi", ".gif", ".png", ".jpg"], elem_id="own-mask", height=120,
+                mask_files = upload_box(
+                    label="Your own mask (optional): a video, PNGs or a zip, or an array; white = moving",
+                    elem_id="own-mask", height=150,
                 )  # fmt: skip
             gr.Markdown("**Examples**, computed beforehand: click and look")
-            examples = gr.Examples([[str(e)] for e in EXAMPLES], [clip], label="", elem_id="examples", cache_examples=False)
+            examples = gr.Dataset(
+                components=[gr.Video(render=False)], samples=[[str(e)] for e in EXAMPLES], type="tuple",
+                show_label=False, elem_id="examples",
+            )  # fmt: skip
         with gr.Column(scale=2, min_width=320):
             with gr.Row():
                 status = gr.Textbox(
@@ -332,11 +371,13 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
         orbit: "orbit.mp4", masks: "masks.mp4", depth: "depth.mp4", confidence: "confidence.mp4", path_plot: "path.png", inside: "inside.mp4"
     }  # fmt: skip
     results = [status, outputs, cancel, teaser, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
-    gr.on([clip.change, frames.release, name.change, demo.load], plan, [clip, frames, name], planned, show_progress="hidden", api_name=False)
     quiet = {"show_progress": "hidden", "api_name": False}
-    gr.on([start.click, examples.dataset.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other
+    gr.on([frames.release, name.change, demo.load], plan, [clip, frames, name], planned, **quiet)
+    drop.upload(upload, [drop, frames, name], [drop, clip, preview, planned], **quiet)
+    examples.click(choose_example, [examples, frames, name], [clip, preview, planned], **quiet)
+    gr.on([start.click, examples.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other
     work = start.click(run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet)
-    shown = examples.dataset.click(show_example, examples.dataset, results, concurrency_limit=4, **quiet)
+    shown = examples.click(show_example, examples, results, concurrency_limit=4, **quiet)
     stopped = cancel.click(cancelled, None, [status, cancel], cancels=[work, shown], queue=False, **quiet)
     stopped.then(lambda: time.sleep(0.5), **quiet).then(cancelled, None, [status, cancel], **quiet)  # progress may still have been on its way
     view = [show, moment, cut, style]
@@ -344,15 +385,12 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     for tab in (video_tab, moves_tab, depth_tab, path_tab, inside_tab):
         tab.select(pictures, None, list(PICTURES), **quiet)
     demo.unload(forget)
-    api_clip, api_zip, api_report = gr.File(visible=False), gr.File(visible=False), gr.JSON(visible=False)
-    gr.Button(visible=False).click(
-        reconstruct_clip, [api_clip, frames, name, sensitivity], [api_zip, api_report], concurrency_limit=1, api_name="reconstruct"
-    )
+    gr.api(endpoint.reconstruct_clip, api_name="reconstruct", concurrency_limit=1)
 
 
 def launch(**kwargs):
     """Start the server; keyword arguments go to gradio's `launch`."""
-    return demo.queue(max_size=20).launch(max_file_size="500mb", css=CSS, head=HEAD, **kwargs)
+    return demo.queue(max_size=20).launch(max_file_size="500mb", css=CSS, **kwargs)
 
 
 if __name__ == "__main__":

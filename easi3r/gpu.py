@@ -23,6 +23,7 @@ from . import reconstruct as run_pipeline
 from .backbones.load import HUB
 from .own_masks import read_masks
 
+NAMES = ("auto", "preview", *HUB)  # what visitors and programs may name; a path would read files of the server
 ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 _seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
 _loaded, _loading = {}, threading.Lock()

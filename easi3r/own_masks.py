@@ -17,7 +17,8 @@ import numpy as np
 
 from . import mask_values
 from .errors import InputError
-from .sources import alike, check_file, open_source
+from .sources import Stills, alike, check_file, natural, open_source
+from .unpack import unpacked
 
 LARGEST_ARRAY = 4 << 30  # bytes of one array in an .npz, unpacked: 2,000 masks of 1080p; small files can claim any size
 _KEYS = ("masks", "dynamic")  # names of the array in an .npz that has several; the second is ours
@@ -67,7 +68,16 @@ def read_masks(source, clip):
     """
     if isinstance(source, OwnMasks):
         return source
-    given = _open(source)
+    if isinstance(source, (list, tuple)) and len(source) == 1 and isinstance(source[0], (str, Path)):
+        source = source[0]
+    if isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".zip":
+        path = check_file(Path(source))
+        with unpacked(path) as folder:
+            return _read(_Pictures(Stills(sorted(folder.iterdir(), key=natural), path.name)), clip)
+    return _read(_open(source), clip)
+
+
+def _read(given, clip):
     chosen, warnings = given.match(clip)  # which mask belongs to each frame, -1: none
     if (chosen < 0).all():
         raise InputError(f"{given.label} belongs to none of the frames used, which are {_few(clip.positions)} (counted "
@@ -112,8 +122,6 @@ def _fit(moving, framing):
 
 
 def _open(source):
-    if isinstance(source, (list, tuple)) and len(source) == 1 and isinstance(source[0], (str, Path)):
-        source = source[0]
     if isinstance(source, np.ndarray):
         return _Arrays(source)
     if isinstance(source, (list, tuple)) and source and all(isinstance(mask, np.ndarray) for mask in source):

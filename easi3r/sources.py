@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from . import decode, stills
+from . import decode, stills, unpack
 from .containers import ALLOWED
 from .errors import InputError
 from .paths import check_name, check_path, quoted
 
 
 def open_source(source):
-    """A `Clip` or `Stills` of a path (video, image, folder of images), a list of image paths, an array (T, H, W, 3) or
-    (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
+    """A `Clip` or `Stills` of a path (video, image, folder or zip of images), a list of image paths, an array
+    (T, H, W, 3) or (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
     if isinstance(source, (str, Path)):
         return _open_path(Path(check_name(source)))
     if isinstance(source, np.ndarray) and source.ndim == 3:
@@ -84,6 +84,19 @@ class Stills:
             yield k, image, (width, height)
 
 
+class Zipped(Stills):
+    """The pictures of a zip; those that are read are unpacked for as long as that takes."""
+
+    def __init__(self, path):
+        self._path, self._names = path, sorted(unpack.pictures(path), key=lambda name: natural(Path(name)))
+        super().__init__(self._names, path.name)
+
+    def read(self, positions, side=None):
+        """As `Clip.read`. Raises `InputError` as `Stills.read` and `unpack.pictures` do."""
+        with unpack.unpacked(self._path, {self._names[k] for k in positions}) as folder:
+            yield from Stills([folder / name for name in self._names], self.name).read(positions, side)
+
+
 def _open_path(path):
     if not check_path(path):
         return _open_file(check_file(path))
@@ -98,6 +111,8 @@ def _open_path(path):
 
 
 def _open_file(path):
+    if path.suffix.lower() == ".zip":
+        return Zipped(path)
     if not stills.is_image(path):
         return Clip(path)
     times = stills.frame_times(path)

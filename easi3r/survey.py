@@ -114,7 +114,10 @@ def _content(grey):
 
 def _shows(content, usual):
     """(S,) bool from (S,3); all where the clip as a whole shows nothing."""
-    return (content >= SHOWS * usual).all(axis=1) if usual[0] >= NOTHING else np.ones(len(content), bool)
+    if usual[0] < NOTHING:
+        return np.ones(len(content), bool)
+    counts = slice(None) if usual[2] >= bars.DETAIL else slice(1)  # of a clip with little detail only contrast tells
+    return (content >= SHOWS * usual)[:, counts].all(axis=1)
 
 
 def shows_scene(frames, positions, look):
@@ -267,6 +270,11 @@ def choose(look, source, count, shot=None):
             f"The clip consists of {len(look.shots)} shots (cut at {cuts} s). Shot {number + 1}, {why}, is used "
             f"({source.seconds[first]:.1f} to {source.seconds[last]:.1f} s)."
         )
+    n = len(source.seconds)
+    if len(look.positions) < n <= LOOKS:  # all were looked at, so what is missing cannot be decoded
+        warnings.append(f"{n - len(look.positions)} of {n} frames are damaged and were left out.")
+        whole = look.positions[(look.positions >= first) & (look.positions <= last)]
+        return whole[decode.spread(look.clock[whole], count)], warnings
     inside = source.keys[(source.keys >= first) & (source.keys <= last)] - first
     return decode.choose(look.clock[first : last + 1], inside, count) + first, warnings
 
