@@ -14,6 +14,7 @@ from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
 from .reconstruction import Reconstruction
+from .zoom import find_zoom
 
 # Share of the progress bar that each step takes.
 _STEPS = {"read": 0.05, "encode": 0.05, "motion": 0.3, "masks": 0.1, "geometry and alignment": 0.5}
@@ -67,16 +68,20 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             final["dynamic"] = again if given is None else given.over(again)
         return final["dynamic"]
 
-    features.fov = options.fov
+    features.fov, features.zoom = options.fov, find_zoom(frames, dynamic, features.flows)
+    if features.zoom is not None:
+        ends = features.zoom[-1] / features.zoom[0]
+        said.append(f"The lens zooms while filming ({ends:.2f} times from first to last frame): each frame has its own focal.")
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
     world = alignment.solve(
         predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth,
-        frames if options.flow else None,
+        frames if options.flow else None, features.zoom,
     )  # fmt: skip
     clock.stop()
 
     height, width = frames.shape[1:3]
-    intrinsics = intrinsic_matrix(world.focal, width, height)
+    focals = world.focal * (np.ones(n_frames) if features.zoom is None else features.zoom)
+    intrinsics = np.stack([intrinsic_matrix(focal, width, height) for focal in focals])
     maps = {**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)}
     nearest, shown = _in_time(clip.shows)
     moves = shown(final["dynamic"] & ~overlay)
@@ -84,7 +89,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         frames=clip.frames,
         timestamps=clip.timestamps,
         cam2world=world.cam2world[nearest],
-        intrinsics=np.repeat(intrinsics[None], len(clip.frames), axis=0),
+        intrinsics=intrinsics[nearest],
         depth=world.depth[nearest],
         confidence=shown(np.where(overlay, np.float32(0), world.confidence)),
         dynamic=moves if own is None else own.over(moves),

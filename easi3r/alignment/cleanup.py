@@ -11,16 +11,16 @@ MARGIN = 0.95  # nearer than this share of a surer depth is floating
 def remove_floaters(confidence, depth, cam2world, focal, masks=None, margin=MARGIN):
     """Set to 0, in place, the confidence (T,H,W) of points nearer than `margin` times a surer depth of another frame.
 
-    depth (T,H,W), cam2world (T,4,4), focal in pixels; masks (T,H,W) bool of moving pixels, which are neither judged nor
+    depth (T,H,W), cam2world (T,4,4), focal in pixels, one or (T,); masks (T,H,W) bool of moving pixels, which are neither judged nor
     judge (an object that moved on would be erased by the wall behind it). Source: MonST3R's clean-up, which compares
     all frames with all and with a margin of 0.999. At the noise level of network depth that removes half of all good
     points; 0.95 removes less than one in a hundred and as many of the floating ones (`benchmark alignment` measures it).
     """
     n_frames, height, width = depth.shape
-    intrinsics = intrinsic_matrix(focal, width, height)
+    focals = np.broadcast_to(focal, n_frames)
     world2cam = invert(cam2world)
     for i in range(n_frames):
-        points = unproject(depth[i], intrinsics).reshape(-1, 3)
+        points = unproject(depth[i], intrinsic_matrix(focals[i], width, height)).reshape(-1, 3)
         judged = confidence[i].ravel() > 0
         if masks is not None:
             judged &= ~masks[i].ravel()
@@ -29,7 +29,7 @@ def remove_floaters(confidence, depth, cam2world, focal, masks=None, margin=MARG
                 continue
             x, y, z = transform(world2cam[j] @ cam2world[i], points).T
             ahead = np.maximum(z, 1e-9)
-            column, row = np.rint(focal * x / ahead + width / 2), np.rint(focal * y / ahead + height / 2)
+            column, row = (np.rint(focals[j] * x / ahead + width / 2), np.rint(focals[j] * y / ahead + height / 2))
             inside = judged & (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
             at = row[inside].astype(int) * width + column[inside].astype(int)
             less_sure = confidence[i].ravel()[inside] < confidence[j].ravel()[at]

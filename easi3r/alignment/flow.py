@@ -26,11 +26,11 @@ class FlowTerm:
     """Flow at the sampled pixels of one connected part of the graph.
 
     frames (T,H,W,3) uint8 RGB; masks (T,H,W) bool of moving pixels or None; ends: pairs (i, j) of the part; grid (N,)
-    flat indices of the sampled pixels; pool from `threads.workers`.
+    flat indices of the sampled pixels; pool from `threads.workers`; zoom (T,), focal of every frame over the first one's.
     """
 
-    def __init__(self, frames, masks, ends, grid, pool):
-        self.size, self.grid, self.masks, self.pool = frames.shape[1:3], grid, masks, pool
+    def __init__(self, frames, masks, ends, grid, pool, zoom):
+        self.size, self.grid, self.masks, self.pool, self.zoom = frames.shape[1:3], grid, masks, pool, zoom
         used = sorted({(min(e), max(e)) for e in ends if 0 < abs(e[0] - e[1]) <= REACH})
         found = pool.map(lambda pair: self._measure(frames, *pair), used)
         self.seen = [way for ways in found for way in ways if len(way[2])]
@@ -55,7 +55,7 @@ class FlowTerm:
             if self.masks is not None:
                 column, row = np.rint(np.where(good[:, None], target, 0)).astype(int).T
                 good &= ~self.masks[a].ravel()[self.grid] & ~self.masks[b][row, column]
-            ways.append((a, b, np.flatnonzero(good), (target - np.float32([width / 2, height / 2]))[good]))
+            ways.append((a, b, np.flatnonzero(good), (target - np.float32([width / 2, height / 2]))[good] / self.zoom[b]))
         return ways
 
     def add(self, system, layout, state, weights, pixels):
@@ -84,10 +84,10 @@ def _texture(grey):
 def _equations(state, pixels, i, j, chosen, target):
     """Normal equations of one direction in the small motions of the cameras i, j (6 each) and the log focal.
 
-    pixels (N,2), target (n,2) from the image centre. Returns matrix (13,13), right side (13,), the value of the term in
+    pixels (T,N,2), target (n,2) from the image centre, both as without zoom. Returns matrix (13,13), right side (13,), the value of the term in
     pixels and the number of errors that are not cut.
     """
-    pixels, depth = pixels[chosen], state.depth[i][chosen].astype(np.float64)[:, None]
+    pixels, depth = pixels[i][chosen], state.depth[i][chosen].astype(np.float64)[:, None]
     points = np.concatenate([pixels * depth / state.focal, depth], 1)
     relative = invert(state.cam2world[j]) @ state.cam2world[i]
     seen = transform(relative, points)

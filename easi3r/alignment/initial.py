@@ -50,17 +50,17 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
     """Start `State` of one connected part of the graph.
 
     samples, weights: per frame (n,3,N) points and (n,N) weights of its `views`; frames: the part's frames; ends (E,2);
-    pixels (N,2) from the image centre; size (H,W); focal in pixels or None. Frames outside the part stay at identity.
+    pixels (T,N,2) from the image centre; size (H,W); focal in pixels or None. Frames outside the part stay at identity.
     """
     maps = {v: _own_map(samples[v], weights[v], views[v]) for v in frames}
     if focal is None:
-        guesses = [weiszfeld(m, pixels, w) for m, w in (maps[v] for v in frames if maps[v] is not None)]
+        guesses = [weiszfeld(maps[v][0], pixels[v], maps[v][1]) for v in frames if maps[v] is not None]
         guesses = [g for g in guesses if g is not None]
         focal = float(np.median(guesses)) if guesses else size[1] / (2 * np.tan(np.radians(30)))
-    pnp = functools.partial(_pnp, pixels=pixels, size=size, focal=focal)
+    pnp = functools.partial(_pnp, size=size, focal=focal)
     for v in frames:
         if maps[v] is None:  # never the first of a pair
-            maps[v] = _resected_map(samples[v], weights[v], pnp)
+            maps[v] = _resected_map(samples[v], weights[v], pixels[v], pnp)
     to_map, misfit = np.tile(np.eye(4), (len(ends), 2, 1, 1)), np.zeros(len(ends))
     for v in frames:
         # pixels unknown in the frame's own map say nothing about the pair
@@ -70,10 +70,10 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
             misfit[e] += far
 
     def resect(e):
-        _resect(e, to_map, samples, weights, maps, views, ends, pnp)
+        _resect(e, to_map, samples, weights, maps, views, ends, pixels, pnp)
 
     state = _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, len(samples))
-    _settle(state, samples, weights, views, frames, pixels)
+    _settle(state, samples, weights, views, frames)
     return state
 
 
@@ -86,16 +86,16 @@ def _own_map(samples, weights, views):
     return samples[best].T.astype(np.float64), weights[best]
 
 
-def _resected_map(samples, weights, pnp):
+def _resected_map(samples, weights, pixels, pnp):
     """As `_own_map` for a frame seen only through others: its camera is resected in the other's frame."""
     best = int(np.argmax(weights.sum(1)))
     points = samples[best].T.astype(np.float64)
-    world2cam = pnp(points, weights[best] > 0)
+    world2cam = pnp(points, pixels, weights[best] > 0)
     return transform(np.eye(4) if world2cam is None else world2cam, points), weights[best]
 
 
-def _pnp(points, known, least=0.0, *, pixels, size, focal):
-    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels. Robust (RANSAC, SQPnP).
+def _pnp(points, pixels, known, least=0.0, *, size, focal):
+    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels (N,2) from the centre. Robust (RANSAC, SQPnP).
 
     None if there is none, or if it sees less than a share `least` of them there.
     """
@@ -111,7 +111,7 @@ def _pnp(points, known, least=0.0, *, pixels, size, focal):
     return pose(cv2.Rodrigues(rotation)[0], shift)
 
 
-def _resect(e, to_map, samples, weights, maps, views, ends, pnp):
+def _resect(e, to_map, samples, weights, maps, views, ends, pixels, pnp):
     """Replace `to_map` (E,2,4,4) of pair e, where that succeeds, by what its cameras see: depth errors then do no harm.
 
     Point maps err along the rays, by much where the scene is far away for its parallax; registering them as clouds then
@@ -120,7 +120,7 @@ def _resect(e, to_map, samples, weights, maps, views, ends, pnp):
     for side, v in enumerate(ends[e]):
         k = views[v].index((e, side))
         points, known = samples[v][k].T.astype(np.float64), (weights[v][k] > 0) & (maps[v][1] > 0)
-        camera = np.eye(4) if side == 0 else pnp(points, known, SEEN)
+        camera = np.eye(4) if side == 0 else pnp(points, pixels[v], known, SEEN)
         if camera is None:
             return
         z, own = transform(camera, points)[:, 2], maps[v][0][:, 2]
@@ -160,7 +160,7 @@ def _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, n_frame
     return State(cam2world, similarity, depth, focal)
 
 
-def _settle(state, samples, weights, views, frames, pixels):
+def _settle(state, samples, weights, views, frames):
     """Make the scales of the pairs and the depths of the frames agree, in place, with the cameras as they are.
 
     A pair's points lie in the camera of its first frame, up to scale; a pixel's depth is the weighted median over its

@@ -143,11 +143,11 @@ class _System:
 def _linearise(state, samples, weights, views, layout, ends, pixels, thin, pool):
     """The normal equations at `state` and the value of the weighted objective; the depths in `state` are improved."""
     system, value = _System(layout), 0.0
-    rays = np.concatenate([pixels / state.focal, np.ones((len(pixels), 1))], 1).T[:, thin].astype(np.float32)
     world2cam = invert(state.cam2world)
 
     def one(v):
         pairs = [e for e, _ in views[v]]
+        rays = np.concatenate([pixels[v] / state.focal, np.ones((pixels.shape[1], 1))], 1).T[:, thin].astype(np.float32)
         near = NEAR * float(np.median(state.depth[v]))
         placed = (world2cam[v] @ state.similarity[pairs]).astype(np.float32)
         points = placed[:, :3, :3] @ samples[v][..., thin].astype(np.float32) + placed[:, :3, 3:]

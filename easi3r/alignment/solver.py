@@ -30,14 +30,14 @@ class Alignment:
     """Cameras and geometry of T frames of H x W. OpenCV camera frame; world = first camera; unit arbitrary."""
 
     cam2world: np.ndarray  # (T,4,4) float64, the first one is the identity
-    focal: float  # pixels, shared by all frames; principal point at (W/2, H/2)
+    focal: float  # pixels, shared by all frames (the first one's where they zoom); principal point at (W/2, H/2)
     depth: np.ndarray  # (T,H,W) float32, z depth, positive everywhere
     confidence: np.ndarray  # (T,H,W) float32, maximum over the pairs after the clean-up; 0 = unusable
     objective: float  # mean over pairs and pixels of log(conf) * distance, both views, mean log pair scale = log 0.5
     warnings: list = field(default_factory=list)  # sentences for the user
 
 
-def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=True, frames=None):
+def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=True, frames=None, zoom=None):
     """Align pairwise point maps into one world.
 
     predictions: iterable of PairPrediction, consumed once. n_frames: T. masks: (T,H,W) bool of moving pixels, or a
@@ -45,7 +45,8 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
     not influence cameras, and get the depth their own frame predicts, or where no pair is sure of it that of the ground
     they stand on. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the camera path,
     see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow of what is
-    static, see `flow`. progress(fraction, text) is called once the predictions are used up and may raise to cancel.
+    static, see `flow`. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
+    focal that comes out are the first frame's. progress(fraction, text) is called once the predictions are used up and may raise to cancel.
 
     Returns an `Alignment`; anything doubtful about the predictions is a sentence in its `warnings`. The objective
     counts all pixels, moving ones too. Raises ValueError when predictions differ in size, name a frame outside the
@@ -64,12 +65,13 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
         masks = masks() if callable(masks) else masks
         with workers() as pool:
             masks = None if masks is None else np.asarray(masks, bool)
-            return _align(store, n_frames, masks, fov, progress, pool, smooth, frames)
+            zoom = np.ones(n_frames) if zoom is None else np.asarray(zoom, float)
+            return _align(store, n_frames, masks, fov, progress, pool, smooth, frames, zoom)
     finally:
         store.close()
 
 
-def _align(store, n_frames, masks, fov, progress, pool, smooth, images):
+def _align(store, n_frames, masks, fov, progress, pool, smooth, images, zoom):
     height, width = store.shape
     if masks is not None and masks.shape != (n_frames, height, width):
         raise ValueError(f"masks have shape {masks.shape}, expected {(n_frames, height, width)}")
@@ -81,7 +83,7 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images):
         warnings.append(f"Of {count} frame pairs {store.dropped} gave no usable points and were left out.")
     focal = None if fov is None else width / (2 * np.tan(np.radians(fov) / 2))
     cam2world, similarity, focal = _solve_cameras(
-        store, n_frames, masks, focal, warnings, progress, pool, smooth, images
+        store, n_frames, masks, focal, warnings, progress, pool, smooth, images, zoom
     )
     depth = np.empty((n_frames, height, width), np.float32)
     confidence = np.empty_like(depth)
@@ -89,7 +91,7 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images):
     world2cam = invert(cam2world)
 
     def place(v):
-        return solve_depth(store, views[v], (world2cam[v], similarity, focal), None if masks is None else masks[v])
+        return solve_depth(store, views[v], (world2cam[v], similarity, focal * zoom[v]), None if masks is None else masks[v])
 
     for v, (depth[v], confidence[v], part) in enumerate(pool.map(place, range(n_frames))):
         progress(0.6 + 0.35 * v / n_frames, f"Depth of frame {v + 1} of {n_frames}")
@@ -101,20 +103,21 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images):
     progress(0.95, "Removing floating points")
     if masks is not None:
         place_objects(depth, confidence, masks)
-    remove_floaters(confidence, depth, cam2world, focal, masks)
+    remove_floaters(confidence, depth, cam2world, focal * zoom, masks)
     cam2world = world2cam[0] @ cam2world
     cam2world[0] = np.eye(4)
     progress(1.0, "Aligned")
     return Alignment(cam2world, focal, depth, confidence, total / max(1, len(store.ends) * height * width), warnings)
 
 
-def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smooth, images):
+def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smooth, images, zoom):
     """cam2world (T,4,4), similarities of the pairs (E,4,4) and focal, scaled to a mean log pair scale of log 0.5."""
     ends, views = store.ends, store.views(n_frames)
     cam2world, similarity = np.tile(np.eye(4), (n_frames, 1, 1)), np.tile(np.eye(4), (len(ends), 1, 1))
     parts = _connected_parts(ends, n_frames)
     height, width = store.shape
     pixels = np.stack([store.grid % width - width / 2, store.grid // width - height / 2], 1).astype(np.float64)
+    pixels = pixels / zoom[:, None, None]  # (T,N,2): where a frame without zoom would see them
     fixed, middle = focal is not None, {}
     for number, frames in enumerate(parts):
         if not views[frames[0]]:
@@ -129,7 +132,7 @@ def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smoo
         samples, weights = _samples(store, chosen, frames, masks, warnings)
         state = start(samples, weights, chosen, frames, ends, pixels, store.shape, focal)
         state.focal = float(np.clip(state.focal, 0.03 * width, 12 * width))
-        flow = None if images is None else FlowTerm(images, masks, [ends[e] for e in sorted(used)], store.grid, pool)
+        flow = None if images is None else FlowTerm(images, masks, [ends[e] for e in sorted(used)], store.grid, pool, zoom)
         refinement.refine(state, samples, weights, chosen, frames, ends, pixels, pool, fixed, report=report, flow=flow)
         if smooth:
             smooth_path(state, samples, weights, chosen, frames, ends, pixels, pool)
@@ -204,7 +207,7 @@ def _register_rest(store, state, views, used, frames, masks, pixels):
     for v in frames:
         rest = [view for view in views[v] if view[0] not in used and view[1] == 0]
         if rest:
-            rays = np.concatenate([pixels / state.focal, np.ones((len(pixels), 1))], 1)
+            rays = np.concatenate([pixels[v] / state.focal, np.ones((pixels.shape[1], 1))], 1)
             planes = np.stack([store.sample(view) for view in rest]).astype(np.float32)
             weight = np.log(np.maximum(planes[:, 3], 1)) + FLOOR * (planes[:, 3] > 0)
             matrices, _ = register(planes[:, :3].transpose(0, 2, 1), rays * state.depth[v][:, None], weight)

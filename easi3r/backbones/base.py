@@ -16,6 +16,8 @@ class Features:
     warnings: list = field(default_factory=list)  # sentences for the user, why the result may be weak
     info: dict = field(default_factory=dict)  # what goes into Reconstruction.info["backbone"]
     fov: float | None = None  # horizontal, degrees: given by the user, or what `geometry` settled on; None: the alignment finds it
+    zoom: np.ndarray | None = None  # (T,) focal of every frame over that of the first; None: it does not change
+    flows: dict | None = None  # (i, j) -> Flow, filled by `motion`, where a backbone measures it anyway
     reweighted: "MotionEvidence | None" = None  # evidence of pass 2, set when `geometry` with masks has been exhausted
 
 

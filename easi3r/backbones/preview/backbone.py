@@ -34,7 +34,8 @@ class PreviewBackbone:
     def encode(self, frames, progress=None):
         """Grey images and token features for clustering: colour (Lab), texture, position."""
         grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames]
-        return Features(frames, _Clip(grey, _tokens(frames)), info={"name": self.name, "weights": None})
+        clip = _Clip(grey, _tokens(frames))
+        return Features(frames, clip, info={"name": self.name, "weights": None}, flows=clip.flows)
 
     def motion(self, features, edges, progress=None):
         """Pass 1: flow over all pairs, and what the camera's motion does not explain of it."""
@@ -62,33 +63,34 @@ class PreviewBackbone:
         for i, j in edges:  # pass 1 may have been skipped
             if i != j and (i, j) not in clip.flows:
                 clip.flows[i, j], clip.flows[j, i] = flow_both_ways(clip.grey[i], clip.grey[j])
-        focal = two_view.find_focal(clip.flows, moving, width)
+        focal = two_view.find_focal(clip.flows, moving, width, features.zoom)
         if features.fov is not None:
             focal = replace(focal, pixels=two_view.focal_of(features.fov, width), known=True)
         features.info["focal"] = "given" if features.fov is not None else "estimated" if focal.known else "assumed"
         features.fov = float(np.degrees(2 * np.arctan(width / 2 / focal.pixels)))
         if not focal.known:
             features.warnings.append("The field of view could not be told from this clip; 60 degrees are assumed.")
-        relative = two_view.relative_poses(clip.flows, moving, focal)
+        relative = two_view.relative_poses(clip.flows, moving, focal, features.zoom)
         if not any(r.parallax for r in relative.values()):
             features.warnings.append("No depth can be seen in this clip: the scene is shown flat.")
-        return self._predictions(clip, edges, relative, focal, moving, progress)
+        focals = focal.pixels * (np.ones(len(clip.grey)) if features.zoom is None else features.zoom)
+        return self._predictions(clip, edges, relative, focals, moving, progress)
 
-    def _predictions(self, clip, edges, relative, focal, moving, progress):
+    def _predictions(self, clip, edges, relative, focals, moving, progress):
         for done, (i, j) in enumerate(edges):
             if abs(i - j) <= 1 or relative[i, j].support > SUPPORT:  # neighbours hold the clip together, come what may
-                yield _predict(clip, i, j, relative, focal.pixels, moving)
+                yield _predict(clip, i, j, relative, focals, moving)
             if progress:
                 progress((done + 1) / len(edges), f"Measuring depth: pair {done + 1} of {len(edges)}")
 
 
-def _predict(clip, i, j, relative, focal, moving):
+def _predict(clip, i, j, relative, focals, moving):
     if i == j:
-        points, confidence = dense.flat_points(clip.grey[i].shape, focal)
+        points, confidence = dense.flat_points(clip.grey[i].shape, focals[i])
         return PairPrediction(i, j, points, points, confidence, confidence)
     pose = relative[i, j]
-    first = dense.view_points(clip.flows[i, j], pose, focal, clip.grey[i], moving[i], moving[j])
-    second = dense.view_points(clip.flows[j, i], relative[j, i], focal, clip.grey[j], moving[j], moving[i])
+    first = dense.view_points(clip.flows[i, j], pose, focals[[i, j]], clip.grey[i], moving[i], moving[j])
+    second = dense.view_points(clip.flows[j, i], relative[j, i], focals[[j, i]], clip.grey[j], moving[j], moving[i])
     in_i = (second[0] - pose.translation) @ pose.rotation  # X_j = R X_i + t, so X_i = R^T (X_j - t)
     return PairPrediction(i, j, first[0], in_i.astype(np.float32), first[1], second[1])
 

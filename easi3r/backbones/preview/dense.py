@@ -20,16 +20,16 @@ def flat_points(shape, focal):
     return rays.astype(np.float32), np.ones(shape, np.float32)
 
 
-def view_points(flow, pose, focal, grey, moving, moving_other):
+def view_points(flow, pose, focals, grey, moving, moving_other):
     """Points of one view in its own camera frame, (H,W,3) float32, and their confidence (H,W) float32.
 
-    flow: Flow to the other view; pose: RelativePose to it; moving, moving_other (H,W) bool of both views. The unit of length is the baseline.
+    flow: Flow to the other view; pose: RelativePose to it; focals: of this view and the other, pixels; moving, moving_other (H,W) bool of both views. The unit of length is the baseline.
     """
     if not pose.parallax:
-        return flat_points(grey.shape, focal)
+        return flat_points(grey.shape, focals[0])
     height, width = grey.shape
-    rays = pixel_rays(intrinsic_matrix(focal, width, height), width, height)
-    inverse, spread = _triangulate(flow, pose, focal, rays)
+    rays = pixel_rays(intrinsic_matrix(focals[0], width, height), width, height)
+    inverse, spread = _triangulate(flow, pose, focals[1], rays)
     hidden = sample(moving_other.astype(np.float32), flow.target) > 0.5
     usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
     weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)

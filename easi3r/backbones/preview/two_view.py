@@ -47,13 +47,13 @@ class Focal:
     turns_only: bool  # the camera turns or stands still: rotations explain the flow as well as any rigid motion
 
 
-def find_focal(flows, moving, width, n_pairs=10):
+def find_focal(flows, moving, width, zoom=None, n_pairs=10):
     """The `Focal` at which essential matrices (or mere rotations) of several pairs with much flow fit best.
 
-    flows: dict (i, j) -> Flow; moving (T,H,W) bool.
+    flows: dict (i, j) -> Flow; moving (T,H,W) bool; zoom (T,): focal of each frame over that of the first, None: all 1.
     """
     usable = [k for k in flows if k[0] < k[1] and flows[k].consistent.mean() > 0.5]
-    matches = {k: _matches(flows[k], moving, *k, limit=300) for k in usable}
+    matches = {k: _matches(flows[k], moving, *k, 300, zoom) for k in usable}
     usable = [k for k in usable if len(matches[k][0]) >= 100]
     widest = sorted(usable, key=lambda k: -_spread(*matches[k]))[:n_pairs]
     usual = focal_of(USUAL_ANGLE, width)
@@ -90,23 +90,34 @@ def _lowest(costs, width):
     return None
 
 
-def relative_poses(flows, moving, focal):
-    """Poses of all pairs, dict (i, j) -> RelativePose, both directions; from static, consistent matches. focal: `Focal`."""
+def relative_poses(flows, moving, focal, zoom=None):
+    """Poses of all pairs, dict (i, j) -> RelativePose, both directions; from static, consistent matches. focal: `Focal`
+    of the first frame; zoom as of `find_focal`."""
     poses = {}
     for i, j in flows:
         if i < j:
             still = ~moving[i]
             followed = (flows[i, j].consistent & still).sum() / max(still.sum(), 1)
-            pose = _pair_pose(_matches(flows[i, j], moving, i, j, limit=800), focal, moving.shape, followed)
+            pose = _pair_pose(_matches(flows[i, j], moving, i, j, 800, zoom), focal, moving.shape, followed)
             poses[i, j], poses[j, i] = pose, pose.inverse()
     return poses
 
 
-def _matches(flow, moving, i, j, limit):
+def static_matches(flow, moving, i, j, limit):
+    """About `limit` consistent matches of what stands still: pixels (N,2) of frame i and (N,2) of frame j, float32."""
     still = ~moving[i] & ~cv2.remap(moving[j].astype(np.uint8), flow.target, None, cv2.INTER_NEAREST).astype(bool)
     source, target = grid_matches(flow, step=6, keep=still)
     step = max(1, round(len(source) / limit))
     return source[::step], target[::step]
+
+
+def _matches(flow, moving, i, j, limit, zoom):
+    """`static_matches` in pixels of frames without zoom."""
+    matches = static_matches(flow, moving, i, j, limit)
+    if zoom is None:
+        return matches
+    centre = np.array([moving.shape[2] / 2, moving.shape[1] / 2])
+    return tuple(centre + (m - centre) / zoom[v] for m, v in zip(matches, (i, j)))
 
 
 def _spread(source, target):
@@ -129,7 +140,7 @@ def _pair_pose(matches, clip_focal, shape, followed):
     (rotation, translation), _ = _fit_pose_before_camera(a, b, focal)
     # the part of the flow that a mere turn of the camera leaves unexplained, of matches that obey the epipolar geometry
     left = _left_by_rotation(turn, a, b) * focal
-    obeys = np.abs(_sampson(rotation, translation, a, b)) * focal < 3 * NOISE
+    obeys = np.abs(sampson(rotation, translation, a, b)) * focal < 3 * NOISE
     parallax = float(np.quantile(left[obeys], 0.7)) if obeys.sum() >= 30 else 0.0
     if clip_focal.turns_only or parallax < PARALLAX:
         return RelativePose(turn, np.zeros(3), 0.0, followed * (left < 3 * NOISE).mean())
@@ -163,7 +174,7 @@ def _fit_pose(a, b, focal, start):
 
     a, b: rays (N,3) with z = 1. Returns (rotation, unit translation) with b ~ R a + t, and the mean robust cost.
     """
-    return _refined(*(start or _initial_pose(a, b, focal)), a, b, focal)
+    return _refined(*(start or initial_pose(a, b, focal)), a, b, focal)
 
 
 def _fit_pose_before_camera(a, b, focal, start=None):
@@ -192,7 +203,7 @@ def _refined(rotation, translation, a, b, focal, in_front=False):
 
     def errors(x):
         pose = unpack(x)
-        pixels = _sampson(*pose, a, b) * focal
+        pixels = sampson(*pose, a, b) * focal
         if in_front:
             pixels = np.append(pixels, np.minimum(0, _parallax(*pose, a, b) * focal + BEHIND / 2))
         return pixels / NOISE
@@ -202,7 +213,7 @@ def _refined(rotation, translation, a, b, focal, in_front=False):
     return unpack(fit.x), 2 * fit.cost / len(a)
 
 
-def _initial_pose(a, b, focal):
+def initial_pose(a, b, focal):
     """(rotation, unit translation) from an essential matrix.
 
     Of its two rotations the one nearest to a mere turn of the camera is right: the other one is turned half round about the baseline,
@@ -229,7 +240,7 @@ def _parallax(rotation, translation, a, b):
     return (shift * towards).sum(1) / np.linalg.norm(towards, axis=1)
 
 
-def _sampson(rotation, translation, a, b):
+def sampson(rotation, translation, a, b):
     """Signed Sampson distance (N,) of ray pairs to the essential matrix, in units of the normalised image plane."""
     x, y, z = translation
     essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ rotation

@@ -1,0 +1,79 @@
+"""Zooming while filming: how much the focal of each frame differs from the first one's.
+
+A zoom enlarges all of the picture alike, however far away it is; moving ahead enlarges what is near. Between neighbours
+both are fitted together: a pose and the ratio of the two focals, on the epipolar (Sampson) error.
+"""
+
+import cv2
+import numpy as np
+from scipy.ndimage import median_filter
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from .backbones.preview.flow import flow_both_ways
+from .backbones.preview.two_view import NOISE, USUAL_ANGLE, focal_of, initial_pose, sampson, static_matches
+
+PRIOR = 0.05  # deviation of the log zoom between two frames where the flow does not tell
+FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that are used
+# Range of the log zoom over a clip. Nine clips without a zoom show .00 to .08 (.21 where nothing is clear), eight that
+# were enlarged by 1.5 to 1.8 show .27 to .68 of true .41 to .59.
+LEAST = 0.15
+CLEAR = 0.008  # median deviation of the steps: .001 to .005 in clips with something to go by, .015 to .024 in two without
+
+
+def find_zoom(frames, moving, flows=None):
+    """(T,) float64: the focal of every frame over that of the first one; None where no zoom is clear.
+
+    frames (T,H,W,3) uint8 RGB; moving (T,H,W) bool; flows: dict (i, j) -> Flow with those between neighbours in both
+    directions, if they have been measured already.
+    """
+    if len(frames) < 3:
+        return None
+    flows = flows or _neighbours(frames)
+    focal = focal_of(USUAL_ANGLE, frames.shape[2])
+    steps, spreads = np.array([_step(flows[i, i + 1], moving, i, focal) for i in range(len(frames) - 1)]).T
+    if np.median(spreads) > CLEAR:
+        return None
+    total = np.concatenate([[0], np.cumsum(median_filter(steps, 3, mode="nearest"))])  # one pair in three may be wrong
+    return np.exp(total) if np.ptp(total) > LEAST else None
+
+
+def _neighbours(frames):
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    flows = {}
+    for i, pair in enumerate(zip(greys, greys[1:])):
+        flows[i, i + 1], flows[i + 1, i] = flow_both_ways(*pair)
+    return flows
+
+
+def _step(flow, moving, i, focal):
+    """Log of the focal of frame i + 1 over that of frame i, and its deviation."""
+    matches = static_matches(flow, moving, i, i + 1, MANY)
+    if len(matches[0]) < FEW:
+        return 0.0, PRIOR
+    centre = np.array([moving.shape[2] / 2, moving.shape[1] / 2])
+    first, second = ((m - centre) / focal for m in matches)
+    first = _rays(first, 0)
+    both = (np.ascontiguousarray(m, np.float32) for m in matches)
+    similarity, _ = cv2.estimateAffinePartial2D(*both, method=cv2.RANSAC, ransacReprojThreshold=2)
+    guess = 0.0 if similarity is None else float(np.log(np.hypot(similarity[0, 0], similarity[1, 0])))
+    return min(_fit(first, second, focal, start) for start in {0.0, guess})[1:]
+
+
+def _fit(first, second, focal, start):
+    """(cost, log zoom, its deviation) of pose and zoom near the log zoom `start`; rays (N,3) and points (N,2)."""
+    rotation, translation = initial_pose(first, _rays(second, start), focal)
+    basis = np.linalg.svd(translation[None])[2][1:]
+
+    def errors(x):
+        moved = translation + x[3] * basis[0] + x[4] * basis[1]
+        turned = Rotation.from_rotvec(x[:3]).as_matrix() @ rotation
+        pixels = sampson(turned, moved / np.linalg.norm(moved), first, _rays(second, start + x[5])) * focal
+        return np.append(pixels / NOISE, (start + x[5]) / PRIOR)
+
+    fit = least_squares(errors, np.zeros(6), loss="cauchy", f_scale=2.0, max_nfev=25, x_scale=0.01)
+    return fit.cost, start + fit.x[5], np.sqrt(np.linalg.pinv(fit.jac.T @ fit.jac)[5, 5])
+
+
+def _rays(points, log_zoom):
+    return np.column_stack([points * np.exp(-log_zoom), np.ones(len(points))])
