@@ -1,4 +1,4 @@
-"""Dark and noisy clips: what there is of the scene is brought out before anything is looked for in it."""
+"""Dark, noisy and fading clips: what there is of the scene is brought out before anything is looked for in it."""
 
 import cv2
 import numpy as np
@@ -9,6 +9,7 @@ COARSE = 3.0  # pixels, deviation of the blur beyond which contrast is the scene
 CLEAR = 2.5
 BLUR = 2.0  # pixels at working size: at .7 it brings J back to .40 and the focal from 507 to 436 of true 370
 ENDS = 0.005  # share of the pixels that may end black or white when the contrast is stretched
+FADED = 0.75  # share of the clip's usual contrast below which a frame is faded; frames of real clips keep .80 of it
 
 
 def is_noisy(frames):
@@ -30,3 +31,19 @@ def brought_out(frames):
     smooth = np.stack([cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR) for frame in frames])
     low, high = np.quantile(smooth, [ENDS, 1 - ENDS])
     return np.clip((smooth - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+
+
+def evened(frames):
+    """The frames (T,H,W,3) uint8 RGB, those that are faded with the contrast and brightness that the clip usually has:
+    flow and appearance compare grey levels. A fade to black or white is linear in them."""
+    spread = np.array([frame.std() for frame in frames])
+    usual = np.median(spread)
+    faded = (spread < FADED * usual) & (spread > 0)
+    if not faded.any():
+        return frames
+    middle = np.median([frame.mean() for frame in frames[~faded]])
+    mended = frames.copy()
+    for t in np.flatnonzero(faded):
+        frame = frames[t].astype(np.float32)
+        mended[t] = np.clip((frame - frame.mean()) * (usual / spread[t]) + middle, 0, 255).astype(np.uint8)
+    return mended

@@ -71,7 +71,10 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     features.fov, features.zoom = options.fov, find_zoom(frames, dynamic, features.flows)
     if features.zoom is not None:
         ends = features.zoom[-1] / features.zoom[0]
-        said.append(f"The lens zooms while filming ({ends:.2f} times from first to last frame): each frame has its own focal.")
+        said.append(
+            f"The lens zooms while filming ({ends:.2f} times from first to last frame): each frame has its own focal "
+            "(camera.gltf, which cannot zoom, has the mean)."
+        )
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
     world = alignment.solve(
         predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth,
@@ -123,9 +126,9 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
 
 def _legible(frames):
-    """The frames (T,H,W,3) as they are looked at, and sentences on that: a dark and noisy scene is brought out first."""
+    """The frames (T,H,W,3) as they are looked at, and sentences on that: faded, or dark and noisy, a scene is brought out first."""
     if not darkness.is_noisy(frames):
-        return frames, []
+        return darkness.evened(frames), []
     return darkness.brought_out(frames), [
         "The clip is so dark and noisy that little of the scene can be told from noise: masks, depth and cameras are unsure. "
         "Film with more light."
