@@ -17,7 +17,7 @@ import numpy as np
 
 from . import mask_values
 from .errors import InputError
-from .sources import Stills, alike, check_file, natural, open_source
+from .sources import Animation, Stills, alike, check_file, natural, open_source
 from .unpack import unpacked
 
 LARGEST_ARRAY = 4 << 30  # bytes of one array in an .npz, unpacked: 2,000 masks of 1080p; small files can claim any size
@@ -135,6 +135,8 @@ def _open(source):
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() in (".npy", ".npz"):
         return _Arrays(_load_array(check_file(Path(source))))
     opened = open_source(source)
+    if isinstance(opened, Animation):
+        return _Pages(opened)
     return _Film(opened) if getattr(opened, "paths", None) is None else _Pictures(opened)
 
 
@@ -204,6 +206,15 @@ class _Film:
     def read(self, indices):
         for index, image, size in self._opened.read(indices):
             yield index, *mask_values.strongest(image), True, size
+
+
+class _Pages(_Film):
+    """The frames or pages of an image file, read exactly."""
+
+    def read(self, indices):
+        for index in indices:
+            values, top, lossy = mask_values.of_picture(self._opened.path, index)
+            yield index, values, top, lossy, values.shape[::-1]
 
 
 class _Pictures:

@@ -62,7 +62,7 @@ def frame_times(path):
         if count == 1:
             return np.zeros(1)
         size, lengths = image.size, []
-        for number in _frame_numbers(image):
+        for number in frame_numbers(image):
             try:
                 image.seek(number)
                 if image.format in ("WEBP", "AVIF"):
@@ -81,7 +81,7 @@ def frames(path, positions, side=None):
     """(position, image, (width, height)) of the frames of an animation at `positions`, as `load` gives them; those that
     are damaged are missing. Raises `InputError` if all are."""
     with opened(path) as image:
-        numbers, read = _frame_numbers(image), 0
+        numbers, read = frame_numbers(image), 0
         for position in positions:
             try:
                 image.seek(numbers[position])
@@ -94,7 +94,7 @@ def frames(path, positions, side=None):
             raise SyntaxError("no frame")
 
 
-def _frame_numbers(image):
+def frame_numbers(image):
     """Where the frames are; an APNG's first picture may be a stand-in for viewers that cannot show the rest."""
     return range(1 if image.info.get("default_image") else 0, image.n_frames)
 

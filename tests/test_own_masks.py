@@ -233,6 +233,7 @@ PICTURES = {
     "labels 0, 3 and 255": lambda m: grey((m * 3 + (m & (np.arange(WIDTH) % 3 == 0)) * 252).astype(np.uint8)),
     "1 bit": lambda m: grey(m * np.uint8(255), "1"),
     "DAVIS's palette": lambda m: palette(m * 2, [0, 0, 0, 128, 0, 0, 0, 128, 0]),
+    "black and white, white first": lambda m: palette(~m, [255, 255, 255, 0, 0, 0]),
     "white for index 0": lambda m: palette(m, [255, 255, 255, 9, 9, 9]),
     "black for all": lambda m: palette(m, [0, 0, 0] * 2),
     "16 bit, 0 and 1": lambda m: Image.fromarray(m.astype(np.uint16)),
@@ -263,6 +264,15 @@ def test_every_kind_of_picture_says_what_moves(clip, tmp_path, kind):
     name, draw = FILES[kind]
     save(tmp_path / "masks", [draw(mask) for mask in all_drawn(range(N))], name)
     check(read_masks(tmp_path / "masks", clip), clip)
+
+
+@pytest.mark.parametrize("name", ["masks.tif", "masks.png", "masks.webp", "masks.avif"])
+def test_animations_and_pages_are_read_exactly(clip, tmp_path, name):
+    white = 255 if name.endswith("avif") else 1
+    first, *rest = [grey(mask * np.uint8(white), "RGB") for mask in all_drawn(range(N))]
+    exact = {"lossless": True} if name.endswith("webp") else {}
+    first.save(tmp_path / name, save_all=True, append_images=rest, duration=100, **exact)
+    check(read_masks(tmp_path / name, clip), clip)
 
 
 def test_lossless_webp_of_small_labels(clip, tmp_path):
