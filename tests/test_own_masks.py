@@ -204,6 +204,18 @@ def check_field(name, folder, pattern, count, first=0):
         assert np.array_equal(mask, painted)
 
 
+def test_masks_of_a_result_without_its_cameras_go_by_their_size(tmp_path):
+    path = encode(tmp_path / "clip.mp4", [numbered(k, 2 * HEIGHT, 2 * WIDTH) for k in range(N)])
+    clip = video.read(path, 9, WIDTH, 16)
+    folder = save(tmp_path / "edited", all_drawn(clip.positions))
+    own = read_masks(folder, clip)
+    check(own, clip)
+    assert "earlier result" in own.warnings[0]
+    check(read_masks(sorted(folder.iterdir())[::-1], clip), clip)
+    large = np.repeat(np.repeat(all_drawn(range(9)), 2, axis=1), 2, axis=2)  # of the clip's size: its first frames
+    check(read_masks(save(tmp_path / "first", large), clip), clip, range(9))
+
+
 # ---- what they say
 
 
@@ -419,6 +431,9 @@ def test_reconstruct_takes_the_mask_of_every_frame(path, tmp_path):
     assert result.info["masks"] == "given by the user"
     again = easi3r.reconstruct(path, backbone, options, masks=result.dynamic)
     assert np.array_equal(again.dynamic, result.dynamic)
+    result.save(tmp_path / "out")
+    more = video.read(path, 20, 512, 16)  # other frames than the result has
+    check(read_masks(tmp_path / "out" / "masks", more), more, set(result.info["frame_numbers"]))
 
     estimated = easi3r.reconstruct(path, backbone, options)
     for k in range(20, N):
