@@ -9,7 +9,7 @@ from functools import cache
 
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 
 UNSPECIFIED = 2  # in each of the three code tables of ITU-T H.273, which files and FFmpeg use
 PQ, HLG = 16, 18  # transfer characteristics
@@ -30,28 +30,32 @@ TO_BT709 = {
 TO_BT709[DCI_P3] = TO_BT709[DISPLAY_P3]
 
 
-def to_rgb(frame, codec="", size=None):
-    """(H,W,3) uint8 sRGB of a decoded frame; transparency over black. codec: FFmpeg's name of it.
+def to_rgb(frame, codec="", size=None, reformatter=None):
+    """(H,W,3) uint8 sRGB of a decoded frame; transparency over black. codec: FFmpeg's name of it. reformatter: one for
+    all frames of a clip, as setting it up takes several times as long as a frame.
 
     With `size` (width, height) it is scaled in the same step, with wide colours and high brightness as they are coded.
     Light up to diffuse white comes out as it is. Brighter light becomes white, the more so the brighter; its colour
     gives way gradually."""
-    how = {"src_colorspace": _matrix(frame, codec)}
-    if size is not None:
-        how |= {"width": size[0], "height": size[1]}
+    width, height = size or (frame.width, frame.height)
+
+    def converted(form):
+        how = {"format": form, "src_colorspace": _matrix(frame, codec)}
+        return (reformatter or VideoReformatter()).reformat(frame, width, height, **how).to_ndarray()
+
     if frame.format.has_palette or any(c.is_alpha for c in frame.format.components):
-        return over_black(frame.to_ndarray(format="rgba", **how))
+        return over_black(converted("rgba"))
     wide = is_wide(frame.color_trc, frame.color_primaries)
     bits = max(c.bits for c in frame.format.components)
     limited_grey = frame.color_range == LIMITED_RANGE and len(frame.format.components) == 1
     if size is not None or not (wide or bits > 8 or limited_grey):
-        return frame.to_ndarray(format="rgb24", **how)
+        return converted("rgb24")
     if limited_grey:  # which swscale leaves as it is
-        return _rounded(235 << 8, 16 << 8)[frame.to_ndarray(format="rgb48le", **how)]
+        return _rounded(235 << 8, 16 << 8)[converted("rgb48le")]
     if bits > 8:  # swscale's own way to 8 bits adds a pattern of +-2 levels
-        image, top = frame.to_ndarray(format="rgb48le", **how), _white_code(frame, bits)
+        image, top = converted("rgb48le"), _white_code(frame, bits)
     else:
-        image, top = frame.to_ndarray(format="rgb24", **how), 255
+        image, top = converted("rgb24"), 255
     return from_wide(image, frame.color_trc, frame.color_primaries, top) if wide else _rounded(top)[image]
 
 

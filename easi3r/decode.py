@@ -12,6 +12,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from .colour import to_rgb
 from .containers import decoder_of, open_clip, undecodable
@@ -176,6 +177,7 @@ def frames_at(path, index, chosen, side=None):
     (position, image, (width, height)) of each as `upright` gives them."""
     with open_clip(path) as (container, stream):
         frames, position = decode_on(container, stream, index), 0  # position of the next frame to come
+        reformatter = VideoReformatter()
         for k in chosen:
             if k < position:
                 continue  # frames were missing, and a later one has stood in already
@@ -188,7 +190,7 @@ def frames_at(path, index, chosen, side=None):
             if frame is not None and index.position(tick) >= position:
                 found = index.position(tick)
                 position = found + 1
-                yield found, *upright(frame, stream, side)
+                yield found, *upright(frame, stream, side, reformatter)
         if position == 0:
             raise undecodable(path)
 
@@ -240,7 +242,7 @@ def _decoded(container, stream, index):
         place += 1 if packet.size and not packet.is_corrupt and not packet.is_discard else 0
 
 
-def upright(frame, stream, side=None):
+def upright(frame, stream, side=None, reformatter=None):
     """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square.
 
     With `side` the array is reduced to that long side, with square pixels, in one rough and quick step."""
@@ -248,7 +250,8 @@ def upright(frame, stream, side=None):
     aspect = float(stream.sample_aspect_ratio or 1)
     if 0.1 < aspect < 10:  # anything else is a slip of the file
         width, height = round(width * max(1, aspect)), round(height * max(1, 1 / aspect))
-    image = to_rgb(frame, stream.codec_context.name, reduced((width, height), side) if side else None)
+    size = reduced((width, height), side) if side else None
+    image = to_rgb(frame, stream.codec_context.name, size, reformatter)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image, (width, height)
