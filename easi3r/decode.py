@@ -171,12 +171,12 @@ def _settled(order):
     return settled
 
 
-def frames_at(path, index, chosen, side=None):
+def frames_at(path, index, chosen, side=None, on_damage=None):
     """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much.
 
-    (position, image, (width, height)) of each as `upright` gives them."""
+    (position, image, (width, height)) of each as `upright` gives them. on_damage: called for every sign of damage."""
     with open_clip(path) as (container, stream):
-        frames, position = decode_on(container, stream, index), 0  # position of the next frame to come
+        frames, position = decode_on(container, stream, index, on_damage), 0  # position of the next frame to come
         reformatter = VideoReformatter()
         for k in chosen:
             if k < position:
@@ -185,7 +185,7 @@ def frames_at(path, index, chosen, side=None):
             if key - position > SEEK_GAP:
                 with suppress(av.FFmpegError):  # where the file cannot jump, read on
                     container.seek(int(index.seek[key]), stream=stream)
-                    frames = decode_on(container, stream, index)
+                    frames = decode_on(container, stream, index, on_damage)
             tick, frame = _first_from(frames, index.ticks[k])
             if frame is not None and index.position(tick) >= position:
                 found = index.position(tick)
@@ -204,10 +204,17 @@ def _first_from(frames, tick):
     return latest
 
 
-def decode_on(container, stream, index=None):
+def decode_on(container, stream, index=None, on_damage=None):
     """(tick, frame) from here on, without what is damaged. Ticks as in `index`; running from 0 if there is none."""
-    decoded = _decoded(container, stream, index)
+    decoded = _noting(_decoded(container, stream, index), on_damage or (lambda: None))
     return whole(decoded, index) if index else ((tick, frame) for tick, frame in decoded if frame)
+
+
+def _noting(decoded, on_damage):
+    for tick, frame in decoded:
+        if frame is None or frame.is_corrupt:
+            on_damage()
+        yield tick, frame
 
 
 def _decoded(container, stream, index):
