@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from .colour import to_rgb
+from .colour import UNSPECIFIED, to_rgb
 from .containers import decoder_of, open_clip, undecodable
 from .damage import whole
 from .sizes import reduced
@@ -23,6 +23,7 @@ SEEK_GAP = 24  # frames; jumping to a keyframe costs about as much as decoding t
 SNAP_SPACING = 100  # frames between two used ones; from here on a near keyframe serves as well as the exact frame
 LATE = 32  # packets; decoders that run in threads report a failure that much later at most (16 threads and reordering)
 REORDERING = 32  # frames; no codec shows a frame further than this from its place in the order of decoding
+DOLBY_TAGS = ("dvhe", "dvh1", "dav1")  # of tracks that say they are Dolby Vision first of all
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Index:
     settled: np.ndarray  # (n,) int64, position by which all that a frame was predicted from has been shown
     timed: bool  # whether the container knows when each frame is shown
     interlaced: bool  # whether frames are woven from two fields
+    dolby: bool = False  # whether colours are coded as only Dolby Vision has them (profile 5), which shows green and purple
 
     def __len__(self):
         return len(self.ticks)
@@ -133,6 +135,7 @@ def scan(path):
             raise undecodable(path)
         unit, rate, reorders = float(stream.time_base), float(mean_rate(stream)), codec.reorder_depth > 0
         interlaced = codec.field_order > 1
+        dolby = codec.codec_tag in DOLBY_TAGS and codec.color_trc == UNSPECIFIED  # other profiles are HDR or SDR as well
     pts, dts, keys = zip(*packets)
     keys = np.array(keys)
     if None in pts or form == "mpeg" or (form == "avi" and not _reordered(pts)):
@@ -148,7 +151,7 @@ def scan(path):
     seek = np.array(dts, dtype=np.int64)[first] if by_dts else ticks
     starts = np.flatnonzero(keys[first] & (clock.offset == 0))  # a clock that starts anew leads no jump to its place
     shown = ticks - ticks[0] if form == "avi" else ticks
-    return Index(shown * unit, ticks, starts, seek, first, _settled(first), True, interlaced)
+    return Index(shown * unit, ticks, starts, seek, first, _settled(first), True, interlaced, dolby)
 
 
 def _ascending(times):

@@ -39,6 +39,9 @@ class Clip:
     @property
     def warnings(self):
         """Sentences for the user about what has been read so far."""
+        if self._index.dolby:
+            return (f"'{self.name}' is Dolby Vision without any other picture (profile 5), so its colours come out wrong, "
+                    "green and purple; save it as HLG, HDR10 or SDR.",)  # fmt: skip
         if self._index.timed or not self._damaged:
             return ()
         return (f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of frames "

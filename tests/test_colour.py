@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from clips import encode, numbered
 from easi3r import video
 
 FIELD = Path(__file__).parents[2] / "shared" / "field"
@@ -257,3 +258,10 @@ def test_heic_photos_of_wide_colours(tmp_path):
     expected = 255 * gamma(np.minimum(nits / 203, 1))
     grey = np.ptp(plain, axis=-1) == 0
     assert np.abs(high[grey][:, 1] - expected[plain[grey][:, 1]]).max() <= 2 and grey.any()
+
+
+def test_colours_of_dolby_vision_alone_are_said_to_be_wrong(tmp_path):
+    path = encode(tmp_path / "phone.mp4", [numbered(k) for k in range(3)], codec="libx265", pix_fmt="yuv420p10le")
+    assert "Dolby" not in " ".join(video.read(path, 3, 512, 16).warnings)
+    path.write_bytes(path.read_bytes().replace(b"hev1", b"dvh1"))
+    assert "Dolby Vision" in " ".join(video.read(path, 3, 512, 16).warnings)
