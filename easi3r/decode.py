@@ -38,7 +38,7 @@ class Index:
     settled: np.ndarray  # (n,) int64, position by which all that a frame was predicted from has been shown
     timed: bool  # whether the container knows when each frame is shown
     interlaced: bool  # whether frames are woven from two fields
-    dolby: bool = False  # whether colours are coded as only Dolby Vision has them (profile 5), which shows green and purple
+    dolby: bool = False  # whether colours are coded as only Dolby Vision has them (profile 5): green and purple
 
     def __len__(self):
         return len(self.ticks)

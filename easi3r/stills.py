@@ -181,7 +181,7 @@ def _to_8_bits(values):
 
 
 def _to_srgb(image):
-    """A Pillow image as "RGB", or as "RGBA" if it is that, through its colour profile, or from the colours it states."""
+    """A Pillow image as "RGB", or as "RGBA" if it is that, by its colour profile or the colours it states."""
     target = "RGBA" if image.mode == "RGBA" else "RGB"
     profile = image.info.get("icc_profile")
     primaries, transfer = image.info.get("colours", (UNSPECIFIED, UNSPECIFIED))
