@@ -135,7 +135,7 @@ def scan(path):
             raise undecodable(path)
         unit, rate, reorders = float(stream.time_base), float(mean_rate(stream)), codec.reorder_depth > 0
         interlaced = codec.field_order > 1
-        dolby = codec.codec_tag in DOLBY_TAGS and codec.color_trc == UNSPECIFIED  # other profiles are HDR or SDR as well
+        dolby = codec.codec_tag in DOLBY_TAGS and codec.color_trc == UNSPECIFIED  # others are HDR or SDR too
     pts, dts, keys = zip(*packets)
     keys = np.array(keys)
     if None in pts or form == "mpeg" or (form == "avi" and not _reordered(pts)):

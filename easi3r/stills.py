@@ -47,7 +47,8 @@ def is_image(path):
 def load(path, side=None):
     """Upright sRGB (H,W,3) uint8 of an image file, and the (width, height) of the whole; transparency over black.
 
-    Colour profiles, and HDR and wide colours stated otherwise, are applied. 16-bit codes are cut to their upper 8 bits; floating-point images in 0 to 1 are taken
+    Colour profiles, and HDR and wide colours stated otherwise, are applied.
+    16-bit codes are cut to their upper 8 bits; floating-point images in 0 to 1 are taken
     for that range, in 0 to 255 for that one, others are stretched from their least to their greatest value. With
     `side` the array is reduced to that long side, quickly; photos of over 64 megapixels come reduced in any case.
     Raises `InputError` if the file cannot be read or has more than 300 megapixels."""
