@@ -45,7 +45,7 @@ class Clip:
         if self._index.timed or not self._damaged:
             return ()
         return (f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of "
-                "frames after the damage may be wrong. Use an undamaged copy if times or your own masks matter.",)  # fmt: skip
+                "frames after the damage may be wrong. Use an undamaged copy if times or masks matter.",)  # fmt: skip
 
     def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
