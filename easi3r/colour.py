@@ -9,16 +9,16 @@ from functools import cache
 
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 
 UNSPECIFIED = 2  # in each of the three code tables of ITU-T H.273, which files and FFmpeg use
 PQ, HLG = 16, 18  # transfer characteristics
 BT2020, DCI_P3, DISPLAY_P3 = 9, 11, 12  # primaries
-FULL_RANGE = 2  # codes from 0 to the largest, rather than with room to spare at both ends
+LIMITED_RANGE, FULL_RANGE = 1, 2  # codes with room to spare at both ends, and from 0 to the largest
 DIFFUSE_WHITE = 203.0  # cd/m2 of a white sheet of paper, which becomes sRGB white
 HLG_PEAK, HLG_GAMMA = 1000.0, 1.2  # cd/m2 of the display that HLG is defined for, and the gamma that belongs to it
 STRIP = 32  # rows
-HD_LINES = 720  # lines; untagged pictures from here on are BT.709, smaller ones BT.601, as encoders and players hold it
+HD = 1280, 720  # pixels; untagged pictures as wide or as high are BT.709, as players hold it; films may have few lines
 
 # Linear RGB of these primaries to linear RGB of BT.709 primaries; white is D65 in all (P3 as films for phones use it).
 TO_BT709 = {
@@ -30,26 +30,33 @@ TO_BT709 = {
 TO_BT709[DCI_P3] = TO_BT709[DISPLAY_P3]
 
 
-def to_rgb(frame, codec="", size=None):
-    """(H,W,3) uint8 sRGB of a decoded frame; transparency over black. codec: FFmpeg's name of it.
+def to_rgb(frame, codec="", size=None, reformatter=None):
+    """(H,W,3) uint8 sRGB of a decoded frame; transparency over black. codec: FFmpeg's name of it. reformatter: one for
+    all frames of a clip, as setting it up takes several times as long as a frame.
 
     With `size` (width, height) it is scaled in the same step, with wide colours and high brightness as they are coded.
     Light up to diffuse white comes out as it is. Brighter light becomes white, the more so the brighter; its colour
     gives way gradually."""
-    how = {"src_colorspace": _matrix(frame, codec)}
-    if size is not None:
-        how |= {"width": size[0], "height": size[1]}
+    width, height = size or (frame.width, frame.height)
+
+    def converted(form):
+        how = {"format": form, "src_colorspace": _matrix(frame, codec)}
+        return (reformatter or VideoReformatter()).reformat(frame, width, height, **how).to_ndarray()
+
     if frame.format.has_palette or any(c.is_alpha for c in frame.format.components):
-        return over_black(frame.to_ndarray(format="rgba", **how))
-    wide = frame.color_trc in (PQ, HLG) or frame.color_primaries in TO_BT709
+        return over_black(converted("rgba"))
+    wide = is_wide(frame.color_trc, frame.color_primaries)
     bits = max(c.bits for c in frame.format.components)
-    if size is not None or not (wide or bits > 8):
-        return frame.to_ndarray(format="rgb24", **how)
+    limited_grey = frame.color_range == LIMITED_RANGE and len(frame.format.components) == 1
+    if size is not None or not (wide or bits > 8 or limited_grey):
+        return converted("rgb24")
+    if limited_grey:  # which swscale leaves as it is
+        return _rounded(235 << 8, 16 << 8)[converted("rgb48le")]
     if bits > 8:  # swscale's own way to 8 bits adds a pattern of +-2 levels
-        image, top = frame.to_ndarray(format="rgb48le", **how), _white_code(frame, bits)
+        image, top = converted("rgb48le"), _white_code(frame, bits)
     else:
-        image, top = frame.to_ndarray(format="rgb24", **how), 255
-    return _convert(image, frame.color_trc, frame.color_primaries, top) if wide else _rounded(top)[image]
+        image, top = converted("rgb24"), 255
+    return from_wide(image, frame.color_trc, frame.color_primaries, top) if wide else _rounded(top)[image]
 
 
 def _white_code(frame, bits):
@@ -70,10 +77,16 @@ def _matrix(frame, codec):
         return frame.colorspace
     if frame.color_trc in (PQ, HLG) or frame.color_primaries == BT2020:
         return Colorspace.BT2020
-    return Colorspace.ITU709 if frame.height >= HD_LINES and codec != "vp8" else Colorspace.ITU601  # VP8: RFC 6386
+    high = frame.width >= HD[0] or frame.height >= HD[1]
+    return Colorspace.ITU709 if high and codec != "vp8" else Colorspace.ITU601  # VP8: RFC 6386
 
 
-def _convert(image, transfer, primaries, top):
+def is_wide(transfer, primaries):
+    """Whether colours of this transfer function and these primaries (H.273) need `from_wide`."""
+    return transfer in (PQ, HLG) or primaries in TO_BT709
+
+
+def from_wide(image, transfer, primaries, top=255):
     """uint8 sRGB of (H,W,3) unsigned RGB of codes 0 to `top` with another transfer function or other primaries."""
     high = transfer in (PQ, HLG)
     if high and primaries == UNSPECIFIED:
@@ -132,6 +145,6 @@ def _srgb():
 
 
 @cache
-def _rounded(top):
-    """(65536,) uint8: codes from 0 to `top` rounded to 8 bits."""
-    return np.rint(np.minimum(np.arange(65536) / top, 1) * 255).astype(np.uint8)
+def _rounded(top, low=0):
+    """(65536,) uint8: codes from `low` to `top` rounded to 8 bits."""
+    return np.rint(((np.arange(65536) - low) / (top - low)).clip(0, 1) * 255).astype(np.uint8)

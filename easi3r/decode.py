@@ -12,8 +12,9 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
-from .colour import to_rgb
+from .colour import UNSPECIFIED, to_rgb
 from .containers import decoder_of, open_clip, undecodable
 from .damage import whole
 from .sizes import reduced
@@ -22,6 +23,7 @@ SEEK_GAP = 24  # frames; jumping to a keyframe costs about as much as decoding t
 SNAP_SPACING = 100  # frames between two used ones; from here on a near keyframe serves as well as the exact frame
 LATE = 32  # packets; decoders that run in threads report a failure that much later at most (16 threads and reordering)
 REORDERING = 32  # frames; no codec shows a frame further than this from its place in the order of decoding
+DOLBY_TAGS = ("dvhe", "dvh1", "dav1")  # of tracks that say they are Dolby Vision first of all
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Index:
     settled: np.ndarray  # (n,) int64, position by which all that a frame was predicted from has been shown
     timed: bool  # whether the container knows when each frame is shown
     interlaced: bool  # whether frames are woven from two fields
+    dolby: bool = False  # whether colours are coded as only Dolby Vision has them (profile 5): green and purple
 
     def __len__(self):
         return len(self.ticks)
@@ -132,6 +135,7 @@ def scan(path):
             raise undecodable(path)
         unit, rate, reorders = float(stream.time_base), float(mean_rate(stream)), codec.reorder_depth > 0
         interlaced = codec.field_order > 1
+        dolby = codec.codec_tag in DOLBY_TAGS and codec.color_trc == UNSPECIFIED  # others are HDR or SDR too
     pts, dts, keys = zip(*packets)
     keys = np.array(keys)
     if None in pts or form == "mpeg" or (form == "avi" and not _reordered(pts)):
@@ -147,7 +151,7 @@ def scan(path):
     seek = np.array(dts, dtype=np.int64)[first] if by_dts else ticks
     starts = np.flatnonzero(keys[first] & (clock.offset == 0))  # a clock that starts anew leads no jump to its place
     shown = ticks - ticks[0] if form == "avi" else ticks
-    return Index(shown * unit, ticks, starts, seek, first, _settled(first), True, interlaced)
+    return Index(shown * unit, ticks, starts, seek, first, _settled(first), True, interlaced, dolby)
 
 
 def _ascending(times):
@@ -170,12 +174,13 @@ def _settled(order):
     return settled
 
 
-def frames_at(path, index, chosen, side=None):
+def frames_at(path, index, chosen, side=None, on_damage=None):
     """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much.
 
-    (position, image, (width, height)) of each as `upright` gives them."""
+    (position, image, (width, height)) of each as `upright` gives them. on_damage: called for every sign of damage."""
     with open_clip(path) as (container, stream):
-        frames, position = decode_on(container, stream, index), 0  # position of the next frame to come
+        frames, position = decode_on(container, stream, index, on_damage), 0  # position of the next frame to come
+        reformatter = VideoReformatter()
         for k in chosen:
             if k < position:
                 continue  # frames were missing, and a later one has stood in already
@@ -183,12 +188,12 @@ def frames_at(path, index, chosen, side=None):
             if key - position > SEEK_GAP:
                 with suppress(av.FFmpegError):  # where the file cannot jump, read on
                     container.seek(int(index.seek[key]), stream=stream)
-                    frames = decode_on(container, stream, index)
+                    frames = decode_on(container, stream, index, on_damage)
             tick, frame = _first_from(frames, index.ticks[k])
             if frame is not None and index.position(tick) >= position:
                 found = index.position(tick)
                 position = found + 1
-                yield found, *upright(frame, stream, side)
+                yield found, *upright(frame, stream, side, reformatter)
         if position == 0:
             raise undecodable(path)
 
@@ -202,10 +207,17 @@ def _first_from(frames, tick):
     return latest
 
 
-def decode_on(container, stream, index=None):
+def decode_on(container, stream, index=None, on_damage=None):
     """(tick, frame) from here on, without what is damaged. Ticks as in `index`; running from 0 if there is none."""
-    decoded = _decoded(container, stream, index)
+    decoded = _noting(_decoded(container, stream, index), on_damage or (lambda: None))
     return whole(decoded, index) if index else ((tick, frame) for tick, frame in decoded if frame)
+
+
+def _noting(decoded, on_damage):
+    for tick, frame in decoded:
+        if frame is None or frame.is_corrupt:
+            on_damage()
+        yield tick, frame
 
 
 def _decoded(container, stream, index):
@@ -240,7 +252,7 @@ def _decoded(container, stream, index):
         place += 1 if packet.size and not packet.is_corrupt and not packet.is_discard else 0
 
 
-def upright(frame, stream, side=None):
+def upright(frame, stream, side=None, reformatter=None):
     """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square.
 
     With `side` the array is reduced to that long side, with square pixels, in one rough and quick step."""
@@ -248,7 +260,8 @@ def upright(frame, stream, side=None):
     aspect = float(stream.sample_aspect_ratio or 1)
     if 0.1 < aspect < 10:  # anything else is a slip of the file
         width, height = round(width * max(1, aspect)), round(height * max(1, 1 / aspect))
-    image = to_rgb(frame, stream.codec_context.name, reduced((width, height), side) if side else None)
+    size = reduced((width, height), side) if side else None
+    image = to_rgb(frame, stream.codec_context.name, size, reformatter)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image, (width, height)

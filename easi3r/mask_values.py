@@ -7,6 +7,7 @@ from . import stills
 from .errors import InputError
 
 _LOSSLESS = ("PNG", "BMP", "TIFF", "PPM", "GIF", "WEBP")  # read here, as exact values count; the others are photos
+_BLACK_AND_WHITE = {(0, 0, 0), (255, 255, 255)}
 _TRACE = 12 / 255  # of the full range: how near to black and to white the levels are that tell of lossy coding
 _TINT = 48  # levels of 255 between the strongest and the weakest colour; codecs leave 4 where all was grey
 
@@ -47,22 +48,28 @@ class Levels:
         return self._lossy and self._between > self._all / 2
 
 
-def of_picture(path):
-    """Values (H,W), that of white, and whether lossy, of an upright image file. Raises `InputError` if unreadable.
+def of_picture(path, number=0):
+    """Values (H,W), that of white, and whether lossy, of an upright image file, or of frame `number` of an animation.
 
-    The index in pictures with a palette; the opacity where it varies; else the strongest of the colours over black.
+    The index in pictures with a palette, but of one of just black and white the colour; the opacity where it varies;
+    else the strongest of the colours over black. Raises `InputError` if unreadable.
     """
     try:
         with path.open("rb") as file:
-            start = file.read(32)
+            start = file.read(128)
             with Image.open(file, formats=_LOSSLESS) as image:
                 lossy = image.format == "WEBP" and b"VP8L" not in start
+                if getattr(image, "is_animated", False):
+                    image.seek(stills.frame_numbers(image)[number])
                 image = ImageOps.exif_transpose(image)
+                if image.mode == "P" and {*zip(*[iter(image.getpalette())] * 3)} == _BLACK_AND_WHITE:
+                    image = image.convert("L")
                 plain = image.mode in ("P", "1", "L", "F") or image.mode.startswith("I")
                 channels = image if plain else image.convert("RGBA" if image.has_transparency_data else "RGB")
                 pixels = np.asarray(channels)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # another kind, or damaged: this one tells
-        pixels, plain, lossy = stills.load(path)[0], False, True
+        _, pixels, _ = next(stills.frames(path, [number])) if number else (0, *stills.load(path))
+        plain, lossy = False, True
     return *(_ranged(pixels) if plain else strongest(pixels)), lossy
 
 

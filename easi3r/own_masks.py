@@ -4,6 +4,7 @@ A mask belongs to a frame by its number or its time. Masks are never spread over
 be wrong without anybody noticing. Frames without a mask are left to the estimate.
 """
 
+import json
 import math
 import re
 import zipfile
@@ -15,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import mask_values
+from . import mask_values, stills
 from .errors import InputError
-from .sources import Stills, alike, check_file, natural, open_source
+from .sources import Animation, Stills, alike, check_file, natural, open_source
 from .unpack import unpacked
 
 LARGEST_ARRAY = 4 << 30  # bytes of one array in an .npz, unpacked: 2,000 masks of 1080p; small files can claim any size
@@ -55,6 +56,7 @@ def read_masks(source, clip):
     - image files (a folder, a zip, a list of paths, one path). As many as the clip has frames: in the order of the
       numbers in their names. Fewer: by these numbers, which count from 0 if there is a 0, from 1 if they start at 1,
       else from 0 (from 1 if the last is the number of frames). For photos: by the photo's name, or its number.
+      The folder masks of a result, edited: by the frames it was made from.
     - a video with as many frames as the clip: in order; of the same length: by time.
     - an array (N,H,W) or (N,H,W,C), a list of arrays (H,W) or (H,W,C), an .npy, or an .npz with one array or one named
       "masks" or "dynamic"; N: the frames used, or all of the clip. One array (H,W) is the mask of the first frame.
@@ -135,6 +137,8 @@ def _open(source):
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() in (".npy", ".npz"):
         return _Arrays(_load_array(check_file(Path(source))))
     opened = open_source(source)
+    if isinstance(opened, Animation):
+        return _Pages(opened)
     return _Film(opened) if getattr(opened, "paths", None) is None else _Pictures(opened)
 
 
@@ -206,6 +210,15 @@ class _Film:
             yield index, *mask_values.strongest(image), True, size
 
 
+class _Pages(_Film):
+    """The frames or pages of an image file, read exactly."""
+
+    def read(self, indices):
+        for index in indices:
+            values, top, lossy = mask_values.of_picture(self._opened.path, index)
+            yield index, values, top, lossy, values.shape[::-1]
+
+
 class _Pictures:
     """Image files of a mask each."""
 
@@ -215,6 +228,9 @@ class _Pictures:
             self.label = "The mask"
 
     def match(self, clip):
+        if ours := _ours(self._paths, clip):
+            return _pick(ours, clip), [f"{self.label} was taken for the masks of an earlier result: its numbers "
+                                       "count the frames used, not those of the clip."]  # fmt: skip
         stems = [path.stem.lower() for path in self._paths]
         photos = {stem.lower(): k for k, stem in enumerate(clip.stems or ())}
         if len(set(stems)) == len(stems) and set(stems) <= set(photos):
@@ -253,6 +269,33 @@ class _Pictures:
         for index in indices:
             values, top, lossy = mask_values.of_picture(check_file(self._paths[index]))
             yield index, values, top, lossy, values.shape[::-1]
+
+
+def _ours(paths, clip):
+    """The frame of the source that each picture of a result's folder `masks` belongs to; None if they are others.
+
+    They are numbered by frame used. Which these were is told by cameras.json beside the folder; without it, as many
+    pictures as frames used of just the working size can be no others, unless that is the size of the clip too.
+    """
+    if any(not re.fullmatch(r"[0-9]{5}\.png", path.name) for path in paths):
+        return None
+    places, folder = [int(path.stem) for path in paths], paths[0].absolute().parent
+    used = list(clip.positions) if sorted(places) == list(range(len(clip.positions))) else []
+    together = all(path.absolute().parent == folder for path in paths)
+    if folder.name == "masks" and together and (folder.parent / "cameras.json").is_file():
+        used = _source_frames(folder.parent / "cameras.json")
+    else:
+        with stills.opened(check_file(paths[0])) as image:
+            used = used if image.size == clip.framing.size != clip.framing.source_size else []
+    return [int(used[place]) for place in places] if max(places) < len(used) else None
+
+
+def _source_frames(path):
+    """The frame of the source of each frame used, from a cameras.json of ours; [] if that is another or an old one."""
+    try:
+        return [int(frame["source_frame"]) for frame in json.loads(path.read_text(encoding="utf-8"))["frames"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _numbers(stems):

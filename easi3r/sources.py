@@ -34,13 +34,28 @@ class Clip:
         self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
         self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
         self.interlaced = self._index.interlaced  # whether its frames are woven from two fields, taken at two times
+        self._damaged = False
+
+    @property
+    def warnings(self):
+        """Sentences for the user about what has been read so far."""
+        if self._index.dolby:
+            return (f"'{self.name}' is Dolby Vision without any other picture (profile 5), so its colours come out "
+                    "wrong, green and purple; save it as HLG, HDR10 or SDR.",)  # fmt: skip
+        if self._index.timed or not self._damaged:
+            return ()
+        return (f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of "
+                "frames after the damage may be wrong. Use an undamaged copy if times or masks matter.",)  # fmt: skip
 
     def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
         ascending; frames that cannot be decoded are missing. With `side` the images are reduced to that long side
         (pixels; never enlarged), quickly and with colours only roughly right; (width, height) is that of the full
         picture. Raises `InputError` if none can be decoded."""
-        return decode.frames_at(self.path, self._index, positions, side)
+        return decode.frames_at(self.path, self._index, positions, side, self._note_damage)
+
+    def _note_damage(self):
+        self._damaged = True
 
 
 class Animation:

@@ -1,5 +1,6 @@
 """Image files: photos, and animations and pages as the frames of a clip."""
 
+import re
 import struct
 import zlib
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import numpy as np
 import pi_heif
 from PIL import Image, ImageCms, ImageOps
 
-from .colour import over_black
+from .colour import UNSPECIFIED, from_wide, is_wide, over_black
 from .errors import InputError
 from .sizes import reduced
 
@@ -46,7 +47,8 @@ def is_image(path):
 def load(path, side=None):
     """Upright sRGB (H,W,3) uint8 of an image file, and the (width, height) of the whole; transparency over black.
 
-    Colour profiles are applied. 16-bit codes are cut to their upper 8 bits; floating-point images in 0 to 1 are taken
+    Colour profiles, and HDR and wide colours stated otherwise, are applied.
+    16-bit codes are cut to their upper 8 bits; floating-point images in 0 to 1 are taken
     for that range, in 0 to 255 for that one, others are stretched from their least to their greatest value. With
     `side` the array is reduced to that long side, quickly; photos of over 64 megapixels come reduced in any case.
     Raises `InputError` if the file cannot be read or has more than 300 megapixels."""
@@ -61,7 +63,7 @@ def frame_times(path):
         if count == 1:
             return np.zeros(1)
         size, lengths = image.size, []
-        for number in _frame_numbers(image):
+        for number in frame_numbers(image):
             try:
                 image.seek(number)
                 if image.format in ("WEBP", "AVIF"):
@@ -80,7 +82,7 @@ def frames(path, positions, side=None):
     """(position, image, (width, height)) of the frames of an animation at `positions`, as `load` gives them; those that
     are damaged are missing. Raises `InputError` if all are."""
     with opened(path) as image:
-        numbers, read = _frame_numbers(image), 0
+        numbers, read = frame_numbers(image), 0
         for position in positions:
             try:
                 image.seek(numbers[position])
@@ -93,7 +95,7 @@ def frames(path, positions, side=None):
             raise SyntaxError("no frame")
 
 
-def _frame_numbers(image):
+def frame_numbers(image):
     """Where the frames are; an APNG's first picture may be a stand-in for viewers that cannot show the rest."""
     return range(1 if image.info.get("default_image") else 0, image.n_frames)
 
@@ -124,13 +126,26 @@ def _read_header(file, path):
         if not accepts or accepts(start) is True:
             file.seek(0)
             try:
-                return reader(file, path.name)
+                image = reader(file, path.name)
             except (SyntaxError, KeyError):  # a kind that this reader does not know
                 continue
+            image.info["colours"] = _colours(image, path)
+            return image
     floating = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if start[:2] in (b"II", b"MM") else None
     if floating is None:
         raise SyntaxError("no reader")
     return Image.fromarray(_to_8_bits(floating[..., 2::-1] if floating.ndim == 3 else floating))
+
+
+def _colours(image, path):
+    """(primaries, transfer), codes of ITU-T H.273, that a HEIC or AVIF states; Pillow passes on only profiles."""
+    if image.format == "HEIF" and (stated := image.info.get("nclx_profile")):
+        return stated["color_primaries"], stated["transfer_characteristics"]
+    if image.format == "AVIF":
+        with open(path, "rb") as file:
+            if found := re.search(rb"colrnclx(.{4})", file.read(1 << 16), re.DOTALL):  # the first is the picture's own
+                return struct.unpack(">HH", found[1])
+    return UNSPECIFIED, UNSPECIFIED
 
 
 def _picture(image, side):
@@ -167,9 +182,14 @@ def _to_8_bits(values):
 
 
 def _to_srgb(image):
-    """A Pillow image as "RGB", or as "RGBA" if it is that, through its colour profile if it has one."""
+    """A Pillow image as "RGB", or as "RGBA" if it is that, by its colour profile or the colours it states."""
     target = "RGBA" if image.mode == "RGBA" else "RGB"
     profile = image.info.get("icc_profile")
+    primaries, transfer = image.info.get("colours", (UNSPECIFIED, UNSPECIFIED))
+    if not profile and is_wide(transfer, primaries):
+        array = np.array(image.convert(target))
+        array[..., :3] = from_wide(array[..., :3], transfer, primaries)
+        return Image.fromarray(array)
     if not profile and image.mode != "LAB":
         return image.convert(target)
     if image.mode not in ("RGB", "RGBA", "L", "CMYK", "LAB"):

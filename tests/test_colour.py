@@ -1,5 +1,6 @@
 """Colours come out as sRGB, whatever a file stores: HDR, wide gamuts, untagged HD, deep images, profiles."""
 
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from clips import encode, numbered
 from easi3r import video
 
 FIELD = Path(__file__).parents[2] / "shared" / "field"
@@ -124,9 +126,11 @@ def test_display_p3_and_sdr_bt2020(tmp_path):
             assert np.abs(stripes_of(read_one(path)) - PATCHES).max() <= (4 if bits == 8 else 2)
 
 
-@pytest.mark.parametrize("height, matrix", [(480, BT601), (720, BT709), (1080, BT709)])
-def test_untagged_pictures_by_their_lines(tmp_path, height, matrix):
-    path = encode_signal(tmp_path / "a.mkv", stripes(PATCHES, height, 256) / 255, matrix, 8, tag=UNSPECIFIED)
+@pytest.mark.parametrize("width, height, matrix", [
+    (256, 480, BT601), (1024, 576, BT601), (256, 720, BT709), (1280, 544, BT709), (256, 1080, BT709)
+])
+def test_untagged_pictures_by_their_size(tmp_path, width, height, matrix):
+    path = encode_signal(tmp_path / "a.mkv", stripes(PATCHES, height, width) / 255, matrix, 8, tag=UNSPECIFIED)
     assert np.abs(stripes_of(read_one(path)) - PATCHES).max() <= 3
 
 
@@ -201,3 +205,63 @@ def test_deep_photos_come_in_8_bits(tmp_path):
         frame = stripes_of(read_one(tmp_path / name))[:, 0]
         expected = PATCHES[:, 1] if name != "f.tif" else np.rint((PATCHES[:, 1] - 40) * 255 / 215)
         assert np.abs(frame - expected).max() <= 1, name
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_grey_of_limited_range_is_stretched(tmp_path, bits):
+    levels = np.arange(256)[None].repeat(16, axis=0)
+    frame = av.VideoFrame(256, 16, "gray" if bits == 8 else "gray10le")
+    plane = frame.planes[0]
+    values = np.zeros((16, plane.line_size // (1 if bits == 8 else 2)), "u1" if bits == 8 else "<u2")
+    values[:, :256] = np.rint((16 + levels * 219 / 255) * 2 ** (bits - 8))
+    plane.update(values.tobytes())
+    frame.pts, frame.time_base, frame.color_range = 0, Fraction(1, 10), 1
+    with av.open(str(tmp_path / "grey.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 16, 256, frame.format.name
+        stream.codec_context.color_range = 1
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert np.abs(read_one(tmp_path / "grey.mkv")[8, :, 1].astype(int) - levels[0]).max() <= 1
+
+
+WIDE = [(pq, PQ, BT2020, TO_LINEAR_BT2020), (hlg, HLG, BT2020, TO_LINEAR_BT2020), (gamma, 13, P3, TO_LINEAR_P3)]
+
+
+def wide_signal(curve, primaries):
+    light = linear(stripes(PATCHES, 128, 512) / 255) @ primaries.T
+    return curve(light if curve is gamma else 203 * light)
+
+
+@pytest.mark.parametrize("curve, trc, primaries, matrix", WIDE)
+def test_avif_photos_of_wide_colours(tmp_path, curve, trc, primaries, matrix):
+    signal = Image.fromarray(np.rint(255 * wide_signal(curve, matrix)).astype(np.uint8))
+    path = tmp_path / "photo.avif"
+    signal.save(path, quality=100, subsampling="4:4:4")
+    data = path.read_bytes()
+    place = data.index(b"colrnclx") + 8  # Pillow writes sRGB's
+    path.write_bytes(data[:place] + bytes([0, primaries, 0, trc]) + data[place + 4 :])
+    assert np.abs(stripes_of(read_one(path)) - PATCHES).max() <= 10  # 8 bits of a curve for 10
+
+
+@needs_field
+def test_heic_photos_of_wide_colours(tmp_path):
+    """The photo's greys 40 and 210 are what they are said to be: codes of PQ, in BT.2020."""
+    with zipfile.ZipFile(FIELD / "folder-of-heic.zip") as folder:
+        data = folder.read(folder.namelist()[2])
+    (tmp_path / "plain.heic").write_bytes(data)
+    place = data.index(b"colrnclx") + 8
+    (tmp_path / "hdr.heic").write_bytes(data[:place] + bytes([0, BT2020, 0, PQ]) + data[place + 4 :])
+    plain, high = (read_one(tmp_path / name).astype(int) for name in ("plain.heic", "hdr.heic"))
+    code = np.arange(256) / 255
+    nits = np.interp(code, pq(np.linspace(0, 10000, 100_001)), np.linspace(0, 10000, 100_001))
+    expected = 255 * gamma(np.minimum(nits / 203, 1))
+    grey = np.ptp(plain, axis=-1) == 0
+    assert np.abs(high[grey][:, 1] - expected[plain[grey][:, 1]]).max() <= 2 and grey.any()
+
+
+def test_colours_of_dolby_vision_alone_are_said_to_be_wrong(tmp_path):
+    path = encode(tmp_path / "phone.mp4", [numbered(k) for k in range(3)], codec="libx265", pix_fmt="yuv420p10le")
+    assert "Dolby" not in " ".join(video.read(path, 3, 512, 16).warnings)
+    path.write_bytes(path.read_bytes().replace(b"hev1", b"dvh1"))
+    assert "Dolby Vision" in " ".join(video.read(path, 3, 512, 16).warnings)

@@ -93,6 +93,41 @@ def test_lists_and_scripts_that_name_other_files_are_refused(tmp_path, name):
             server.accept()
 
 
+def box(kind, content):
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+@pytest.mark.parametrize("form", ["alis", "url "])
+def test_no_reference_out_of_an_mp4_is_followed(tmp_path, form):
+    """Its `dref` says that the pictures lie in another file; that one has frames, this one zeros at the same place."""
+    secret = encode(tmp_path / "secret.mov", [numbered(k) for k in range(3)], codec="mpeg4")
+    data = secret.read_bytes()
+    own = box(b"url ", bytes([0, 0, 0, 1])) if b"url " in data else box(b"alis", bytes([0, 0, 0, 1]))
+    place = data.index(b"dref") + 4 + 8
+    assert data[place : place + 12] == own
+    name = b"secret.mov"
+    target = b"file://" + str(secret).encode() + b"\0"
+    if form == "alis":  # Apple's alias record, as far as FFmpeg reads it: volume, name, levels, then records
+        record = bytes(10) + bytes([0]) + bytes(27) + bytes(12) + bytes([len(name)]) + name.ljust(63, b"\0")
+        record += bytes(16) + (1).to_bytes(2, "big") + (1).to_bytes(2, "big") + bytes(16)
+        full = str(secret).encode()
+        record += (2).to_bytes(2, "big") + len(full).to_bytes(2, "big") + full + bytes(len(full) % 2) + b"\xff\xff\0\0"
+        target = record
+    other = box(form.encode(), bytes(4) + target)
+    start = data.index(b"mdat") + 4
+    size = int.from_bytes(data[start - 8 : start - 4], "big") - 8
+    spoilt = bytearray(data[:start] + bytes(size) + data[start + size :])
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):  # what it lies in grows
+        at = spoilt.index(kind) - 4
+        longer = int.from_bytes(spoilt[at : at + 4], "big") + len(other) - len(own)
+        spoilt[at : at + 4] = longer.to_bytes(4, "big")
+    spoilt[place : place + 12] = other
+    path = tmp_path / "a.mov"
+    path.write_bytes(spoilt)
+    with pytest.raises(InputError, match="No frame|cannot be read"):
+        video.read(path, 3, 512, 16)
+
+
 @pytest.mark.parametrize("name", [
     "concat:secret.mp4", "subfile,,start,0,end,0,,:secret.mp4", "data:video/mp4;base64,AAAA", "pipe:0", "fd:0",
     "async:secret.mp4", "cache:secret.mp4", "crypto:secret.mp4", "file:secret.mp4", "http://127.0.0.1/secret.mp4",
@@ -232,6 +267,21 @@ def test_what_leans_on_a_damaged_frame_is_left_out(tmp_path):
         path.write_bytes(spoilt)
         clip = video.read(path, 60, 512, 16)
         np.testing.assert_allclose(clip.timestamps, [number_of(frame) / 10 for frame in clip.frames], atol=1e-3)
+
+
+@pytest.mark.parametrize("name, codec", [("a.avi", "mpeg4"), ("a.avi", "libx264"), ("a.mpg", "mpeg2video")])
+def test_wrong_times_after_damage_are_said_where_a_file_has_none(tmp_path, name, codec):
+    path = encode(tmp_path / name, [numbered(k, 128, 192) for k in range(60)], codec=codec, options={"g": "12"})
+    assert "damage" not in " ".join(video.read(path, 60, 512, 16).warnings)
+    data = path.read_bytes()
+    for seed in range(3):
+        random, spoilt = np.random.default_rng(seed), bytearray(data)
+        for at in random.integers(len(data) // 6, len(data) * 5 // 6, 3):
+            spoilt[at : at + 30] = random.integers(0, 256, 30, np.uint8).tobytes()
+        path.write_bytes(spoilt)
+        clip = video.read(path, 60, 512, 16)
+        exact = [number_of(frame) for frame in clip.frames] == clip.positions.tolist()
+        assert exact or "times of frames after the damage may be wrong" in " ".join(clip.warnings)
 
 
 @needs_field

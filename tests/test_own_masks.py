@@ -204,6 +204,18 @@ def check_field(name, folder, pattern, count, first=0):
         assert np.array_equal(mask, painted)
 
 
+def test_masks_of_a_result_without_its_cameras_go_by_their_size(tmp_path):
+    path = encode(tmp_path / "clip.mp4", [numbered(k, 2 * HEIGHT, 2 * WIDTH) for k in range(N)])
+    clip = video.read(path, 9, WIDTH, 16)
+    folder = save(tmp_path / "edited", all_drawn(clip.positions))
+    own = read_masks(folder, clip)
+    check(own, clip)
+    assert "earlier result" in own.warnings[0]
+    check(read_masks(sorted(folder.iterdir())[::-1], clip), clip)
+    large = np.repeat(np.repeat(all_drawn(range(9)), 2, axis=1), 2, axis=2)  # of the clip's size: its first frames
+    check(read_masks(save(tmp_path / "first", large), clip), clip, range(9))
+
+
 # ---- what they say
 
 
@@ -233,6 +245,7 @@ PICTURES = {
     "labels 0, 3 and 255": lambda m: grey((m * 3 + (m & (np.arange(WIDTH) % 3 == 0)) * 252).astype(np.uint8)),
     "1 bit": lambda m: grey(m * np.uint8(255), "1"),
     "DAVIS's palette": lambda m: palette(m * 2, [0, 0, 0, 128, 0, 0, 0, 128, 0]),
+    "black and white, white first": lambda m: palette(~m, [255, 255, 255, 0, 0, 0]),
     "white for index 0": lambda m: palette(m, [255, 255, 255, 9, 9, 9]),
     "black for all": lambda m: palette(m, [0, 0, 0] * 2),
     "16 bit, 0 and 1": lambda m: Image.fromarray(m.astype(np.uint16)),
@@ -263,6 +276,15 @@ def test_every_kind_of_picture_says_what_moves(clip, tmp_path, kind):
     name, draw = FILES[kind]
     save(tmp_path / "masks", [draw(mask) for mask in all_drawn(range(N))], name)
     check(read_masks(tmp_path / "masks", clip), clip)
+
+
+@pytest.mark.parametrize("name", ["masks.tif", "masks.png", "masks.webp", "masks.avif"])
+def test_animations_and_pages_are_read_exactly(clip, tmp_path, name):
+    white = 255 if name.endswith("avif") else 1
+    first, *rest = [grey(mask * np.uint8(white), "RGB") for mask in all_drawn(range(N))]
+    exact = {"lossless": True} if name.endswith("webp") else {}
+    first.save(tmp_path / name, save_all=True, append_images=rest, duration=100, **exact)
+    check(read_masks(tmp_path / name, clip), clip)
 
 
 def test_lossless_webp_of_small_labels(clip, tmp_path):
@@ -409,6 +431,9 @@ def test_reconstruct_takes_the_mask_of_every_frame(path, tmp_path):
     assert result.info["masks"] == "given by the user"
     again = easi3r.reconstruct(path, backbone, options, masks=result.dynamic)
     assert np.array_equal(again.dynamic, result.dynamic)
+    result.save(tmp_path / "out")
+    more = video.read(path, 20, 512, 16)  # other frames than the result has
+    check(read_masks(tmp_path / "out" / "masks", more), more, set(result.info["frame_numbers"]))
 
     estimated = easi3r.reconstruct(path, backbone, options)
     for k in range(20, N):
