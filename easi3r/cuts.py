@@ -6,13 +6,14 @@ import numpy as np
 # What is left of a picture after the one before has been moved onto it (1 - correlation): real clips leave .07 at most
 # between neighbouring frames, a cut between two rendered scenes .58. A value of CUT among ones below QUIET is a cut.
 CUT, QUIET = 0.3, 0.12
-STRAY = 0.7  # between noise and anything .97 on; where flow loses a shaken camera .3 to .6
+STRAY = 0.7  # noise leaves .83 to .89; where flow loses a camera that is shaken or rolled .25 to .55
 # A dissolve: what is left where each pixel is followed through `SPAN` pictures, by small steps, to the last of them, while
 # most of them stay inside. Dissolves and wipes of 4 to 24 frames leave .9 of a picture, real clips and snow at most .4.
 DISSOLVE, SPAN, STAY = 0.6, 24, 0.6
 # Least share that the first and the last picture both have in one between them. Whip pans, a camera that is rolled over
 # and a bus that passes by leave as little of a picture but have .15 at most; dissolves .3, wipes .25 to .4.
 SHARE = 0.25
+REST = 0.8  # of the most mixed picture, what those two do not explain: .75 in a dissolve of 24 frames, .88 in a whip pan
 MIXED = 0.1  # share of the other shot from which a picture counts as mixed; what moves hides the first steps:
 MARGIN = 0.25  # of the length of the mix so found, on both of its sides
 BLEND_BLUR = 3.0  # pixels, deviation of the blur in which a picture is still like itself after half a second
@@ -107,7 +108,8 @@ def _mix(greys, first, last):
     smooth = [cv2.GaussianBlur(grey.astype(np.float32), (0, 0), BLEND_BLUR) for grey in greys[first : last + 1]]
     smooth = np.array([(picture - picture.mean()).ravel() for picture in smooth])
     shares = np.linalg.lstsq(smooth[[0, -1]].T, smooth.T, rcond=None)[0].clip(1e-6)  # (2, pictures)
-    if shares.min(axis=0).max() < SHARE:
+    rest = ((smooth - shares.T @ smooth[[0, -1]]) ** 2).sum(axis=1) / (smooth**2).sum(axis=1).clip(1)
+    if not ((shares.min(axis=0) >= SHARE) & (rest <= REST)).any():
         return None
     other = shares[1] / shares.sum(axis=0)
     before = int(np.flatnonzero(other < MIXED).max(initial=0))
