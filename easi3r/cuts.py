@@ -11,8 +11,8 @@ STRAY = 0.7  # noise leaves .83 to .89; where flow loses a camera that is shaken
 # most of them stay inside. Dissolves and wipes of 4 to 24 frames leave .9 of a picture, real clips and snow at most .4.
 DISSOLVE, SPAN, STAY = 0.6, 24, 0.6
 # Least share that the first and the last picture both have in one between them. Whip pans, a camera that is rolled over
-# and a bus that passes by leave as little of a picture but have .15 at most; dissolves .3, wipes .25 to .4.
-SHARE = 0.25
+# and a bus that passes by leave as little of a picture but have .15 at most; dissolves and wipes .24 to .4.
+SHARE = 0.2
 REST = 0.8  # of the most mixed picture, what those two do not explain: .75 in a dissolve of 24 frames, .88 in a whip pan
 MIXED = 0.1  # share of the other shot from which a picture counts as mixed; what moves hides the first steps:
 MARGIN = 0.25  # of the length of the mix so found, on both of its sides
@@ -81,13 +81,14 @@ def _dissolves(greys, start):
     even = [_normalised(grey) for grey in greys]
     flows = [_flow(a, b) for a, b in zip(even, even[1:])]
     places = range(0, len(greys) - span, max(1, span // 8))
-    left = np.array([_followed(even, flows, k, k + span) for k in places])
-    found = []
-    for k, value in zip(places, left):
-        near = left[(np.abs(np.array(places) - k) <= span)]
-        mix = _mix(greys, k, k + span) if value > DISSOLVE and value == near.max() else None
-        if mix and (not found or start + mix[0] >= found[-1][1]):
-            found.append((start + mix[0], start + mix[1]))
+    lost = np.array([_followed(even, flows, k, k + span) > DISSOLVE for k in places])
+    found, run = [], []
+    for k, gone in zip([*places, None], [*lost, False]):
+        if gone:
+            run.append(k)
+        elif run:  # the window in the middle has the dissolve in its middle
+            mix, run = _mix(greys, run[len(run) // 2], run[len(run) // 2] + span), []
+            found += [(start + mix[0], start + mix[1])] if mix else []
     return found
 
 

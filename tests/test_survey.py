@@ -308,9 +308,9 @@ def test_of_two_woven_moments_the_first_is_kept(tmp_path, codec):
     moments = scene()
     frames = moments[::2].copy()
     frames[:, 1::2] = moments[1::2, 1::2]
-    path = encode(tmp_path / "clip.mkv", frames, codec=codec, fps=Fraction(12), options={"qscale": "2", "crf": "12", "g": "1"})
+    path = encode(tmp_path / "clip.mkv", frames, codec=codec, fps=Fraction(12), options={"b": "20M", "crf": "12", "g": "1"})
     clip = video.read(path, 8, W, 8)
     apart = [[np.abs(f.astype(int) - moments[2 * k + d, :, :]).mean() for d in (0, 1)]
              for k, f in zip(clip.positions, clip.frames)]  # fmt: skip
     first, second = np.mean(apart, axis=0)
-    assert said(clip, "interlaced") and first < 0.7 * second
+    assert said(clip, "interlaced") and first < 0.75 * second
