@@ -115,5 +115,7 @@ def _mix(greys, first, last):
     other = shares[1] / shares.sum(axis=0)
     before = int(np.flatnonzero(other < MIXED).max(initial=0))
     after = before + 1 + int(np.argmax(other[before + 1 :] > 1 - MIXED))
+    if before == 0 or after == last - first:  # never as either shot is: no passage from one to the other
+        return None
     margin = int(np.ceil(MARGIN * (after - before)))
     return max(first + before - margin, 0), min(first + after + margin, len(greys) - 1)
