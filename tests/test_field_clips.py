@@ -12,7 +12,6 @@ from PIL import Image
 
 import easi3r
 from easi3r import Options, synthetic, video
-from easi3r.benchmark.examples import score
 from easi3r.export.archive import load_small, write_small
 from easi3r.overlays import find_overlay
 
@@ -80,13 +79,17 @@ def test_one_frame_that_shows_nothing_is_no_error(backbone):
     assert np.isfinite(result.depth).all() and said(result, "The clip shows nothing")
 
 
-def test_the_scene_is_as_large_as_without_blank_frames(street, plain, blank):
-    """A black first frame once became most of the scene, and made it up to 27 times as large."""
-    truth = replace(street, timestamps=np.arange(T) / 24)
-    spoilt, clean = score(blank, truth), score(replace(plain, timestamps=np.arange(T) / 24), truth)
-    assert spoilt["absrel"] < clean["absrel"] + 0.1
+def test_the_scene_is_as_large_as_without_blank_frames(plain, blank):
+    """A black first frame once made it up to 27 times as large."""
+    assert _extent(blank.showing()) < 2 * _extent(plain)
     showing = blank.showing()
     assert len(showing.frames) == T - len(BLANK) and showing.info["frame_numbers"] == [1, 2, 3, 4, 6, 7, 8]
+
+
+def _extent(result):
+    """Of what is sure, in median depths."""
+    points = result.points()[result.confidence > np.median(result.confidence)]
+    return np.ptp(np.quantile(points, [0.02, 0.98], axis=0), axis=0).max() / np.median(result.depth)
 
 
 def test_no_file_holds_what_shows_nothing(blank, tmp_path):
@@ -95,7 +98,7 @@ def test_no_file_holds_what_shows_nothing(blank, tmp_path):
     assert len(pictures) == T - len(BLANK)
     means = [np.asarray(Image.open(path)).mean() for path in pictures]
     assert 30 < min(means) and max(means) < 225
-    for path in (*tmp_path.glob("*.glb"), *tmp_path.glob("*.ply")):
+    for path in tmp_path.glob("*.ply"):
         colours = _colours(path)
         assert len(colours) and not (colours.max(axis=1) < 3).mean() > 0.02 and not (colours.min(axis=1) > 252).mean() > 0.02
     cameras = json.loads((tmp_path / "cameras.json").read_text())
@@ -109,8 +112,7 @@ def _colours(path):
     loaded = trimesh.load(path, process=False)
     parts = loaded.geometry.values() if hasattr(loaded, "geometry") else [loaded]
     clouds = [part for part in parts if isinstance(part, trimesh.PointCloud)]
-    meshes = [part.visual for part in parts if isinstance(part, trimesh.Trimesh) and hasattr(part.visual, "vertex_colors")]
-    return np.concatenate([np.asarray(c.colors)[:, :3] for c in clouds] + [np.asarray(m.vertex_colors)[:, :3] for m in meshes])
+    return np.concatenate([np.asarray(cloud.colors)[:, :3] for cloud in clouds])
 
 
 def test_bars_do_not_move_the_focal_length_or_the_principal_point(street, plain, backbone, tmp_path):
