@@ -14,6 +14,7 @@ BLACK, WHITE = 32, 235  # grey levels: bars are darker or brighter in every colo
 COLOURED = 0.5  # as `DETAIL` where a bar is neither: then it may be a floor or a sky
 DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which the picture differs from a bar beside it, on this share of its length
+SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
 MOST = 0.4  # of the height or width: a bar on one side
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
 CORNER = 0.08  # of the shorter side: what rounded corners may cost
@@ -34,6 +35,8 @@ def find_bars(pictures):
         coloured |= flat[-1] > 0 and BLACK < np.median(m[0]) < WHITE
         patterned.append(flat[-1] or _patterned_bar(s))
     rounded = _corners(still, mean, least=1) > 0
+    if any(patterned[::2]) and any(patterned[1::2]) and patterned != flat:  # a camera that stands, a fire in the middle
+        patterned = flat
     for sides in (patterned, flat):
         inner = _inside(still.shape, sides)
         if (any(sides) or rounded) and inner is not None and detail[inner].mean() >= (COLOURED if coloured else DETAIL):
@@ -66,8 +69,8 @@ def _still(pictures):
 def _flat_bar(still, mean, pictures):
     """Rows of the bar of one colour at the upper edge; 0 if there is none."""
     colour = np.median(mean[0], axis=0)
-    same = still & (np.abs(mean - colour).max(axis=-1) <= FLAT)
-    rows = _leading(same.mean(axis=1) >= 0.97)
+    same = (still & (np.abs(mean - colour).max(axis=-1) <= FLAT)).mean(axis=1)
+    rows = 1 + int(np.flatnonzero(same[: _leading(same >= SUBTITLED)] >= 0.97).max(initial=-1))
     return rows if 0 < rows <= MOST * len(still) and _sharp(pictures, rows, colour) else 0
 
 
@@ -110,7 +113,7 @@ def _exact(still, mean, rows, scale):
     low, high = max(0, int((rows - 2) * scale)), min(int(np.ceil((rows + 3) * scale)), len(still) - 1)
     same = still & (np.abs(mean - np.median(mean[0], axis=0)).max(axis=-1) <= FLAT)
     share = same.mean(axis=1)
-    if np.median(share[:low]) < 0.9:  # a bar with a pattern
+    if np.median(share[: max(low, 1)]) < 0.9:  # a bar with a pattern
         share = still.mean(axis=1)
     within = np.median(share[high:-high])
     row = low + _leading(share[low:high] > within + BLURRED * (1 - within))

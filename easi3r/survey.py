@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from . import bars, decode
+from . import bars, cuts, decode
 from .errors import InputError
 
 LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s beside the decoding
@@ -24,9 +24,6 @@ VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
 SHOWS = 0.3
 SMALLEST_SIDE = 16  # pixels; below, there is nothing to match and no room for one patch
 NOTHING = 3.0  # grey levels: contrast below which a whole clip shows nothing
-# What is left of a picture after the one before has been moved onto it (1 - correlation): real clips leave .07 at most
-# between neighbouring frames, a cut between two rendered scenes .58. A value of CUT among ones below QUIET is a cut.
-CUT, QUIET = 0.3, 0.12
 SOUGHT = 400  # frames of a long clip, at most, among which cuts are sought between keyframes that do not look alike
 SHORT = 0.4  # seconds, and a tenth of the frames: a shorter piece between cuts is a flash, a title or a slip, no shot
 BAR_FRAMES = 6  # frames of full size on which bars are measured
@@ -65,7 +62,8 @@ def survey(source):
         pictures = np.ascontiguousarray(pictures[:, top : height - bottom, left : width - right])
     greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures]
     content = np.array([_content(g) for g in greys])
-    usual = np.quantile(content, 0.75, axis=0)
+    visible = content[:, 0] >= NOTHING  # however long a clip is black
+    usual = np.quantile(content[visible] if visible.any() else content, 0.75, axis=0)
     shows = _shows(content, usual)
     look = Survey(positions, pictures, shows, usual, [], [(0, len(source.seconds) - 1)], inner, source.seconds)
     if usual[0] >= NOTHING:
@@ -81,6 +79,15 @@ def _measure_bars(source, positions, coarse, width):
     left, top, *inner = bars.measure(frames, coarse, size[0] / width)
     scale = np.array(found[0][2]) / size  # pixels that are not square
     return tuple(int(v) for v in np.round(np.array([left, top, *inner]) * np.tile(scale, 2)))
+
+
+def inner_of(look, source, chosen):
+    """`Survey.inner` as it is at the frames `chosen` of one shot: another one may have other bars."""
+    if look.inner is not None or len(look.shots) == 1:
+        return look.inner
+    inside = (look.positions >= chosen[0]) & (look.positions <= chosen[-1])
+    coarse = bars.find_bars(look.pictures[inside])
+    return None if coarse is None else _measure_bars(source, look.positions[inside], coarse, look.pictures.shape[2])
 
 
 def check_size(name, size):
@@ -132,64 +139,44 @@ def shows_scene(frames, positions, look):
 # ---- cuts
 
 
-def _unlike(first, second):
-    """How little of the second grey picture can be made of the first one by moving its pixels: 0 the same, about 1 nothing."""
-    first, second = _normalised(first), _normalised(second)
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    engine.setFinestScale(0)
-    flow = engine.calc(first, second, None)
-    grid = np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in first.shape[::-1])), axis=-1)
-    moved = cv2.remap(second, grid + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    a, b = (x.astype(np.float64) - x.mean() for x in (first, moved))
-    return float(1 - (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum() + 1))
-
-
-def _normalised(grey):
-    grey = grey.astype(np.float32)
-    return np.clip(128 + 50 * (grey - grey.mean()) / (grey.std() + 1), 0, 255).astype(np.uint8)
-
-
 def _find_shots(look, source, greys):
-    """`look` with its shots, and pieces too short for one marked as showing nothing of the scene."""
+    """`look` with its shots, and what is no part of a shot marked as showing nothing of the scene."""
     seen = np.flatnonzero(look.shows)
     if len(seen) < 3 or min(greys[0].shape) < 2 * BLOCK or look.usual[2] < bars.DETAIL:  # nothing that flow could follow
         return look
-    unlike = np.array([_unlike(greys[a], greys[b]) for a, b in zip(seen, seen[1:])])
-    gaps = look.positions[seen[1:]] - look.positions[seen[:-1]]
-    if np.median(gaps) <= 3:  # pictures that follow each other closely: a cut stands out
-        cuts = [k for k in np.flatnonzero(unlike > CUT) if _stands_out(unlike, k)]
-        bounds = [(look.positions[seen[k]], look.positions[seen[k + 1]]) for k in cuts]
-    else:
-        likely = np.argsort(-unlike, kind="stable")
-        likely = likely[(np.cumsum(gaps[likely]) <= max(SOUGHT, gaps[likely[0]])) & (unlike[likely] > CUT)]
-        found = (_seek(source, look.positions[seen[k]], look.positions[seen[k + 1]]) for k in likely)
-        bounds = [cut for cut in found if cut]
-    return _divide(look, sorted(bounds), source.seconds, greys)
-
-
-def _stands_out(unlike, k, reach=3):
-    around = np.delete(unlike[max(0, k - reach) : k + reach + 1], min(k, reach))
-    return len(around) > 0 and (around < QUIET).mean() >= 0.6  # two cuts may be near each other
+    if np.median(np.diff(look.positions[seen])) <= 3:  # pictures that follow each other closely
+        stray = seen[cuts.strays([greys[k] for k in seen])]
+        shows = look.shows.copy()
+        shows[stray] = False
+        look = replace(look, shows=shows, flashes=[(p, p) for p in look.positions[stray].tolist()])
+        seen = np.setdiff1d(seen, stray)
+        found = cuts.find([greys[k] for k in seen])
+        return _divide(look, [(look.positions[seen[a]], look.positions[seen[b]], b - a > 1) for a, b in found], source, greys)
+    unlike = np.array([cuts.unlike(greys[a], greys[b]) for a, b in zip(seen, seen[1:])])
+    gaps = np.diff(look.positions[seen])
+    likely = np.argsort(-unlike, kind="stable")
+    likely = likely[(np.cumsum(gaps[likely]) <= max(SOUGHT, gaps[likely[0]])) & (unlike[likely] > cuts.CUT)]
+    found = [cut for k in likely for cut in _seek(source, look.positions[seen[k]], look.positions[seen[k + 1]])]
+    return _divide(look, sorted(found), source, greys)
 
 
 def _seek(source, before, after):
-    """The (last frame before, first frame after) a cut between two frames that do not look alike; None if there is none."""
+    """The cuts, see `_divide`, between two frames that do not look alike."""
     found = [(p, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for p, image, _ in source.read(range(before, after + 1), SIDE)]
-    unlike = np.array([_unlike(a, b) for (_, a), (_, b) in zip(found, found[1:])])
-    if not len(unlike) or unlike.max() <= CUT or not _stands_out(unlike, int(unlike.argmax())):
-        return None
-    k = int(unlike.argmax())
-    return found[k][0], found[k + 1][0]
+    return [(found[a][0], found[b][0], b - a > 1) for a, b in cuts.find([grey for _, grey in found])]
 
 
-def _divide(look, cuts, seconds, greys):
-    """`look` with the shots between `cuts`, each the positions (last before, first after).
+def _divide(look, found, source, greys):
+    """`look` with the shots between the cuts `found`, each (last position before, first after, whether what lies between
+    is mixed of both).
 
-    Pieces too short for a shot (flashes, titles, slips) show nothing of the scene, and the shots on both sides of one are
-    the same if they look alike.
+    Mixed pieces and those too short for a shot (flashes, titles, slips) show nothing of the scene, and the shots on both
+    sides of one are the same if they look alike.
     """
-    n, shows, flashes = len(seconds), look.shows.copy(), []
-    ends = [0, *(after for _, after in cuts), n]
+    seconds = source.seconds
+    n, shows, flashes = len(seconds), look.shows.copy(), list(look.flashes)
+    mixed = {(int(before) + 1, int(after) - 1) for before, after, mix in found if mix}
+    ends = sorted({0, *(int(after) for _, after, _ in found), *(first for first, _ in mixed), n})
     pieces = [(a, b - 1) for a, b in zip(ends, ends[1:])]
     least = min(SHORT, 0.1 * (seconds[-1] - seconds[0]))
     shots = []
@@ -197,14 +184,14 @@ def _divide(look, cuts, seconds, greys):
         inside = (look.positions >= a) & (look.positions <= b)
         if not (inside & look.shows).any():
             continue
-        if seconds[b] - seconds[a] <= least and len(pieces) > 1:
+        if (a, b) in mixed or (seconds[b] - seconds[a] <= least and len(pieces) > 1):
             shows[inside] = False
             flashes.append((a, b))
             continue
         first = np.flatnonzero(inside & look.shows)[0]
         if shots and shots[-1][1] < a - 1:
             last = np.flatnonzero((look.positions <= shots[-1][1]) & look.shows)[-1]
-            if _unlike(greys[last], greys[first]) < CUT:
+            if cuts.unlike(greys[last], greys[first]) < cuts.CUT:
                 shots[-1] = shots[-1][0], b
                 continue
         shots.append((a, b))
@@ -265,9 +252,9 @@ def choose(look, source, count, shot=None):
     first, last = look.shots[number]
     if len(look.shots) > 1:
         why = "the longest one" if shot is None else "as chosen"
-        cuts = ", ".join(f"{source.seconds[a]:.1f}" for a, _ in look.shots[1:])
+        at = ", ".join(f"{source.seconds[a]:.1f}" for a, _ in look.shots[1:])
         warnings.append(
-            f"The clip consists of {len(look.shots)} shots (cut at {cuts} s). Shot {number + 1}, {why}, is used "
+            f"The clip consists of {len(look.shots)} shots (cut at {at} s). Shot {number + 1}, {why}, is used "
             f"({source.seconds[first]:.1f} to {source.seconds[last]:.1f} s)."
         )
     n = len(source.seconds)

@@ -70,10 +70,11 @@ def read(source, max_frames, max_side, patch, shot=None):
     opened = open_source(source)
     look = survey.survey(opened)
     chosen, warnings = survey.choose(look, opened, max_frames, shot)
+    inner = survey.inner_of(look, opened, chosen)
     framing, frames, positions, woven = None, [], [], 0
     for position, image, size in opened.read(chosen):
         if framing is None:
-            framing = Framing.fit(size, max_side, patch, look.inner)
+            framing = Framing.fit(size, max_side, patch, inner)
         if fields.is_woven(image, getattr(opened, "interlaced", False)):
             image, woven = fields.one_moment(image), woven + 1
         frames.append(framing.cut(image))

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import video
 from ..camera import Framing
 from ..errors import InputError
 from ..paths import quoted
 from ..reconstruction import Reconstruction
+from ..sources import open_source
 
 ARCHIVE = "arrays.npz"
 # whatever reading a file that is none of ours, or half of one, may raise
@@ -52,12 +52,19 @@ def write_small(result, path):
 
 
 def load_small(path, clip):
-    """Read what `write_small` wrote; clip: the video it was made from, which must have the working size."""
+    """Read what `write_small` wrote; clip: the video it was made from. Raises `InputError` if it lacks frames of the result."""
     small = load_reconstruction(path)
-    frames = video.read(clip, len(small.timestamps), max(small.framing.size), 1).frames
+    opened = open_source(clip)
+    numbers = small.info.get("frame_numbers")
+    if numbers is None:  # files of before these were kept
+        numbers = np.abs(opened.seconds - small.timestamps[:, None]).argmin(axis=1).tolist()
+    numbers = [number for number in numbers if number < len(opened.seconds)]
+    frames = [small.framing.cut(image) for _, image, _ in opened.read(numbers)]
+    if len(frames) != len(small.timestamps):
+        raise InputError(f"'{opened.name}' lacks frames that {quoted(path)} shows; give the clip it was made from.")
     return replace(
         small,
-        frames=frames,
+        frames=np.stack(frames),
         depth=small.depth.astype(np.float32),
         confidence=np.expm1(small.confidence.astype(np.float32) / _LEVELS),
         motion=small.motion.astype(np.float32) / 255,

@@ -1,0 +1,316 @@
+"""`video.read` on clips as people have them: black frames, bars, cuts, pauses, interlaced ones; made from rendered scenes."""
+
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clips import encode, number_of, numbered
+
+import easi3r
+from easi3r import InputError, video
+
+EXAMPLES, REAL = Path(__file__).parents[1] / "examples", Path(__file__).parents[2] / "shared" / "video"
+W, H = 320, 184
+LOOK = {"crf": "20", "preset": "veryfast"}
+
+
+@cache
+def _decoded(path):
+    with av.open(str(path)) as container:
+        return [cv2.resize(frame.to_ndarray(format="rgb24"), (W, H), interpolation=cv2.INTER_AREA)
+                for frame in container.decode(video=0)]  # fmt: skip
+
+
+def scene(name="street", count=60):
+    """(count,H,W,3) uint8 frames of an example, 24 a second; its own copy."""
+    return np.stack(_decoded(EXAMPLES / f"{name}.mp4")[:count])
+
+
+def seen(tmp_path, frames, count=12, fps=24, **named):
+    """What is read of these frames as a clip."""
+    path = encode(tmp_path / "clip.mp4", np.asarray(frames, np.uint8), fps=fps, options=LOOK, **named)
+    return video.read(path, count, W, 8)
+
+
+def mixed(a, b, share):
+    return (np.asarray(a) * (1 - share) + np.asarray(b) * share).astype(np.uint8)
+
+
+def label(frame, text, at, size, thick=2, colour=(255, 255, 255)):
+    return cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
+
+
+def left_out(clip):
+    return set(clip.positions[~clip.shows].tolist())
+
+
+def said(clip, *words):
+    return any(all(word in warning for word in words) for warning in clip.warnings)
+
+
+# ---- frames that show nothing
+
+
+def _finger(frame):
+    frame = cv2.GaussianBlur(frame, (0, 0), 40)
+    return (frame * 0.2 + np.array([120, 60, 50])).clip(0, 255)
+
+
+def _title(frame):
+    return label(np.zeros_like(frame), "MY HOLIDAY", (50, 100), 1.2)
+
+
+BLANKS = {
+    "black": (lambda frame: frame * 0, "black"), "white": (lambda frame: frame * 0 + 255, "white"),
+    "grey": (lambda frame: frame * 0 + 128, "plain"), "finger": (_finger, "covers the lens"), "title": (_title, "black"),
+    "face down": (lambda frame: np.random.default_rng(0).normal(9, 3, frame.shape).clip(0, 255), "black"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+@pytest.mark.parametrize("kind", BLANKS)
+def test_frames_that_show_nothing_are_left_out_and_named(tmp_path, kind, place):
+    make, word = BLANKS[kind]
+    frames, at = scene(), {"first": range(0, 4), "middle": range(26, 31), "last": range(57, 60)}[place]
+    for k in at:
+        frames[k] = make(frames[k])
+    clip = seen(tmp_path, frames, count=24)
+    assert left_out(clip) == set(clip.positions.tolist()) & set(at) and left_out(clip)
+    assert clip.positions[0] == 0 and clip.positions[-1] == 59  # they keep their place in time
+    assert said(clip, "show nothing", word, f"{at[0] / 24:.2f} to {at[-1] / 24:.2f} s")
+
+
+def test_a_fade_in_and_out_is_left_out_where_it_is_dark(tmp_path):
+    share = np.interp(np.arange(60), [0, 12, 47, 59], [0, 1, 1, 0])
+    clip = seen(tmp_path, scene() * share[:, None, None, None], count=30)
+    dark, bright = set(np.flatnonzero(share < 0.2)), set(np.flatnonzero(share > 0.5))
+    used = set(clip.positions.tolist())
+    assert dark & used <= left_out(clip) and not left_out(clip) & bright and said(clip, "show nothing")
+
+
+def test_flashes_and_noise_are_left_out_though_they_are_bright_and_full_of_detail(tmp_path):
+    frames = scene()
+    frames[5::10] = 255
+    frames[28:33] = np.random.default_rng(0).integers(0, 255, frames[28:33].shape)
+    clip = seen(tmp_path, frames, count=60)
+    assert left_out(clip) == {5, 15, 25, 28, 29, 30, 31, 32, 35, 45, 55}
+
+
+def test_a_clip_that_is_black_for_most_of_the_time_shows_its_scene(tmp_path):
+    frames = scene()
+    frames[:48] = 0
+    clip = seen(tmp_path, frames, count=8)
+    assert left_out(clip) == set(clip.positions[clip.positions < 48].tolist()) and clip.shows.sum() >= 6
+
+
+def test_a_clip_of_one_colour_is_used_and_said(tmp_path):
+    clip = seen(tmp_path, np.full((12, H, W, 3), 40), count=6)
+    assert clip.shows.all() and said(clip, "The clip shows nothing")
+
+
+# ---- bars
+
+BARS = {  # what is inside: left, top, width, height
+    "letterbox": (0, 24, 320, 136), "pillarbox of odd width": (37, 0, 246, 184), "left only": (51, 0, 269, 184),
+    "top only": (0, 31, 320, 153), "all around": (29, 21, 262, 142), "uneven": (20, 0, 250, 184),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+@pytest.mark.parametrize("kind", BARS)
+def test_bars_are_cut_off_and_intrinsics_refer_to_the_whole_source(tmp_path, kind, colour):
+    left, top, width, height = BARS[kind]
+    frames = scene()[::2]
+    barred = np.full_like(frames, colour)
+    barred[:, top : top + height, left : left + width] = frames[:, top : top + height, left : left + width]
+    framing = seen(tmp_path, barred, fps=12).framing
+    assert np.abs(np.subtract(framing.inner, BARS[kind])).max() <= 4
+    assert framing.source_size == (W, H)
+    centre = framing.to_source(np.array([[100, 0, framing.size[0] / 2 - 0.5], [0, 100, framing.size[1] / 2 - 0.5], [0, 0, 1]]))
+    assert np.abs(centre[:2, 2] - [left + width / 2, top + height / 2]).max() <= 4
+
+
+def test_bars_with_subtitles_are_cut_off(tmp_path):
+    frames = scene()
+    frames[:, :24], frames[:, 160:] = 0, 0
+    for k, frame in enumerate(frames):
+        label(frame, ["What is this?", "I do not know", "Let us go home", "The end is near"][k // 15], (80, 178), 0.5, 1)
+    assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (0, 24, 320, 136))).max() <= 4
+
+
+def test_the_bars_of_a_phone_with_a_clock_are_cut_off(tmp_path):
+    frames = scene()
+    frames[:, :22], frames[:, 156:] = (24, 60, 90), (235, 235, 240)
+    for k, frame in enumerate(frames):
+        label(frame, f"12:0{k // 30}", (8, 16), 0.45, 1)
+        for x in (60, 150, 240):
+            cv2.circle(frame, (x, 170), 7, (30, 30, 200), -1)
+    assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (0, 22, 320, 134))).max() <= 4
+
+
+@pytest.mark.parametrize("bars", [0, 30])
+def test_rounded_corners_are_cut_off(tmp_path, bars):
+    frames, radius = scene()[::2], 16
+    mask = np.zeros((H, W), np.uint8)
+    cv2.rectangle(mask, (bars + radius, 0), (W - bars - radius - 1, H), 1, -1)
+    cv2.rectangle(mask, (bars, radius), (W - bars - 1, H - radius - 1), 1, -1)
+    for x in (bars + radius, W - bars - radius - 1):
+        for y in (radius, H - radius - 1):
+            cv2.circle(mask, (x, y), radius, 1, -1)
+    left, top, width, height = seen(tmp_path, frames * mask[..., None], fps=12).framing.inner
+    assert mask[top : top + height, left : left + width].all() and width * height > 0.8 * mask.sum()
+
+
+def test_each_shot_has_bars_of_its_own(tmp_path):
+    first, second = scene("street", 40), scene("room", 20)
+    first[:, :24], first[:, 160:] = 0, 0
+    clip = seen(tmp_path, np.concatenate([first, second]))
+    assert np.abs(np.subtract(clip.framing.inner, (0, 24, 320, 136))).max() <= 4
+    whole = video.read(tmp_path / "clip.mp4", 12, W, 8, shot=2)
+    assert whole.framing.inner == (0, 0, W, H)
+
+
+def _tripod():
+    picture, frames = scene("room")[30], []
+    for k in range(48):
+        frames.append(cv2.rectangle(picture.copy(), (20 + 4 * k, 80), (50 + 4 * k, 170), (60, 60, 170), -1))
+    return frames
+
+
+def _sky():
+    wide = np.concatenate([scene()[30]] * 3, axis=1)
+    wide[:92] = (140, 180, 240)
+    return [wide[:, 5 * k : 5 * k + W] for k in range(48)]
+
+
+def _fire():
+    random, frames = np.random.default_rng(0), scene()[:1].repeat(36, axis=0).astype(float)
+    for frame in frames:
+        noise = cv2.GaussianBlur(random.normal(0, 500, (110, 200)), (0, 0), 4)
+        frame[40:150, 60:260] += noise[..., None] * [1, 0.6, 0.2]
+    return frames.clip(0, 255)
+
+
+def _night():
+    random = np.random.default_rng(0)
+    lights = np.zeros((H, 600, 3))
+    for x, y in zip(random.integers(0, 600, 40), random.integers(0, H, 40)):
+        cv2.circle(lights, (int(x), int(y)), 2, (255, 220, 160), -1)
+    return [(0.12 * frame + lights[:, 4 * k : 4 * k + W]).clip(0, 255) for k, frame in enumerate(scene())]
+
+
+@pytest.mark.parametrize("make", [scene, _tripod, _sky, _fire, _night])
+def test_what_is_no_bar_and_no_cut_is_left_alone(tmp_path, make):
+    clip = seen(tmp_path, make())
+    assert clip.framing.inner == (0, 0, W, H) and clip.shows.all() and clip.warnings == ()
+
+
+def test_numbered_pictures_are_no_bars_and_no_cuts(tmp_path):
+    clip = seen(tmp_path, [numbered(k) for k in range(48)])
+    assert clip.framing.inner == (0, 0, 96, 64) and clip.positions.tolist() == [number_of(f) for f in clip.frames]
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="real clips are not here")
+@pytest.mark.parametrize("name", ["davis/goat", "davis/crossing", "davis/dog-gooses", "davis/schoolgirls", "dog-gooses-480p"])
+def test_nothing_is_found_in_real_clips(name):
+    clip = video.read(REAL / f"{name}.mp4", 24, W, 8)
+    assert clip.framing.inner == (0, 0, *clip.framing.source_size) and clip.shows.all() and clip.warnings == ()
+
+
+# ---- cuts
+
+
+def test_the_longest_of_two_shots_is_used_or_the_one_asked_for(tmp_path):
+    clip = seen(tmp_path, np.concatenate([scene(count=40), scene("room", 24)]))
+    assert (clip.positions[0], clip.positions[-1], len(clip.positions)) == (0, 39, 12)
+    assert said(clip, "2 shots", "cut at 1.7 s", "longest")
+    path = tmp_path / "clip.mp4"
+    second = video.read(path, 12, W, 8, shot=2)
+    assert (second.positions[0], second.positions[-1]) == (40, 63) and said(second, "Shot 2, as chosen")
+    with pytest.raises(InputError, match="shot is 3, but 'clip.mp4' has 2 shots; choose 1 to 2"):
+        video.read(path, 12, W, 8, shot=3)
+
+
+def test_three_shots(tmp_path):
+    clip = seen(tmp_path, np.concatenate([scene(count=20), scene("room", 26), scene("orbit", 40)]))
+    assert (clip.positions[0], clip.positions[-1]) == (46, 85) and said(clip, "3 shots", "0.8, 1.9 s")
+
+
+def test_asking_for_a_second_shot_of_one_is_an_error(tmp_path):
+    path = encode(tmp_path / "clip.mp4", scene(count=12), options=LOOK)
+    with pytest.raises(InputError, match="has only one shot"):
+        easi3r.reconstruct(path, easi3r.load_backbone("preview"), easi3r.Options(shot=2))
+
+
+@pytest.mark.parametrize("length", [4, 12])
+def test_a_dissolve_is_a_cut_and_what_is_mixed_is_in_neither_shot(tmp_path, length):
+    first, second = scene(count=44), scene("room", 30 + length)
+    blend = [mixed(first[20 + k], second[k], (k + 1) / (length + 1)) for k in range(length)]
+    frames = np.concatenate([first[:20], blend, second[length:]])
+    clip = seen(tmp_path, frames)
+    assert said(clip, "2 shots") and clip.positions[0] >= 20 + 0.8 * length and clip.positions[-1] == len(frames) - 1
+    before = video.read(tmp_path / "clip.mp4", 12, W, 8, shot=1)
+    assert before.positions[0] == 0 and before.positions[-1] < 20 + 0.2 * length
+
+
+def test_a_fade_through_white_is_a_cut(tmp_path):
+    first, second = scene(count=40), scene("room", 40)
+    for k in range(8):
+        first[32 + k], second[k] = mixed(first[32 + k], 255, (k + 1) / 8), mixed(255, second[k], k / 8)
+    clip = seen(tmp_path, np.concatenate([first, second]))
+    assert said(clip, "2 shots") and (clip.positions[-1] <= 42 or clip.positions[0] >= 37)
+
+
+def test_a_cut_in_a_long_clip_is_found_to_the_frame(tmp_path):
+    first, second = scene(count=60)[:, ::2, ::2], scene("room", 60)[:, ::2, ::2]
+    there = np.concatenate([first, first[::-1]])
+    frames = np.concatenate([there] * 4 + [np.concatenate([second, second[::-1]])] * 2)[:-60]
+    clip = seen(tmp_path, frames)
+    assert len(frames) > 600 and (clip.positions[0], clip.positions[-1]) == (0, 479) and said(clip, "2 shots", "20.0 s")
+
+
+def test_a_flash_or_a_fast_pan_is_no_cut(tmp_path):
+    frames = scene()
+    frames[30] = 255
+    wide = np.concatenate([scene()[30], scene("room")[30]], axis=1)
+    pan = [wide[:, x : x + W] for x in np.linspace(0, W, 24).astype(int)]
+    (tmp_path / "pan").mkdir()
+    assert not said(seen(tmp_path, frames), "shots") and not said(seen(tmp_path / "pan", pan), "shots")
+
+
+# ---- pauses
+
+
+def test_a_gap_in_the_clock_takes_no_frames(tmp_path):
+    times = [1000 * k // 24 + (10000 if k >= 34 else 0) for k in range(60)]
+    clip = seen(tmp_path, [numbered(k) for k in range(60)], pts=times)
+    assert np.diff(clip.positions).max() <= 7 and clip.positions.tolist() == [number_of(f) for f in clip.frames]
+
+
+@pytest.mark.parametrize("place", ["start", "middle", "end"])
+def test_a_still_picture_takes_no_frames(tmp_path, place):
+    frames = scene(count=48)
+    still = {"start": 0, "middle": 24, "end": 47}[place]
+    clip = seen(tmp_path, np.concatenate([frames[:still], np.repeat(frames[still : still + 1], 96, 0), frames[still:]]))
+    resting = (clip.positions > still + 3) & (clip.positions < still + 92)
+    assert resting.sum() <= 2 and len(clip.positions) == 12
+
+
+# ---- interlaced
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "libx264"])
+def test_of_two_woven_moments_the_first_is_kept(tmp_path, codec):
+    moments = scene()
+    frames = moments[::2].copy()
+    frames[:, 1::2] = moments[1::2, 1::2]
+    path = encode(tmp_path / "clip.mkv", frames, codec=codec, fps=Fraction(12), options={"b": "20M", "crf": "12", "g": "1"})
+    clip = video.read(path, 8, W, 8)
+    apart = [[np.abs(f.astype(int) - moments[2 * k + d, :, :]).mean() for d in (0, 1)]
+             for k, f in zip(clip.positions, clip.frames)]  # fmt: skip
+    first, second = np.mean(apart, axis=0)
+    assert said(clip, "interlaced") and first < 0.75 * second
