@@ -249,10 +249,20 @@ def upright(frame, stream, side=None):
     if 0.1 < aspect < 10:  # anything else is a slip of the file
         width, height = round(width * max(1, aspect)), round(height * max(1, 1 / aspect))
     image = to_rgb(frame, stream.codec_context.name, reduced((width, height), side) if side else None)
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return image, (width, height)
-    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5]  # source (x, y) is shown at (a x + c y, b x + d y)
+    a, b, c, d = _display_matrix(frame)
     if abs(b) > abs(a):
         image, (width, height), (a, d) = image.transpose(1, 0, 2), (height, width), (c, b)
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), (width, height)
+
+
+def _display_matrix(frame):
+    """(a, b, c, d) of a decoded frame: what is at (x, y) is to be shown at (a x + c y, b x + d y); scale and place left out."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV lists no frame that carries what it has no name for: EXIF, the second eye of spatial videos
+        turn = np.deg2rad(-frame.rotation)  # this it tells all the same; a mirror image, which no camera stores so, it does not
+        return np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+    return a, b, c, d

@@ -1,6 +1,8 @@
 """Image files: photos, and animations and pages as the frames of a clip."""
 
+import logging
 import struct
+import warnings
 import zlib
 from contextlib import contextmanager
 from io import BytesIO
@@ -15,6 +17,9 @@ from .errors import InputError
 from .sizes import reduced
 
 pi_heif.register_heif_opener()
+# Of a damaged TIFF Pillow says so on stderr as well; what is wrong with a file is for `InputError` to say.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
 SUFFIXES = (
     ".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif", ".hif",
     ".avif",
@@ -127,10 +132,19 @@ def _read_header(file, path):
                 return reader(file, path.name)
             except (SyntaxError, KeyError):  # a kind that this reader does not know
                 continue
-    floating = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if start[:2] in (b"II", b"MM") else None
+    floating = _floating(path) if start[:2] in (b"II", b"MM") else None
     if floating is None:
         raise SyntaxError("no reader")
     return Image.fromarray(_to_8_bits(floating[..., 2::-1] if floating.ndim == 3 else floating))
+
+
+def _floating(path):
+    """The array of a TIFF of a kind that Pillow does not know, such as floating-point RGB; None if it is none."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # OpenCV tells stderr of every slip of a file
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _picture(image, side):

@@ -94,6 +94,18 @@ def test_rotation_in_hevc_mov(tmp_path):
     assert [number_of(np.rot90(frame, 1)) for frame in clip.frames] == [0, 1, 2]
 
 
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_frames_that_carry_exif_are_read_upright(tmp_path, orientation, turns):
+    """Motion JPEG of cameras; PyAV has no name for this kind of side data."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with open(tmp_path / "camera.mjpeg", "wb") as file:
+        for k in range(3):
+            Image.fromarray(numbered(k)).save(file, "jpeg", exif=exif)
+    clip = read(tmp_path / "camera.mjpeg")
+    assert [number_of(np.rot90(frame, turns)) for frame in clip.frames] == [0, 1, 2]
+
+
 def test_pixels_that_are_not_square_are_made_square(tmp_path):
     path = clip_of(tmp_path / "dv.mp4", 3, pixel_aspect=Fraction(4, 3))
     clip = read(path)
