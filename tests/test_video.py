@@ -27,6 +27,13 @@ def clip_of(path, n, **settings):
     return encode(path, [numbered(k) for k in range(n)], **settings)
 
 
+def test_frames_that_all_show_nothing_are_refused_where_others_show_the_scene(tmp_path):
+    frames = [numbered(k) * (k > 0) for k in range(12)]
+    with pytest.raises(InputError, match="Use more frames"):
+        read(encode(tmp_path / "black-first.mp4", frames), max_frames=1)
+    assert read(tmp_path / "black-first.mp4", max_frames=2).shows.tolist() == [False, True]
+
+
 # ---- kinds of files
 
 KINDS = [
