@@ -256,11 +256,11 @@ def upright(frame, stream, side=None):
 
 
 def _display_matrix(frame):
-    """(a, b, c, d) of a decoded frame: what is at (x, y) is to be shown at (a x + c y, b x + d y); scale and place left out."""
+    """(a, b, c, d) of a decoded frame: what is at (x, y) is to be shown at (a x + c y, b x + d y), but for scale."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV lists no frame that carries what it has no name for: EXIF, the second eye of spatial videos
-        turn = np.deg2rad(-frame.rotation)  # this it tells all the same; a mirror image, which no camera stores so, it does not
+    except ValueError:  # PyAV lists nothing of a frame that carries what it has no name for, such as EXIF
+        turn = np.deg2rad(-frame.rotation)  # this it tells all the same; not a mirror image, which no camera stores
         return np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn)
     if matrix is None:
         return 1, 0, 0, 1

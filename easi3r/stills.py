@@ -140,11 +140,12 @@ def _read_header(file, path):
 
 def _floating(path):
     """The array of a TIFF of a kind that Pillow does not know, such as floating-point RGB; None if it is none."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # OpenCV tells stderr of every slip of a file
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV tells stderr of every slip of a file
     try:
         return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)
 
 
 def _picture(image, side):
