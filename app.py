@@ -201,12 +201,11 @@ def _work(make, cut, style, folder, news, stop):
 
 def _show_scene(info, n_frames, view, note):
     seconds = sum(info["seconds"].values())
-    words = [f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."]
-    words += [note]
-    words += [f"⚠️ {w}" for w in info["warnings"]]
+    made = f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."
+    mind = "\n".join(f"- ⚠️ {warning}" for warning in info["warnings"])
     waiting = "<p>The player is being made; a few seconds.</p>"
     return {
-        report: "  \n".join(words),
+        report: "\n\n".join(filter(None, [made, mind, note])),
         model: gr.Model3D(value=str(view.path), camera_position=view.camera_position),
         show: "4d",
         moment: gr.Slider(value=0, maximum=n_frames),
