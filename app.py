@@ -202,7 +202,7 @@ def _work(make, cut, style, folder, news, stop):
 def _show_scene(info, n_frames, view, note):
     seconds = sum(info["seconds"].values())
     made = f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."
-    mind = "\n".join(f"- ⚠️ {warning}" for warning in info["warnings"])
+    mind = "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {w}" for w in info["warnings"])]) if info["warnings"] else ""
     waiting = "<p>The player is being made; a few seconds.</p>"
     return {
         report: "\n\n".join(filter(None, [made, mind, note])),
@@ -266,7 +266,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
                     0, 1, easi3r.Options.sensitivity, step=0.05, label="Mask sensitivity: 0 marks only what surely moves", elem_id="sensitivity"
                 )
                 mask_files = upload_box(
-                    label="Your own mask (optional): a video, PNGs or a zip, or an array; white = moving",
+                    label="Your own mask (optional); white = moving",
                     elem_id="own-mask", height=150,
                 )  # fmt: skip
             gr.Markdown("**Examples**, computed beforehand: click and look")
