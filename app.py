@@ -20,7 +20,7 @@ from easi3r.export.glb import write_glb
 HERE = Path(__file__).parent
 EXAMPLES = sorted(p for p in (HERE / "examples").glob("*.mp4") if p.with_suffix(".result.npz").exists())
 BACKBONES = [
-    ("Automatic: DUSt3R where there is a GPU or its weights, else the preview", "auto"),
+    ("Automatic: the best that can run here", "auto"),
     ("Preview: no weights, runs anywhere, rough depth", "preview"),
     ("DUSt3R (weights CC BY-NC-SA 4.0: not for commercial use)", "dust3r"),
     ("MonST3R (weights CC BY-NC-SA 4.0: not for commercial use)", "monst3r"),
