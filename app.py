@@ -1,7 +1,5 @@
 """The page: widgets and wiring. `python app.py` starts it; on Hugging Face the same file is the Space."""
 
-import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything that touches CUDA
-
 import contextvars
 import html
 import queue
@@ -9,20 +7,20 @@ import shutil
 import tempfile
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 
 import gradio as gr
+import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything that touches CUDA
 
 import easi3r
-from easi3r import endpoint, gpu, pairs, serving
+from easi3r import chosen, endpoint, gpu, serving
 from easi3r.export.archive import ARCHIVE
 from easi3r.export.glb import write_glb
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(p for p in (HERE / "examples").glob("*.mp4") if p.with_suffix(".result.npz").exists())
 BACKBONES = [
-    ("Automatic: DUSt3R where there is a GPU or its weights, else the preview", "auto"),
+    ("Automatic: the best that can run here", "auto"),
     ("Preview: no weights, runs anywhere, rough depth", "preview"),
     ("DUSt3R (weights CC BY-NC-SA 4.0: not for commercial use)", "dust3r"),
     ("MonST3R (weights CC BY-NC-SA 4.0: not for commercial use)", "monst3r"),
@@ -36,11 +34,6 @@ MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none
 metres from miles."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for Blender, COLMAP and nerfstudio datasets, depth
 and mask images, point clouds, arrays. Or singly, below (what is a folder comes in the zip only)."""
-
-CHOOSE = "Choose a clip or one of the examples below."
-UNSEEN = "Your browser cannot play this kind of clip. It can be used all the same; this is its first frame."
-TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
-MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
 
 CSS = """
 #preview :is(video, img) {
@@ -80,59 +73,16 @@ class Cancelled(Exception):
 
 def upload(files, frames, name):
     """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
-    return {drop: None, **_take(serving.choose(files), frames, name)}
+    return {drop: None, **_take(chosen.choose(files), frames, name)}
 
 
 def choose_example(clicked, frames, name):
-    return _take(serving.choose([EXAMPLES[clicked[0]]]), frames, name)
+    return _take(chosen.choose([EXAMPLES[clicked[0]]]), frames, name)
 
 
 def _take(taken, frames, name):
-    shown = gr.HTML(_preview(taken), visible=not taken.problem)
-    return {clip: taken, preview: shown, planned: plan(taken, frames, name)}
-
-
-def _preview(taken):
-    """The clip where the browser can play it; the browser knows best. Else its first frame, and a sentence."""
-    still = f'<img src="{taken.still}" alt="The first frame">'
-    if taken.problem or taken.seconds is None:
-        return still
-    address = f"gradio_api/file={urllib.parse.quote(str(taken.source))}"
-    instead = f"<figure hidden>{still}<figcaption>{UNSEEN}</figcaption></figure>"
-    if Path(taken.source).suffix.lower() in MOVING_IMAGES:
-        return f'<div><img src="{address}" alt="The clip" onerror="{TO_STILL}">{instead}</div>'
-    # a codec that is not known, with sound that is, gives no error but a picture of no width
-    return f"""<div><video src="{address}" poster="{taken.still}" controls muted playsinline preload="metadata"
-        onerror="{TO_STILL}" onloadedmetadata="if (!this.videoWidth) {{ {TO_STILL} }}"></video>{instead}</div>"""
-
-
-def plan(taken, frames, name):
-    """What a run will do, in one sentence; shown before Run. Also tells at once when a clip cannot be used."""
-    if taken is None:
-        return CHOOSE
-    if taken.problem:
-        return f"⚠️ {taken.problem}"
-    n_frames = min(int(frames), taken.n_frames)
-    n_pairs = len(pairs.build(n_frames))
-    if name in ("auto", "preview") or gpu.is_loaded(name):
-        made_by = f"with **{gpu.backbone_for(name).name}**"
-    else:
-        made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
-    width, height = taken.size
-    length = _number(taken.n_frames, "photo") if taken.seconds is None else f"{taken.seconds:.1f} s"
-    return (
-        f"{html.escape(taken.name)}: {width} x {height}, {length}. "
-        f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
-        f"{n_pairs if n_frames > 1 else 'no'} pairs, {made_by}: **about {_rough(gpu.expected_seconds(name, n_pairs))}**."
-    )
-
-
-def _number(n, word):
-    return f"{n} {word}" + "s" * (n != 1)
-
-
-def _rough(seconds):
-    return f"{max(5, round(seconds / 5) * 5)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
+    shown = gr.HTML(chosen.preview(taken), visible=not taken.problem)
+    return {clip: taken, preview: shown, planned: chosen.plan(taken, frames, name)}
 
 
 def forget(request: gr.Request):
@@ -153,7 +103,7 @@ def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Req
     options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
 
     def make(progress):
-        masks = serving.source_of(mask_files) if mask_files else None
+        masks = chosen.source_of(mask_files) if mask_files else None
         return gpu.reconstruct(clip.source, name, options, masks, progress)
 
     yield from _produce(make, cut, style, request.session_hash)
@@ -251,12 +201,11 @@ def _work(make, cut, style, folder, news, stop):
 
 def _show_scene(info, n_frames, view, note):
     seconds = sum(info["seconds"].values())
-    words = [f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."]
-    words += [note]
-    words += [f"⚠️ {w}" for w in info["warnings"]]
+    made = f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."
+    mind = "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {w}" for w in info["warnings"])]) if info["warnings"] else ""
     waiting = "<p>The player is being made; a few seconds.</p>"
     return {
-        report: "  \n".join(words),
+        report: "\n\n".join(filter(None, [made, mind, note])),
         model: gr.Model3D(value=str(view.path), camera_position=view.camera_position),
         show: "4d",
         moment: gr.Slider(value=0, maximum=n_frames),
@@ -304,11 +253,11 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     gr.Markdown(PAGE)
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
-            clip = gr.State()  # `serving.Chosen`: stays with the server, so nobody can name a file of it
+            clip = gr.State()  # `chosen.Chosen`: stays with the server, so nobody can name a file of it
             with gr.Column(elem_id="clip"):
                 drop = upload_box(label="Your clip: a video, or photos, or a zip of them", height=150)
                 preview = gr.HTML(visible=False, elem_id="preview")
-            planned = gr.Markdown(CHOOSE, elem_id="plan")
+            planned = gr.Markdown(chosen.CHOOSE, elem_id="plan")
             start = gr.Button("Reconstruct", variant="primary", elem_id="run")
             with gr.Accordion("Settings", open=False, elem_id="settings"):
                 frames = gr.Slider(2, 96, easi3r.Options.max_frames, step=1, label="Frames used, spread over the whole clip", elem_id="frames")
@@ -317,7 +266,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
                     0, 1, easi3r.Options.sensitivity, step=0.05, label="Mask sensitivity: 0 marks only what surely moves", elem_id="sensitivity"
                 )
                 mask_files = upload_box(
-                    label="Your own mask (optional): a video, PNGs or a zip, or an array; white = moving",
+                    label="Your own mask (optional); white = moving",
                     elem_id="own-mask", height=150,
                 )  # fmt: skip
             gr.Markdown("**Examples**, computed beforehand: click and look")
@@ -372,7 +321,7 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
     }  # fmt: skip
     results = [status, outputs, cancel, teaser, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
     quiet = {"show_progress": "hidden", "api_name": False}
-    gr.on([frames.release, name.change, demo.load], plan, [clip, frames, name], planned, **quiet)
+    gr.on([frames.release, name.change, demo.load], chosen.plan, [clip, frames, name], planned, **quiet)
     drop.upload(upload, [drop, frames, name], [drop, clip, preview, planned], **quiet)
     examples.click(choose_example, [examples, frames, name], [clip, preview, planned], **quiet)
     gr.on([start.click, examples.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other

@@ -38,7 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser():
     parser = _Parser(prog="python -m easi3r", description="See a video in 3D over time.")
-    parser.add_argument("clip", help="a video (mp4, mov, webm, mkv, avi, gif), an image, or a folder of images")
+    parser.add_argument("clip", help="a video (mp4, mov, webm and more), a photo, or a folder or zip of photos")
     parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
     parser.add_argument("--backbone", default="auto", help="auto, preview, dust3r, monst3r, a hub id, folder or file")
     parser.add_argument("--masks", nargs="+", metavar="PATH", help="what moves, if you know it better: a video, a "

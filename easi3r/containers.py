@@ -10,7 +10,7 @@ from .errors import InputError
 
 ALLOWED = (
     "Allowed are videos (mp4, mov, webm, mkv, avi, gif, ts, mpg, wmv and more), images (jpg, png, heic, webp, tif and "
-    "more), and folders of images."
+    "more), and folders and zips of images."
 )
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif", ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",

@@ -262,10 +262,20 @@ def upright(frame, stream, side=None, reformatter=None):
         width, height = round(width * max(1, aspect)), round(height * max(1, 1 / aspect))
     size = reduced((width, height), side) if side else None
     image = to_rgb(frame, stream.codec_context.name, size, reformatter)
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return image, (width, height)
-    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5]  # source (x, y) is shown at (a x + c y, b x + d y)
+    a, b, c, d = _display_matrix(frame)
     if abs(b) > abs(a):
         image, (width, height), (a, d) = image.transpose(1, 0, 2), (height, width), (c, b)
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]), (width, height)
+
+
+def _display_matrix(frame):
+    """(a, b, c, d) of a decoded frame: what is at (x, y) is to be shown at (a x + c y, b x + d y), but for scale."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV lists nothing of a frame that carries what it has no name for, such as EXIF
+        turn = np.deg2rad(-frame.rotation)  # this it tells all the same; not a mirror image, which no camera stores
+        return np.cos(turn), np.sin(turn), -np.sin(turn), np.cos(turn)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), dtype=np.int32)[:5].tolist()
+    return a, b, c, d

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
 
-from . import gpu, serving
+from . import chosen, gpu, serving
 from .errors import InputError
 from .options import Options
 
@@ -56,7 +56,7 @@ reconstruct_clip.__annotations__ = {p.name: p.annotation for p in reconstruct_cl
 
 
 def _files(name, value):
-    """What `serving.source_of` makes of the uploaded files of a client; None of none.
+    """What `chosen.source_of` makes of the uploaded files of a client; None of none.
 
     gradio has made sure of every file with its mark ("meta") that it was uploaded; without it, a path is anybody's word.
     """
@@ -65,7 +65,7 @@ def _files(name, value):
     files = value if isinstance(value, list) else [value]
     if not files or not all(is_file_obj_with_meta(file) for file in files):
         raise InputError(f"{name} must be a file, or a list of files; hand it over as handle_file('my-clip.mp4').")
-    return serving.source_of([file["path"] for file in files])
+    return chosen.source_of([file["path"] for file in files])
 
 
 def _handed_over(result):

@@ -26,6 +26,7 @@ from .own_masks import read_masks
 NAMES = ("auto", "preview", *HUB)  # what visitors and programs may name; a path would read files of the server
 ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 _seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
+START = 5  # seconds that a run takes however few its pairs, roughly
 _loaded, _loading = {}, threading.Lock()
 _log = logging.getLogger(__name__)
 
@@ -99,7 +100,8 @@ def reconstruct(path, name, options, masks, progress):
         result = compute_on_gpu(clip, name, options, masks, progress)
     if isinstance(result, InputError):
         raise result
-    _seconds_per_pair[_speed_class(backbone)] = (time.perf_counter() - began) / max(1, result.info["pairs"])
+    if n_pairs := result.info["pairs"]:
+        _seconds_per_pair[_speed_class(backbone)] = max(0, time.perf_counter() - began - START) / n_pairs
     return result, backbone.note
 
 
@@ -117,4 +119,4 @@ def _in_a_fork(clip, name, options, masks, progress):
 def expected_seconds(name, n_pairs):
     """About how long a run with a backbone of this name will take."""
     speed = _speed_class(backbone_for(name)) if is_loaded(name) else "cuda" if torch.cuda.is_available() else "cpu"
-    return 5 + _seconds_per_pair.get(speed, _seconds_per_pair["cpu"]) * n_pairs
+    return START + _seconds_per_pair.get(speed, _seconds_per_pair["cpu"]) * n_pairs

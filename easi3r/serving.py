@@ -1,86 +1,24 @@
-"""What the page takes, keeps and hands out: the chosen clip; a folder of files per visitor, for as long as their page
-is open; prepared examples."""
+"""What the page keeps and hands out: a folder of files per visitor, for as long as their page is open; prepared examples."""
 
 import atexit
-import base64
 import functools
-import io
-import logging
 import os
 import shutil
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from . import InputError, load_reconstruction, stills, video
+from . import load_reconstruction
 from .export.archive import ARCHIVE, load_small, write_archive
 from .export.glb import write_glb
 from .export.surfaces import CUT
-from .sources import Stills, natural, open_source
 
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
 folders, _folders_lock = {}, threading.Lock()
 files_of = {}  # visitor -> name -> path of what `save` wrote
 stored = functools.lru_cache(maxsize=4)(load_reconstruction)  # of folders, which are never written twice
 prepared = {}  # example -> what `_show_scene` and `_show_files` take, and the folder
-
-STILL_SIDE = 640  # pixels; the first frame shown where the browser cannot play a clip, on a page 1280 wide
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """What a visitor chose; `problem` is a sentence where it cannot be used, and the fields below it are not filled."""
-
-    source: str | list  # as of `video.read`
-    name: str
-    problem: str = ""
-    size: tuple = ()  # (width, height) of the source, pixels
-    n_frames: int = 0
-    seconds: float | None = None  # length; None for photos
-    still: str = ""  # the first frame, a JPEG as a data URL
-
-
-def choose(paths):
-    """`Chosen` of uploaded files: one video, one zip, or photos. Never raises."""
-    name = Path(paths[0]).name if len(paths) == 1 else f"{len(paths)} files"
-    try:
-        source = source_of(paths)
-        seen = video.read(source, 1, STILL_SIDE, 1)
-        opened = open_source(source)
-    except InputError as error:
-        return Chosen(list(paths), name, str(error))
-    except Exception:  # a bug: the visitor gets a sentence, the server's log gets the trace
-        _log.exception("A clip could not be looked at")
-        sentence = f"'{name}' cannot be used: something went wrong on our side. Try another clip."
-        return Chosen(list(paths), name, sentence)
-    times, n = opened.seconds, len(opened.seconds)
-    seconds = None if isinstance(opened, Stills) else float(times[-1] - times[0]) * n / max(1, n - 1)
-    return Chosen(source, name, "", seen.framing.source_size, n, seconds, _data_url(seen.frames[0]))
-
-
-def source_of(paths):
-    """The source, as of `video.read`, that uploaded files are: a path, or photos in natural order (2 before 10).
-
-    Raises `InputError` where several files are not all photos.
-    """
-    if len(paths) == 1:
-        return str(paths[0])
-    for path in map(Path, paths):
-        if path.suffix.lower() not in stills.SUFFIXES:
-            raise InputError(f"These are {len(paths)} files and '{path.name}' is not a photo; "
-                             "choose one video or one zip, or only photos.")  # fmt: skip
-    return [str(path) for path in sorted(map(Path, paths), key=natural)]
-
-
-def _data_url(image):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "jpeg", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def keep(visitor, folder):

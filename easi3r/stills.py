@@ -1,7 +1,9 @@
 """Image files: photos, and animations and pages as the frames of a clip."""
 
+import logging
 import re
 import struct
+import warnings
 import zlib
 from contextlib import contextmanager
 from io import BytesIO
@@ -16,6 +18,9 @@ from .errors import InputError
 from .sizes import reduced
 
 pi_heif.register_heif_opener()
+# Of a damaged TIFF Pillow says so on stderr as well; what is wrong with a file is for `InputError` to say.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
 SUFFIXES = (
     ".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif", ".hif",
     ".avif",
@@ -131,7 +136,7 @@ def _read_header(file, path):
                 continue
             image.info["colours"] = _colours(image, path)
             return image
-    floating = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if start[:2] in (b"II", b"MM") else None
+    floating = _floating(path) if start[:2] in (b"II", b"MM") else None
     if floating is None:
         raise SyntaxError("no reader")
     return Image.fromarray(_to_8_bits(floating[..., 2::-1] if floating.ndim == 3 else floating))
@@ -146,6 +151,16 @@ def _colours(image, path):
             if found := re.search(rb"colrnclx(.{4})", file.read(1 << 16), re.DOTALL):  # the first is the picture's own
                 return struct.unpack(">HH", found[1])
     return UNSPECIFIED, UNSPECIFIED
+
+
+def _floating(path):
+    """The array of a TIFF of a kind that Pillow does not know, such as floating-point RGB; None if it is none."""
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)  # OpenCV tells stderr of every slip of a file
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        log.setLogLevel(level)
 
 
 def _picture(image, side):

@@ -254,8 +254,9 @@ def choose(look, source, count, shot=None):
         why = "the longest one" if shot is None else "as chosen"
         at = ", ".join(f"{source.seconds[a]:.1f}" for a, _ in look.shots[1:])
         warnings.append(
-            f"The clip consists of {len(look.shots)} shots (cut at {at} s). Shot {number + 1}, {why}, is used "
-            f"({source.seconds[first]:.1f} to {source.seconds[last]:.1f} s)."
+            f"The clip is cut together from {len(look.shots)} shots (cut at {at} s); only one can be used at a "
+            f"time, this is shot {number + 1}, {why} ({source.seconds[first]:.1f} to {source.seconds[last]:.1f} s). "
+            "For another one trim the clip, or choose it with the option shot."
         )
     n = len(source.seconds)
     if len(look.positions) < n <= LOOKS:  # all were looked at, so what is missing cannot be decoded
@@ -272,17 +273,17 @@ def say_blank(look, source, positions, shows):
     blank = {p for p, s in zip(look.positions.tolist(), look.shows) if not s and first <= p <= last}
     blank |= {int(p) for p, s in zip(positions, shows) if not s}
     if look.usual[0] < NOTHING:
-        return ["The clip shows nothing: all of its frames are black, white or of one colour."]
+        return ["The clip shows nothing: all of its frames are black, white or of one colour. The result means nothing."]
     if not blank:
         return []
     pictures = dict(zip(look.positions.tolist(), look.pictures))
     light = np.mean([pictures[p].mean() for p in blank if p in pictures] or [128])
-    kind = "black or nearly so" if light < 40 else "white or nearly so" if light > 215 else "plain, or something covers the lens"
+    kind = "black or nearly so" if light < 40 else "white or nearly so" if light > 215 else "plain or covered"
     ranges = _ranges(sorted(blank), look.positions.tolist())
     words = ", ".join(f"{source.seconds[a]:.2f}" if a == b else f"{source.seconds[a]:.2f} to {source.seconds[b]:.2f}" for a, b in ranges)
     return [
-        f"Frames that show nothing of the scene ({kind}) were left out of it, at {words} s; "
-        "they keep their place in time, with the camera of their neighbours."
+        f"At {words} s the picture shows nothing of the scene ({kind}). It was left out, and the camera "
+        "there is a copy of the one beside it."
     ]
 
 

@@ -63,7 +63,8 @@ def read(source, max_frames, max_side, patch, shot=None):
     eighth of the gap, which saves most of the decoding. Rotation and mirroring (display matrix, EXIF) and non-square
     pixels are resolved, as a player does; transparency is laid over black. A damaged clip gives what can be decoded.
 
-    Raises `InputError` if the source is missing, unreadable, has no picture, or is smaller than 16 pixels on a side.
+    Raises `InputError` if the source is missing, unreadable, has no picture, is smaller than 16 pixels on a side, or
+    if none of the chosen frames shows the scene that others do.
     """
     if isinstance(source, Video):
         return source
@@ -81,8 +82,12 @@ def read(source, max_frames, max_side, patch, shot=None):
         positions.append(position)
     frames, positions = np.stack(frames), np.array(positions)
     shows = survey.shows_scene(frames, positions, look)
+    if not shows.any():
+        raise InputError(f"Of '{opened.name}' the frames used ({len(frames)}) show nothing of the scene: they are black, "
+                         "covered or of one colour. Use more frames, or leave these out.")  # fmt: skip
     if woven > len(frames) / 4:
-        warnings.append("The clip is interlaced: each picture holds two moments, of which one was kept.")
+        warnings.append("The clip is interlaced, as old camcorders film: each picture mixes two moments, of which one "
+                        "was kept.")  # fmt: skip
     paths = getattr(opened, "paths", None)
     return Video(
         frames=frames,

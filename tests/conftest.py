@@ -1,11 +1,12 @@
 """Results to test with, computed from formulas: exact cameras, depth and masks without running anything."""
 
 import numpy as np
+import pages
 import pytest
 from scipy.spatial.transform import Rotation
 
 from easi3r import pairs as graphs
-from easi3r import synthetic
+from easi3r import synthetic, video
 from easi3r.camera import Framing, intrinsic_matrix, pixel_rays, pose
 from easi3r.reconstruction import Reconstruction
 
@@ -78,3 +79,35 @@ def clip(request):
 def pairs(clip):
     """What a network would say of its frame pairs."""
     return list(synthetic.predictions(clip, graphs.build(len(clip.frames))))
+
+
+# ---- the page
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Of the page, which runs from here on."""
+    import app
+
+    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
+    yield url
+    app.demo.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium; skips where there is none."""
+    playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if pages.BROWSER is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright_api.sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=pages.BROWSER, args=pages.FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def walk(tmp_path_factory):
+    path = tmp_path_factory.mktemp("walk") / "walk.mp4"
+    video.write(path, synthetic.render("street", 10, 224, 128).frames, 8)
+    return path

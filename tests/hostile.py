@@ -1,7 +1,9 @@
-"""Seeded hostile inputs, made from small valid ones: python tests/hostile.py 500 [--page 50] [--seed 0] tries them.
+"""Seeded hostile inputs, made from small valid ones: python tests/hostile.py 500 [--page 50] [--browser 50]
+[--seed 0] tries them.
 
 Through the API each must end in success or `InputError`, with nothing on stderr and nothing left in the folder of
-temporary files; through a running page, in success or one sentence. Prints a summary; exit code 1 if something failed.
+temporary files; through the endpoint of a running page, and through the page itself in Chromium, in success or one
+sentence. Prints a summary; exit code 1 if something failed.
 """
 
 import argparse
@@ -23,6 +25,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from clips import encode, numbered
+from pages import BROWSER, FLAGS, our_folders, upload, wait_for_folders
 from PIL import Image
 from test_unpack import zipped
 
@@ -49,6 +52,8 @@ SUFFIXES = [
 ]
 JUNK = {"max_frames": [0, -3, 2.5, "4", None, True, 10**9], "sensitivity": [float("nan"), -1, "x", None, [0.5]],
         "fov": [0, 1e9, float("inf"), "wide", []], "graph": ["", "swin-0", 7, "oneref-99"], "refine": [None, 3, "no"]}  # fmt: skip
+OUTCOME = """() => document.querySelector('[data-testid=toast-body]')?.innerText
+    || (document.querySelector('#status input, #status textarea')?.value == 'done' && 'read')"""
 
 
 def seeds(folder):
@@ -189,10 +194,30 @@ def page_attempt(client, handle_file):
     return attempt
 
 
+def browser_attempt(page, address):
+    """As a visitor: upload, press the button, wait for the result or a sentence. The page has no fields for `options`."""
+
+    def attempt(path, options):
+        before = our_folders()
+        page.goto(address)
+        page.wait_for_selector("#run")
+        upload(page, path)
+        page.locator("#run").click()
+        outcome = page.wait_for_function(OUTCOME, timeout=60000).json_value()
+        page.goto("about:blank")
+        wait_for_folders(before)
+        sentence = outcome.splitlines()[-1]
+        assert outcome == "read" or ("our side" not in sentence and sentence.endswith(".")), outcome
+        return sentence
+
+    return attempt
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("n", type=int, nargs="?", default=0, help="inputs through the API")
     parser.add_argument("--page", type=int, default=0, help="inputs through the endpoint of a page started for it")
+    parser.add_argument("--browser", type=int, default=0, help="inputs through that page in Chromium")
     parser.add_argument("--seed", type=int, default=0, help="number of the first input")
     arguments, failed = parser.parse_args(), []
     with tempfile.TemporaryDirectory() as folder:
@@ -200,17 +225,30 @@ def main():
         if arguments.n:
             attempt = api_attempt(easi3r.load_backbone("preview"))
             failed += _tell("API", *tries(arguments.n, arguments.seed, attempt, valid))
-        if arguments.page:
-            import app
-            from gradio_client import Client, handle_file
-
-            address = app.launch(prevent_thread_lock=True, quiet=True)[1]
-            attempt = page_attempt(Client(address, verbose=False), handle_file)
+        if arguments.page or arguments.browser:
             with contextlib.redirect_stdout(io.StringIO()):
-                found = tries(arguments.page, arguments.seed, attempt, valid, lambda text: print(text, file=sys.stderr))
-            failed += _tell("page", *found)
+                import app
+
+                address = app.launch(prevent_thread_lock=True, quiet=True)[1]
+            failed += _through_page(address, arguments, valid)
             app.demo.close()
     return bool(failed)
+
+
+def _through_page(address, arguments, valid):
+    """Failures of the inputs asked for."""
+    from gradio_client import Client, handle_file
+    from playwright.sync_api import sync_playwright
+
+    failed = []
+    if arguments.page:
+        attempt = page_attempt(Client(address, verbose=False), handle_file)
+        failed += _tell("endpoint", *tries(arguments.page, arguments.seed, attempt, valid))
+    if arguments.browser:
+        with sync_playwright() as play, play.chromium.launch(executable_path=BROWSER, args=FLAGS) as chromium:
+            page = chromium.new_page(viewport={"width": 390, "height": 844})
+            failed += _tell("browser", *tries(arguments.browser, arguments.seed, browser_attempt(page, address), valid))
+    return failed
 
 
 def _tell(what, outcomes, took, failures):

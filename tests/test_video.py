@@ -27,6 +27,13 @@ def clip_of(path, n, **settings):
     return encode(path, [numbered(k) for k in range(n)], **settings)
 
 
+def test_frames_that_all_show_nothing_are_refused_where_others_show_the_scene(tmp_path):
+    frames = [numbered(k) * (k > 0) for k in range(12)]
+    with pytest.raises(InputError, match="Use more frames"):
+        read(encode(tmp_path / "black-first.mp4", frames), max_frames=1)
+    assert read(tmp_path / "black-first.mp4", max_frames=2).shows.tolist() == [False, True]
+
+
 # ---- kinds of files
 
 KINDS = [
@@ -92,6 +99,18 @@ def test_rotation_in_hevc_mov(tmp_path):
     clip = read(path)
     assert clip.frames.shape == (3, WIDTH, HEIGHT, 3)
     assert [number_of(np.rot90(frame, 1)) for frame in clip.frames] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_frames_that_carry_exif_are_read_upright(tmp_path, orientation, turns):
+    """Motion JPEG of cameras; PyAV has no name for this kind of side data."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with open(tmp_path / "camera.mjpeg", "wb") as file:
+        for k in range(3):
+            Image.fromarray(numbered(k)).save(file, "jpeg", exif=exif)
+    clip = read(tmp_path / "camera.mjpeg")
+    assert [number_of(np.rot90(frame, turns)) for frame in clip.frames] == [0, 1, 2]
 
 
 def test_pixels_that_are_not_square_are_made_square(tmp_path):

@@ -99,7 +99,7 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images, zoom):
     _fill_unknown(depth, n_frames, warnings)
     blind = sum(1 for c in confidence if 0 < c.max() <= 1)
     if blind:
-        warnings.append(f"No pair was sure of anything in {blind} of {n_frames} frames; their depth is a guess.")
+        warnings.append(f"In {blind} of {n_frames} frames nothing could be measured for sure; their depth is a guess.")
     progress(0.95, "Removing floating points")
     if masks is not None:
         place_objects(depth, confidence, masks)

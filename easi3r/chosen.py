@@ -1,0 +1,128 @@
+"""What a visitor chose: looked at as quickly as can be, shown, and what a run would make of it."""
+
+import base64
+import html
+import io
+import logging
+import urllib.parse
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from . import InputError, gpu, pairs, stills, survey
+from .sources import Stills, natural, open_source
+
+CHOOSE = "Choose a clip or one of the examples below."
+UNSEEN = "Your browser cannot play this kind of clip. It can be used all the same; this is its first frame."
+TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
+MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
+STILL_SIDE = 640  # pixels; the first frame shown where the browser cannot play a clip, on a page 1280 wide
+FEW = 6  # frames; below, a run says that there are too few to tell much
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a visitor chose; `problem` is a sentence where it cannot be used, and the fields below it are not filled."""
+
+    source: str | list  # as of `video.read`
+    name: str
+    problem: str = ""
+    size: tuple = ()  # (width, height) of the source, pixels
+    n_frames: int = 0
+    seconds: float | None = None  # length; None for photos
+    still: str = ""  # the first frame, a JPEG as a data URL
+
+
+def choose(paths):
+    """`Chosen` of uploaded files: one video, one zip, or photos. Never raises."""
+    name = Path(paths[0]).name if len(paths) == 1 else f"{len(paths)} files"
+    try:
+        source = source_of(paths)
+        opened = open_source(source)
+        # the first frame that can be had; of a zip only the first photo is unpacked
+        wanted = [0] if isinstance(opened, Stills) else range(len(opened.seconds))
+        with closing(opened.read(wanted, STILL_SIDE)) as frames:
+            _, first, size = next(frames)
+        survey.check_size(opened.name, size)
+    except InputError as error:
+        return Chosen(list(paths), name, str(error))
+    except Exception:  # a bug: the visitor gets a sentence, the server's log gets the trace
+        _log.exception("A clip could not be looked at")
+        sentence = f"'{name}' cannot be used: something went wrong on our side. Try another clip."
+        return Chosen(list(paths), name, sentence)
+    times, n = opened.seconds, len(opened.seconds)
+    seconds = None if isinstance(opened, Stills) else float(times[-1] - times[0]) * n / max(1, n - 1)
+    return Chosen(source, name, "", size, n, seconds, _data_url(first))
+
+
+def source_of(paths):
+    """The source, as of `video.read`, that uploaded files are: a path, or photos in natural order (2 before 10).
+
+    Raises `InputError` where several files are not all photos.
+    """
+    if len(paths) == 1:
+        return str(paths[0])
+    for path in map(Path, paths):
+        if path.suffix.lower() not in stills.SUFFIXES:
+            raise InputError(f"These are {len(paths)} files and '{path.name}' is not a photo; "
+                             "choose one video or one zip, or only photos.")  # fmt: skip
+    return [str(path) for path in sorted(map(Path, paths), key=natural)]
+
+
+def _data_url(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "jpeg", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def preview(taken):
+    """The clip where the browser can play it; the browser knows best. Else its first frame, and a sentence."""
+    still = f'<img src="{taken.still}" alt="The first frame">'
+    if taken.problem or taken.seconds is None:
+        return still
+    address = f"gradio_api/file={urllib.parse.quote(str(taken.source))}"
+    instead = f"<figure hidden>{still}<figcaption>{UNSEEN}</figcaption></figure>"
+    if Path(taken.source).suffix.lower() in MOVING_IMAGES:
+        return f'<div><img src="{address}" alt="The clip" onerror="{TO_STILL}">{instead}</div>'
+    # a codec that is not known, with sound that is, gives no error but a picture of no width
+    return f"""<div><video src="{address}" poster="{taken.still}" controls muted playsinline preload="metadata"
+        onerror="{TO_STILL}" onloadedmetadata="if (!this.videoWidth) {{ {TO_STILL} }}"></video>{instead}</div>"""
+
+
+def plan(taken, frames, name):
+    """What a run will do, in one sentence; shown before Run. Also tells at once when a clip cannot be used."""
+    if taken is None:
+        return CHOOSE
+    if taken.problem:
+        return f"⚠️ {taken.problem}"
+    n_frames = min(int(frames), taken.n_frames)
+    n_pairs = len(pairs.build(n_frames))
+    if name in ("auto", "preview") or gpu.is_loaded(name):
+        made_by = f"with **{gpu.backbone_for(name).name}**"
+    else:
+        made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
+    width, height = taken.size
+    length = _number(taken.n_frames, "photo") if taken.seconds is None else f"{taken.seconds:.1f} s"
+    return (
+        f"{html.escape(taken.name)}: {width} x {height}, {length}. "
+        f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
+        f"{n_pairs if n_frames > 1 else 'no'} pairs, {made_by}: **about {_rough(gpu.expected_seconds(name, n_pairs))}**."
+        f"{_doubt(n_frames)}"
+    )
+
+
+def _doubt(n_frames):
+    if n_frames == 1:
+        return "  \n⚠️ From one picture depth is a guess, and nothing can be seen to move. Use a video or more photos."
+    return "  \n⚠️ That is few: depth and motion become clearer with ten frames or more." if n_frames < FEW else ""
+
+
+def _number(n, word):
+    return f"{n} {word}" + "s" * (n != 1)
+
+
+def _rough(seconds):
+    return f"{max(5, round(seconds / 5) * 5)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"

@@ -1,0 +1,76 @@
+"""Driving the page as a visitor would, in headless Chromium through Playwright; fixtures are in conftest.py."""
+
+import io
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--use-gl=angle", "--use-angle=swiftshader",
+         "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+
+
+def open_page(browser, address, width=390, height=844):
+    """A page of the size of a phone unless said otherwise: drawing in software, as here, takes as long as all the rest."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(address)
+    page.wait_for_selector("#run")
+    return page
+
+
+def upload(page, clip):
+    page.locator("#clip input[type=file]").set_input_files(clip)
+    page.wait_for_function("document.querySelector('#plan').innerText.match(/pairs|⚠/)", timeout=20000)
+
+
+def upload_another(page, files, text):
+    page.locator("#clip input[type=file]").set_input_files(files)
+    page.locator("#plan", has_text=text).wait_for(timeout=20000)
+
+
+def open_tab(page, name):
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if not tab.is_visible():  # on a narrow page the last tabs are in a menu
+        page.locator(".overflow-menu > button").click()
+        tab = page.locator(".overflow-dropdown button", has_text=name)
+    tab.click()
+
+
+def slide(page, slider, value):
+    box = page.locator(f"{slider} input[type=range]")
+    box.fill(str(value))
+    box.dispatch_event("pointerup")
+
+
+def wait_until_done(page):
+    page.wait_for_function("document.querySelector('#status input, #status textarea')?.value.startsWith('done')", timeout=90000)
+
+
+def wait_until_drawn(page):
+    deadline = time.time() + 60
+    canvas = page.locator("#model canvas")
+    while not (canvas.count() and share_drawn(canvas) > 0.05):
+        assert time.time() < deadline, "the 3D view stays blank"
+        time.sleep(0.3)
+
+
+def share_drawn(canvas):
+    """Share of the canvas that differs from its corner; the buttons' row on top left out."""
+    pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)[45:]
+    return (np.abs(pixels - pixels[0, 0]).max(2) > 12).mean()
+
+
+def our_folders():
+    return {p for p in Path(tempfile.gettempdir()).glob("easi3r-*") if "api" not in p.name}
+
+
+def wait_for_folders(before):
+    """A visitor's files live as long as their page, or until they cancel."""
+    deadline = time.time() + 20
+    while not our_folders() <= before:
+        assert time.time() < deadline, "files are left behind"
+        time.sleep(0.3)
