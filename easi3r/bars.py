@@ -17,6 +17,9 @@ EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which the picture differs from a 
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
 MOST = 0.4  # of the height or width: a bar on one side
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
+# Share of pixels whose surroundings do not differ at all (by `NO_DETAIL` grey levels) from which a picture is drawn: a
+# cartoon, a page of text, a test card. Real and rendered clips have .02 to .10, dark ones .32, cards of blocks .48 on.
+DRAWN, NO_DETAIL = 0.4, 0.7
 CORNER = 0.08  # of the shorter side: what rounded corners may cost
 LEAST, ENOUGH = 4, 32  # pictures: with fewer nothing can be said to stand still, with more it takes longer
 
@@ -40,6 +43,8 @@ def find_bars(pictures):
     for sides in (patterned, flat):
         inner = _inside(still.shape, sides)
         if (any(sides) or rounded) and inner is not None and detail[inner].mean() >= (COLOURED if coloured else DETAIL):
+            if is_drawn(pictures[(slice(None), *inner)].mean(axis=-1, dtype=np.float32)):
+                return None
             if (still & detail)[inner].sum() <= (0.9 if any(sides) and sides == flat else MOVES) * detail[inner].sum():
                 return tuple(sides)
     return None
@@ -54,10 +59,20 @@ def _inside(shape, sides):
     return slice(top, height - bottom), slice(left, width - right)
 
 
+def is_drawn(greys):
+    """Whether grey pictures (h,w) are drawn and not filmed: there, neither bars nor cuts can be told from what is shown."""
+    flat = [(_relief(grey.astype(np.float32)) < NO_DETAIL).mean() for grey in greys]
+    return float(np.median(flat)) > DRAWN
+
+
+def _relief(grey):
+    return np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2))
+
+
 def _detail(pictures):
     """(h,w) bool: where the pictures usually have detail."""
     greys = pictures.mean(axis=-1, dtype=np.float32)
-    return np.median([np.abs(g - cv2.GaussianBlur(g, (0, 0), 2)) for g in greys], axis=0) > 3
+    return np.median([_relief(grey) for grey in greys], axis=0) > 3
 
 
 def _still(pictures):

@@ -7,15 +7,22 @@ import numpy as np
 # pictures have .43 to .65 for lines and up to 1.4 times what columns have; woven ones .78 on and 1.45 times.
 WOVEN, WOVEN_RATIO = 0.72, 1.3
 SAID_RATIO = 1.1  # in a clip that says it is interlaced
+ENOUGH = 512  # pixels of a picture, from its middle, that are looked at
 
 
 def is_woven(image, said):
     """Whether a picture (H,W,3) uint8 as it was stored shows two moments; `said`: its clip says it is interlaced."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(_middle(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
     if min(grey.shape) < 5:
         return False
     lines, columns = _unlike(grey), _unlike(grey.T)
     return lines > SAID_RATIO * columns if said else lines > WOVEN and lines > WOVEN_RATIO * columns
+
+
+def _middle(image):
+    """The middle of a picture, at most `ENOUGH` pixels wide and high."""
+    top, left = (max(0, (side - ENOUGH) // 2) for side in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + ENOUGH, left : left + ENOUGH])
 
 
 def _unlike(grey):

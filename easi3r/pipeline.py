@@ -9,6 +9,7 @@ import numpy as np
 
 from . import alignment, darkness, pairs, video
 from .camera import intrinsic_matrix
+from .errors import InputError
 from .motion import estimate_masks
 from .options import Options
 from .overlays import find_overlay
@@ -39,6 +40,9 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     clock.start("read", "Reading the video")
     clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch, options.shot)
     own = None if masks is None else read_masks(masks, clip)
+    if not clip.shows.any():
+        raise InputError(f"Of '{clip.name}' the frames used ({len(clip.frames)}) show nothing of the scene: they are black, "
+                         "covered or of one colour. Use more frames, or leave these out.")  # fmt: skip
     frames, said = _legible(clip.frames[clip.shows])  # the others take no part in anything until the end
     overlay = find_overlay(clip.frames[clip.shows])
     if overlay.any():

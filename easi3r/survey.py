@@ -31,6 +31,7 @@ PAUSE, PAUSE_STEPS = 2.0, 10  # seconds, and times the usual step: a longer gap 
 REST = 2.0  # seconds without any change from which a still picture is a rest
 CHANGE = 2.0  # grey levels by which the mean of a block of `BLOCK` pixels changes where something happens
 BLOCK = 12  # pixels
+MOST_NAMED = 6  # times of frames without the scene that a warning names
 BLANK_SHARE = 0.1  # of the time; more frames without a scene than this are passed over when frames are chosen
 
 
@@ -142,41 +143,44 @@ def shows_scene(frames, positions, look):
 def _find_shots(look, source, greys):
     """`look` with its shots, and what is no part of a shot marked as showing nothing of the scene."""
     seen = np.flatnonzero(look.shows)
-    if len(seen) < 3 or min(greys[0].shape) < 2 * BLOCK or look.usual[2] < bars.DETAIL:  # nothing that flow could follow
+    if len(seen) < 3 or min(greys[0].shape) < 2 * BLOCK or bars.is_drawn(greys):  # flow needs something to follow
         return look
+    steps = cuts.steps_between([greys[k] for k in seen])
     if np.median(np.diff(look.positions[seen])) <= 3:  # pictures that follow each other closely
-        stray = seen[cuts.strays([greys[k] for k in seen])]
-        shows = look.shows.copy()
-        shows[stray] = False
-        look = replace(look, shows=shows, flashes=[(p, p) for p in look.positions[stray].tolist()])
-        seen = np.setdiff1d(seen, stray)
-        found = cuts.find([greys[k] for k in seen])
-        return _divide(look, [(look.positions[seen[a]], look.positions[seen[b]], b - a > 1) for a, b in found], source, greys)
-    unlike = np.array([cuts.unlike(greys[a], greys[b]) for a, b in zip(seen, seen[1:])])
+        stray = seen[cuts.strays(steps)]
+        if len(stray):
+            shows = look.shows.copy()
+            shows[stray] = False
+            look = replace(look, shows=shows, flashes=[(p, p) for p in look.positions[stray].tolist()])
+            seen = np.setdiff1d(seen, stray)
+            steps = cuts.steps_between([greys[k] for k in seen])
+        found = [(look.positions[seen[a]], look.positions[seen[b]]) for a, b in cuts.find(steps)]
+        return _divide(look, found, source, greys)
     gaps = np.diff(look.positions[seen])
-    likely = np.argsort(-unlike, kind="stable")
-    likely = likely[(np.cumsum(gaps[likely]) <= max(SOUGHT, gaps[likely[0]])) & (unlike[likely] > cuts.CUT)]
+    likely = np.argsort(-steps, kind="stable")
+    likely = likely[(np.cumsum(gaps[likely]) <= max(SOUGHT, gaps[likely[0]])) & (steps[likely] > cuts.CUT)]
     found = [cut for k in likely for cut in _seek(source, look.positions[seen[k]], look.positions[seen[k + 1]])]
     return _divide(look, sorted(found), source, greys)
 
 
 def _seek(source, before, after):
     """The cuts, see `_divide`, between two frames that do not look alike."""
-    found = [(p, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for p, image, _ in source.read(range(before, after + 1), SIDE)]
-    return [(found[a][0], found[b][0], b - a > 1) for a, b in cuts.find([grey for _, grey in found])]
+    places, greys = [], []
+    for position, image, _ in source.read(range(before, after + 1), SIDE):
+        places.append(position)
+        greys.append(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    return [(places[a], places[b]) for a, b in cuts.find(cuts.steps_between(greys))]
 
 
 def _divide(look, found, source, greys):
-    """`look` with the shots between the cuts `found`, each (last position before, first after, whether what lies between
-    is mixed of both).
+    """`look` with the shots between the cuts `found`, each (last position before, first after).
 
-    Mixed pieces and those too short for a shot (flashes, titles, slips) show nothing of the scene, and the shots on both
-    sides of one are the same if they look alike.
+    Pieces too short for a shot (flashes, titles, slips) show nothing of the scene, and the shots on both sides of one are
+    the same if they look alike.
     """
     seconds = source.seconds
     n, shows, flashes = len(seconds), look.shows.copy(), list(look.flashes)
-    mixed = {(int(before) + 1, int(after) - 1) for before, after, mix in found if mix}
-    ends = sorted({0, *(int(after) for _, after, _ in found), *(first for first, _ in mixed), n})
+    ends = [0, *(int(after) for _, after in found), n]
     pieces = [(a, b - 1) for a, b in zip(ends, ends[1:])]
     least = min(SHORT, 0.1 * (seconds[-1] - seconds[0]))
     shots = []
@@ -184,7 +188,7 @@ def _divide(look, found, source, greys):
         inside = (look.positions >= a) & (look.positions <= b)
         if not (inside & look.shows).any():
             continue
-        if (a, b) in mixed or (seconds[b] - seconds[a] <= least and len(pieces) > 1):
+        if seconds[b] - seconds[a] <= least and len(pieces) > 1:
             shows[inside] = False
             flashes.append((a, b))
             continue
@@ -277,10 +281,12 @@ def say_blank(look, source, positions, shows):
     if not blank:
         return []
     pictures = dict(zip(look.positions.tolist(), look.pictures))
-    light = np.mean([pictures[p].mean() for p in blank if p in pictures] or [128])
-    kind = "black or nearly so" if light < 40 else "white or nearly so" if light > 215 else "plain or covered"
-    ranges = _ranges(sorted(blank), look.positions.tolist())
-    words = ", ".join(f"{source.seconds[a]:.2f}" if a == b else f"{source.seconds[a]:.2f} to {source.seconds[b]:.2f}" for a, b in ranges)
+    light = np.mean([pictures[p].max(axis=-1).mean() for p in blank if p in pictures] or [128])  # a dark finger is red
+    kind = "plain, a title, or covered as by a finger"
+    kind = "black or nearly so" if light < 40 else "white or nearly so" if light > 215 else kind
+    ranges = [[f"{source.seconds[p]:.2f}" for p in run] for run in _ranges(sorted(blank), look.positions.tolist())]
+    words = ", ".join(a if a == b else f"{a} to {b}" for a, b in ranges[:MOST_NAMED])
+    words += f" and {len(ranges) - MOST_NAMED} more times," if len(ranges) > MOST_NAMED else ""
     return [
         f"At {words} s the picture shows nothing of the scene ({kind}). It was left out, and the camera "
         "there is a copy of the one beside it."

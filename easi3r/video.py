@@ -82,9 +82,6 @@ def read(source, max_frames, max_side, patch, shot=None):
         positions.append(position)
     frames, positions = np.stack(frames), np.array(positions)
     shows = survey.shows_scene(frames, positions, look)
-    if not shows.any():
-        raise InputError(f"Of '{opened.name}' the frames used ({len(frames)}) show nothing of the scene: they are black, "
-                         "covered or of one colour. Use more frames, or leave these out.")  # fmt: skip
     if woven > len(frames) / 4:
         warnings.append("The clip is interlaced, as old camcorders film: each picture mixes two moments, of which one "
                         "was kept.")  # fmt: skip

@@ -60,7 +60,7 @@ def test_blank_frames_stay_in_time_and_take_no_part(blank):
     for k, neighbour in ((0, 1), (9, 8)):
         assert np.array_equal(blank.cam2world[k], blank.cam2world[neighbour])
     assert any(np.array_equal(blank.cam2world[5], blank.cam2world[k]) for k in (4, 6))
-    assert said(blank, "show nothing", "0.00, 0.21, 0.38 s")
+    assert said(blank, "shows nothing", "0.00, 0.21, 0.38 s")
 
 
 def test_masks_of_the_user_hold_on_blank_frames_too(blank):
