@@ -19,7 +19,9 @@ _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log
 
 def main(argv=None):
     """Reconstruct a clip and write all files. Returns the exit code: 0, or 2 when the input cannot be used."""
-    logging.getLogger("easi3r").setLevel(logging.ERROR)  # what it warns of is printed at the end
+    log = logging.getLogger("easi3r")
+    before = log.level
+    log.setLevel(logging.ERROR)  # what it warns of is printed at the end
     try:
         return _run(_parser().parse_args(argv))
     except InputError as error:
@@ -28,6 +30,8 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
         return 130
+    finally:
+        log.setLevel(before)
 
 
 class _Parser(argparse.ArgumentParser):

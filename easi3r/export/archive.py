@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..camera import Framing
+from ..decode import spread
 from ..errors import InputError
 from ..paths import quoted
 from ..reconstruction import Reconstruction
@@ -57,7 +58,7 @@ def load_small(path, clip):
     opened = open_source(clip)
     numbers = small.info.get("frame_numbers")
     if numbers is None:  # files of before these were kept
-        numbers = np.abs(opened.seconds - small.timestamps[:, None]).argmin(axis=1).tolist()
+        numbers = spread(opened.seconds, len(small.timestamps)).tolist()
     numbers = [number for number in numbers if number < len(opened.seconds)]
     frames = [small.framing.cut(image) for _, image, _ in opened.read(numbers)]
     if len(frames) != len(small.timestamps):
