@@ -1,5 +1,7 @@
 """The page: widgets and wiring. `python app.py` starts it; on Hugging Face the same file is the Space."""
 
+import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything that touches CUDA
+
 import contextvars
 import html
 import queue
@@ -10,7 +12,6 @@ import time
 from pathlib import Path
 
 import gradio as gr
-import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything that touches CUDA
 
 import easi3r
 from easi3r import chosen, endpoint, gpu, serving

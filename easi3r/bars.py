@@ -1,4 +1,4 @@
-"""What is laid around or over the picture and does not belong to the scene: bars, rounded screen corners, logos and dates.
+"""What is laid around the picture and does not belong to the scene: bars and rounded screen corners.
 
 All of it stands still over the clip while the picture within it changes. Bars are first seen on small pictures and then
 measured to the pixel on a few frames of full size.
@@ -12,6 +12,8 @@ FLAT = 10.0  # grey levels around the bar's own that count as the same
 MOVES = 0.25  # share of the detail within bars with a pattern that may stand still: else the camera does
 BLACK, WHITE = 32, 235  # grey levels: bars are darker or brighter in every colour
 COLOURED = 0.5  # as `DETAIL` where a bar is neither: then it may be a floor or a sky
+COARSE = 2.0  # pixels, deviation of the blur that takes detail away
+VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
 DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which the picture differs from a bar beside it, on this share of its length
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
@@ -61,18 +63,19 @@ def _inside(shape, sides):
 
 def is_drawn(greys):
     """Whether grey pictures (h,w) are drawn and not filmed: there, neither bars nor cuts can be told from what is shown."""
-    flat = [(_relief(grey.astype(np.float32)) < NO_DETAIL).mean() for grey in greys]
+    flat = [(relief(grey.astype(np.float32)) < NO_DETAIL).mean() for grey in greys]
     return float(np.median(flat)) > DRAWN
 
 
-def _relief(grey):
-    return np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2))
+def relief(grey):
+    """How much each pixel of a grey picture (h,w) float32 differs from its surroundings, grey levels."""
+    return np.abs(grey - cv2.GaussianBlur(grey, (0, 0), COARSE))
 
 
 def _detail(pictures):
     """(h,w) bool: where the pictures usually have detail."""
     greys = pictures.mean(axis=-1, dtype=np.float32)
-    return np.median([_relief(grey) for grey in greys], axis=0) > 3
+    return np.median([relief(grey) for grey in greys], axis=0) > VISIBLE
 
 
 def _still(pictures):

@@ -12,13 +12,12 @@ import numpy as np
 
 from . import bars, cuts, decode
 from .errors import InputError
+from .sizes import reduced
 
 LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s beside the decoding
 FEWEST_LOOKS = 48  # pictures looked at in a long clip, at least
 LOOK_THROUGH = 600  # frames up to which a clip is decoded as a whole for that; of longer ones keyframes are looked at
 SIDE = 96  # pixels, long side of what is looked at: motion blur and noise hardly change a picture of this size
-COARSE = 2.0  # pixels, deviation of the blur that takes detail away
-VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
 # Below this share of the clip's usual contrast, detail and area with detail a frame shows nothing of the scene. Measured:
 # real clips stay above .80, .88 and .95; a finger before the lens has .01, a title card about .2 of the area.
 SHOWS = 0.3
@@ -116,8 +115,8 @@ def _resized(image, size):
 def _content(grey):
     """(contrast, mean detail, share of pixels with detail) of a grey picture."""
     grey = grey.astype(np.float32)
-    detail = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), COARSE))
-    return float(grey.std()), float(detail.mean()), float((detail > VISIBLE).mean())
+    detail = bars.relief(grey)
+    return float(grey.std()), float(detail.mean()), float((detail > bars.VISIBLE).mean())
 
 
 def _shows(content, usual):
@@ -130,8 +129,7 @@ def _shows(content, usual):
 
 def shows_scene(frames, positions, look):
     """(T,) bool: which of some working frames (T,H,W,3) uint8, at `positions` (T,), show the scene. look: the `Survey`."""
-    scale = min(1.0, SIDE / max(frames.shape[1:3]))
-    size = tuple(max(1, round(side * scale)) for side in frames.shape[2:0:-1])
+    size = reduced(frames.shape[2:0:-1], SIDE)
     content = [_content(_resized(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)) for frame in frames]
     flash = [any(a <= p <= b for a, b in look.flashes) for p in positions]
     return _shows(np.array(content), look.usual) & ~np.array(flash)

@@ -63,8 +63,11 @@ def read(source, max_frames, max_side, patch, shot=None):
     eighth of the gap, which saves most of the decoding. Rotation and mirroring (display matrix, EXIF) and non-square
     pixels are resolved, as a player does; transparency is laid over black. A damaged clip gives what can be decoded.
 
+    shot: which shot of a clip with cuts, from 1; None: the longest. First and last are those of the shot. Bars are cut
+    off, and what shows nothing of the scene is marked in `Video.shows`, see `survey`.
+
     Raises `InputError` if the source is missing, unreadable, has no picture, is smaller than 16 pixels on a side, or
-    if none of the chosen frames shows the scene that others do.
+    has no such shot.
     """
     if isinstance(source, Video):
         return source
