@@ -61,7 +61,9 @@ def upload_box(**settings):
     """gr.File for several files. No list of kinds: the browser would drop, without a word, what is not in it, and our
     reader says best what it takes."""
     box = gr.File(file_count="multiple", **settings)
-    box.preprocess = lambda payload: payload and [file.path for file in payload]  # gradio's leaves an empty file each time
+    box.preprocess = lambda payload: (
+        payload and [file.path for file in payload]
+    )  # gradio's leaves an empty file each time
     return box
 
 
@@ -122,7 +124,11 @@ def show_example(clicked, request: gr.Request):
     shutil.copy(prepared / ARCHIVE, folder)  # a copy: the visitor's page deletes its own
     serving.keep(request.session_hash, folder)
     serving.files_of[request.session_hash] = files[0]
-    yield {status: gr.update(value="", visible=True), outputs: gr.update(visible=True), teaser: gr.update(visible=False)}
+    yield {
+        status: gr.update(value="", visible=True),
+        outputs: gr.update(visible=True),
+        teaser: gr.update(visible=False),
+    }
     yield _show_scene(*scene)
     time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
     yield _show_files(*files)
@@ -138,9 +144,11 @@ def _produce(make, cut, style, visitor):
     worker.start()
     try:
         yield {
-            status: gr.update(value="Starting", visible=True), outputs: gr.update(visible=True), cancel: gr.update(visible=True),
+            status: gr.update(value="Starting", visible=True),
+            outputs: gr.update(visible=True),
+            cancel: gr.update(visible=True),
             teaser: gr.update(visible=False),
-        }  # fmt: skip
+        }
         while True:
             try:
                 kind, value = news.get(timeout=0.4)
@@ -203,7 +211,11 @@ def _work(make, cut, style, folder, news, stop):
 def _show_scene(info, n_frames, view, note):
     seconds = sum(info["seconds"].values())
     made = f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."
-    mind = "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {w}" for w in info["warnings"])]) if info["warnings"] else ""
+    mind = (
+        "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {w}" for w in info["warnings"])])
+        if info["warnings"]
+        else ""
+    )
     waiting = "<p>The player is being made; a few seconds.</p>"
     return {
         report: "\n\n".join(filter(None, [made, mind, note])),
@@ -261,77 +273,190 @@ with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
             planned = gr.Markdown(chosen.CHOOSE, elem_id="plan")
             start = gr.Button("Reconstruct", variant="primary", elem_id="run")
             with gr.Accordion("Settings", open=False, elem_id="settings"):
-                frames = gr.Slider(2, 96, easi3r.Options.max_frames, step=1, label="Frames used, spread over the whole clip", elem_id="frames")
+                frames = gr.Slider(
+                    2,
+                    96,
+                    easi3r.Options.max_frames,
+                    step=1,
+                    label="Frames used, spread over the whole clip",
+                    elem_id="frames",
+                )
                 name = gr.Dropdown(BACKBONES, value="auto", label="Backbone", elem_id="backbone")
                 sensitivity = gr.Slider(
-                    0, 1, easi3r.Options.sensitivity, step=0.05, label="Mask sensitivity: 0 marks only what surely moves", elem_id="sensitivity"
+                    0,
+                    1,
+                    easi3r.Options.sensitivity,
+                    step=0.05,
+                    label="Mask sensitivity: 0 marks only what surely moves",
+                    elem_id="sensitivity",
                 )
                 mask_files = upload_box(
                     label="Your own mask (optional); white = moving",
-                    elem_id="own-mask", height=150,
-                )  # fmt: skip
+                    elem_id="own-mask",
+                    height=150,
+                )
             gr.Markdown("**Examples**, computed beforehand: click and look")
             examples = gr.Dataset(
-                components=[gr.Video(render=False)], samples=[[str(e)] for e in EXAMPLES], type="tuple",
-                show_label=False, elem_id="examples",
-            )  # fmt: skip
+                components=[gr.Video(render=False)],
+                samples=[[str(e)] for e in EXAMPLES],
+                type="tuple",
+                show_label=False,
+                elem_id="examples",
+            )
         with gr.Column(scale=2, min_width=320):
             with gr.Row():
                 status = gr.Textbox(
-                    label="Progress", visible=False, interactive=False, elem_id="status", max_lines=1, container=False, scale=4, min_width=320
+                    label="Progress",
+                    visible=False,
+                    interactive=False,
+                    elem_id="status",
+                    max_lines=1,
+                    container=False,
+                    scale=4,
+                    min_width=320,
                 )
                 cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel", scale=1, min_width=90)
             teaser = gr.Video(
-                str(HERE / "examples" / "teaser.mp4"), label="What comes out (an example)", elem_id="teaser",
-                interactive=False, autoplay=True, loop=True, buttons=[],
-            )  # fmt: skip
+                str(HERE / "examples" / "teaser.mp4"),
+                label="What comes out (an example)",
+                elem_id="teaser",
+                interactive=False,
+                autoplay=True,
+                loop=True,
+                buttons=[],
+            )
             with gr.Column(visible=False) as outputs:
                 report = gr.Markdown(elem_id="report")
                 with gr.Tabs():
                     with gr.Tab("4D scene"):
-                        model = gr.Model3D(label="Drag to turn, scroll or pinch to zoom", elem_id="model", height=460, clear_color=(0.08, 0.09, 0.11, 1))
+                        model = gr.Model3D(
+                            label="Drag to turn, scroll or pinch to zoom",
+                            elem_id="model",
+                            height=460,
+                            clear_color=(0.08, 0.09, 0.11, 1),
+                        )
                         with gr.Row():
                             show = gr.Radio(SHOW, value="4d", label="Show", elem_id="show", scale=2, min_width=280)
                             style = gr.Radio(
-                                [("Surfaces", "surfaces"), ("Points", "points")], value="surfaces", label="As", elem_id="style", min_width=200
+                                [("Surfaces", "surfaces"), ("Points", "points")],
+                                value="surfaces",
+                                label="As",
+                                elem_id="style",
+                                min_width=200,
                             )
                         with gr.Row():
-                            moment = gr.Slider(0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment", min_width=280)
-                            cut = gr.Slider(0, 0.9, serving.CUT, step=0.05, label="Leave out unsure points", elem_id="cut", min_width=280)
+                            moment = gr.Slider(
+                                0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment", min_width=280
+                            )
+                            cut = gr.Slider(
+                                0,
+                                0.9,
+                                serving.CUT,
+                                step=0.05,
+                                label="Leave out unsure points",
+                                elem_id="cut",
+                                min_width=280,
+                            )
                     with gr.Tab("Player"):
                         player = gr.HTML(elem_id="player")
                     with gr.Tab("Video") as video_tab:
-                        orbit = gr.Video(label="The scene as a video", elem_id="orbit", autoplay=True, loop=True, buttons=["download"])
+                        orbit = gr.Video(
+                            label="The scene as a video",
+                            elem_id="orbit",
+                            autoplay=True,
+                            loop=True,
+                            buttons=["download"],
+                        )
                     with gr.Tab("What moves") as moves_tab:
-                        masks = gr.Video(label="What moves", elem_id="masks", autoplay=True, loop=True, buttons=["download"])
+                        masks = gr.Video(
+                            label="What moves", elem_id="masks", autoplay=True, loop=True, buttons=["download"]
+                        )
                     with gr.Tab("Depth") as depth_tab:
-                        depth = gr.Video(label="Depth: red is near, blue is far", elem_id="depth", autoplay=True, loop=True, buttons=["download"])
-                        confidence = gr.Video(label="How sure: yellow is sure", elem_id="confidence", autoplay=True, loop=True, buttons=["download"])
+                        depth = gr.Video(
+                            label="Depth: red is near, blue is far",
+                            elem_id="depth",
+                            autoplay=True,
+                            loop=True,
+                            buttons=["download"],
+                        )
+                        confidence = gr.Video(
+                            label="How sure: yellow is sure",
+                            elem_id="confidence",
+                            autoplay=True,
+                            loop=True,
+                            buttons=["download"],
+                        )
                     with gr.Tab("Camera path") as path_tab:
-                        path_plot = gr.Image(label="From above", elem_id="path", interactive=False, buttons=["download", "fullscreen"])
+                        path_plot = gr.Image(
+                            label="From above", elem_id="path", interactive=False, buttons=["download", "fullscreen"]
+                        )
                     with gr.Tab("Look inside") as inside_tab:
-                        inside = gr.Video(label="How the moving pixels were found", elem_id="inside", autoplay=True, loop=True, buttons=["download"])
+                        inside = gr.Video(
+                            label="How the moving pixels were found",
+                            elem_id="inside",
+                            autoplay=True,
+                            loop=True,
+                            buttons=["download"],
+                        )
                     with gr.Tab("Downloads"):
                         gr.Markdown(FILES)
-                        everything = gr.DownloadButton("Download everything (zip)", interactive=False, variant="primary", elem_id="everything")
-                        singly = gr.File(label="Single files", interactive=False, file_count="multiple", elem_id="files")
+                        everything = gr.DownloadButton(
+                            "Download everything (zip)", interactive=False, variant="primary", elem_id="everything"
+                        )
+                        singly = gr.File(
+                            label="Single files", interactive=False, file_count="multiple", elem_id="files"
+                        )
     gr.Markdown(FOOT)
 
     PICTURES = {
-        orbit: "orbit.mp4", masks: "masks.mp4", depth: "depth.mp4", confidence: "confidence.mp4", path_plot: "path.png", inside: "inside.mp4"
-    }  # fmt: skip
-    results = [status, outputs, cancel, teaser, report, model, show, moment, player, orbit, masks, depth, confidence, path_plot, inside, everything, singly]
+        orbit: "orbit.mp4",
+        masks: "masks.mp4",
+        depth: "depth.mp4",
+        confidence: "confidence.mp4",
+        path_plot: "path.png",
+        inside: "inside.mp4",
+    }
+    results = [
+        status,
+        outputs,
+        cancel,
+        teaser,
+        report,
+        model,
+        show,
+        moment,
+        player,
+        orbit,
+        masks,
+        depth,
+        confidence,
+        path_plot,
+        inside,
+        everything,
+        singly,
+    ]
     quiet = {"show_progress": "hidden", "api_name": False}
     gr.on([frames.release, name.change, demo.load], chosen.plan, [clip, frames, name], planned, **quiet)
     drop.upload(upload, [drop, frames, name], [drop, clip, preview, planned], **quiet)
     examples.click(choose_example, [examples, frames, name], [clip, preview, planned], **quiet)
     gr.on([start.click, examples.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other
-    work = start.click(run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet)
+    work = start.click(
+        run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet
+    )
     shown = examples.click(show_example, examples, results, concurrency_limit=4, **quiet)
     stopped = cancel.click(cancelled, None, [status, cancel], cancels=[work, shown], queue=False, **quiet)
-    stopped.then(lambda: time.sleep(0.5), **quiet).then(cancelled, None, [status, cancel], **quiet)  # progress may still have been on its way
+    stopped.then(lambda: time.sleep(0.5), **quiet).then(
+        cancelled, None, [status, cancel], **quiet
+    )  # progress may still have been on its way
     view = [show, moment, cut, style]
-    gr.on([show.input, moment.release, cut.release, style.input], change_view, view, model, trigger_mode="always_last", **quiet)
+    gr.on(
+        [show.input, moment.release, cut.release, style.input],
+        change_view,
+        view,
+        model,
+        trigger_mode="always_last",
+        **quiet,
+    )
     for tab in (video_tab, moves_tab, depth_tab, path_tab, inside_tab):
         tab.select(pictures, None, list(PICTURES), **quiet)
     demo.unload(forget)

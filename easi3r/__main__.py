@@ -45,10 +45,18 @@ def _parser():
     parser.add_argument("clip", help="a video (mp4, mov, webm and more), a photo, or a folder or zip of photos")
     parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
     parser.add_argument("--backbone", default="auto", help="auto, preview, dust3r, monst3r, a hub id, folder or file")
-    parser.add_argument("--masks", nargs="+", metavar="PATH", help="what moves, if you know it better: a video, a "
-                        "folder of pictures or one PNG per frame; white = moving")  # fmt: skip
-    parser.add_argument("--dataset-size", choices=("working", "source"), default="working", help="size of the pictures "
-                        "in the folder dataset: as processed, or as in the clip (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--masks",
+        nargs="+",
+        metavar="PATH",
+        help="what moves, if you know it better: a video, a folder of pictures or one PNG per frame; white = moving",
+    )
+    parser.add_argument(
+        "--dataset-size",
+        choices=("working", "source"),
+        default="working",
+        help="size of the pictures in the folder dataset: as processed, or as in the clip (default: %(default)s)",
+    )
     for option in fields(Options):
         _add_option(parser, option)
     return parser

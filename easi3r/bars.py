@@ -14,8 +14,13 @@ BLACK, WHITE = 32, 235  # grey levels: bars are darker or brighter in every colo
 COLOURED = 0.5  # as `DETAIL` where a bar is neither: then it may be a floor or a sky
 COARSE = 2.0  # pixels, deviation of the blur that takes detail away
 VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
-DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
-EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which the picture differs from a bar beside it, on this share of its length
+DETAIL = (
+    0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
+)
+EDGE, EDGE_SHARE = (
+    12.0,
+    0.5,
+)  # grey levels by which the picture differs from a bar beside it, on this share of its length
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
 MOST = 0.4  # of the height or width: a bar on one side
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
@@ -122,7 +127,9 @@ def measure(frames, coarse, scale):
         s, m = np.rot90(still, -turns), np.rot90(mean, -turns)
         sides.append(_exact(s, m, side, scale) if side else 0)
     left, top, right, bottom = sides
-    inset = _corners(still[top : height - bottom, left : width - right], mean[top : height - bottom, left : width - right])
+    inset = _corners(
+        still[top : height - bottom, left : width - right], mean[top : height - bottom, left : width - right]
+    )
     return left + inset, top + inset, width - left - right - 2 * inset, height - top - bottom - 2 * inset
 
 

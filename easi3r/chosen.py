@@ -67,8 +67,10 @@ def source_of(paths):
         return str(paths[0])
     for path in map(Path, paths):
         if path.suffix.lower() not in stills.SUFFIXES:
-            raise InputError(f"These are {len(paths)} files and '{path.name}' is not a photo; "
-                             "choose one video or one zip, or only photos.")  # fmt: skip
+            raise InputError(
+                f"These are {len(paths)} files and '{path.name}' is not a photo; "
+                "choose one video or one zip, or only photos."
+            )
     return [str(path) for path in sorted(map(Path, paths), key=natural)]
 
 

@@ -13,10 +13,37 @@ ALLOWED = (
     "more), and folders and zips of images."
 )
 VIDEO_SUFFIXES = (
-    ".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif", ".3gp", ".3g2", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
-    ".vob", ".m2v", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv", ".ivf", ".nut", ".mjpeg", ".y4m", ".h264",
-    ".hevc", ".obu",
-)  # fmt: skip
+    ".mp4",
+    ".mov",
+    ".m4v",
+    ".webm",
+    ".mkv",
+    ".avi",
+    ".gif",
+    ".3gp",
+    ".3g2",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".mpg",
+    ".mpeg",
+    ".vob",
+    ".m2v",
+    ".wmv",
+    ".asf",
+    ".flv",
+    ".f4v",
+    ".ogv",
+    ".mxf",
+    ".dv",
+    ".ivf",
+    ".nut",
+    ".mjpeg",
+    ".y4m",
+    ".h264",
+    ".hevc",
+    ".obu",
+)
 UPLOADS = tuple(sorted({*VIDEO_SUFFIXES, *stills.SUFFIXES}))  # every suffix that is read, lower case
 
 # FFmpeg's demuxers that read their own file only. Left out are those that follow names in a file (hls, dash, concat,
@@ -69,5 +96,7 @@ def decoder_of(stream):
 
 
 def undecodable(path):
-    return InputError(f"No frame of '{path.name}' can be decoded; it is damaged or of a kind that is not supported. "
-                      "Convert it to an H.264 mp4.")
+    return InputError(
+        f"No frame of '{path.name}' can be decoded; it is damaged or of a kind that is not supported. "
+        "Convert it to an H.264 mp4."
+    )

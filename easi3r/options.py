@@ -26,12 +26,17 @@ class Options:
 
     max_frames: int = _option(24, "frames used, spread evenly over the whole clip", 1, 300)
     shot: int | None = _option(None, "which shot of a clip with cuts; the longest if left out", 1, 9999)
-    graph: str = _option("swinstride-5-noncyclic", "which frame pairs are compared: swinstride-W, swin2stride-W, "
-                         "swin-W, oneref-R or complete, W and R whole numbers; see pairs.build")  # fmt: skip
-    sensitivity: float = _option(0.5, "0 marks only what surely moves, 1 everything suspicious; 0.5 is the automatic "
-                                 "cut", 0, 1)  # fmt: skip
-    fov: float | None = _option(None, "horizontal field of view of the frames in degrees; estimated if left out",
-                                5, 170)  # fmt: skip
+    graph: str = _option(
+        "swinstride-5-noncyclic",
+        "which frame pairs are compared: swinstride-W, swin2stride-W, "
+        "swin-W, oneref-R or complete, W and R whole numbers; see pairs.build",
+    )
+    sensitivity: float = _option(
+        0.5, "0 marks only what surely moves, 1 everything suspicious; 0.5 is the automatic cut", 0, 1
+    )
+    fov: float | None = _option(
+        None, "horizontal field of view of the frames in degrees; estimated if left out", 5, 170
+    )
     refine: bool = _option(True, "let mask edges follow image edges")
     flow: bool = _option(True, "let the cameras follow the optical flow of what is static as well as the point maps")
     smooth: bool = _option(True, "take noise out of the camera path; the jolts of a hand-held camera stay")

@@ -82,12 +82,16 @@ def read_masks(source, clip):
 def _read(given, clip):
     chosen, warnings = given.match(clip)  # which mask belongs to each frame, -1: none
     if (chosen < 0).all():
-        raise InputError(f"{given.label} belongs to none of the frames used, which are {_few(clip.positions)} (counted "
-                         "from 0); give masks for these, or use more frames of the clip.")
+        raise InputError(
+            f"{given.label} belongs to none of the frames used, which are {_few(clip.positions)} (counted "
+            "from 0); give masks for these, or use more frames of the clip."
+        )
     masks, known = _cut(given, chosen, clip.framing)
     if not known.all():
-        warnings.append(f"{given.label} is for {known.sum()} of the {len(known)} frames used; what moves in the others "
-                        "was estimated.")
+        warnings.append(
+            f"{given.label} is for {known.sum()} of the {len(known)} frames used; what moves in the others "
+            "was estimated."
+        )
     if not masks.any():
         warnings.append(f"{given.label} shows nothing that moves in any frame used; what moves must be white.")
     return OwnMasks(masks, known, tuple(warnings))
@@ -101,15 +105,19 @@ def _cut(given, chosen, framing):
     for index, values, top, lossy, size in given.read(np.unique(chosen[chosen >= 0])):
         source_size = framing.source_size
         if size != framing.size and not alike(size, source_size):
-            raise InputError(f"{given.label} is {size[0]} x {size[1]} pixels, the clip {source_size[0]} x "
-                             f"{source_size[1]}; both must have the same proportions.")
+            raise InputError(
+                f"{given.label} is {size[0]} x {size[1]} pixels, the clip {source_size[0]} x "
+                f"{source_size[1]}; both must have the same proportions."
+            )
         frames = chosen == index
         for kind, moving in zip(kinds, levels.cut(values, top, lossy)):
             kind[frames] = _fit(moving, framing)
         known |= frames
     if levels.photo:
-        raise InputError(f"{given.label} is a picture rather than a mask: most of it is neither black nor white; paint "
-                         "what moves white and all else black.")
+        raise InputError(
+            f"{given.label} is a picture rather than a mask: most of it is neither black nor white; paint "
+            "what moves white and all else black."
+        )
     return kinds[int(levels.grey)], known
 
 
@@ -157,8 +165,10 @@ def _load_array(path):
         raise InputError(f"'{path.name}' cannot be read as an array of numbers; save it with numpy.save.") from None
     if name is None:
         raise InputError(f"'{path.name}' has the arrays {_few(list(sizes))}; name the one with the masks 'masks'.")
-    raise InputError(f"The array in '{path.name}' takes {sizes[name] / 2**30:.0f} GiB; at most {LARGEST_ARRAY >> 30} "
-                     "are read. Save it as uint8, or only for the frames used.")
+    raise InputError(
+        f"The array in '{path.name}' takes {sizes[name] / 2**30:.0f} GiB; at most {LARGEST_ARRAY >> 30} "
+        "are read. Save it as uint8, or only for the frames used."
+    )
 
 
 class _Arrays:
@@ -198,8 +208,10 @@ class _Film:
             return clip.positions.copy(), []
         length = clip.span[1] - clip.span[0]
         steps = [total / max(1, n - 1) for total, n in ((seconds[-1], len(seconds)), (length, clip.n_source_frames))]
-        said = (f"{self.label} has {len(seconds)} frames in {seconds[-1]:.2f} seconds, the clip {clip.n_source_frames} "
-                f"in {length:.2f}")
+        said = (
+            f"{self.label} has {len(seconds)} frames in {seconds[-1]:.2f} seconds, the clip {clip.n_source_frames} "
+            f"in {length:.2f}"
+        )
         if len(seconds) < 2 or abs(seconds[-1] - length) > 1.5 * max(steps):  # one more or one less of the slower one
             raise InputError(f"{said}; give as many frames as the clip has, or the same length.")
         chosen = _nearest(seconds, clip.timestamps - clip.span[0], min(steps) / 2)
@@ -229,8 +241,10 @@ class _Pictures:
 
     def match(self, clip):
         if ours := _ours(self._paths, clip):
-            return _pick(ours, clip), [f"{self.label} was taken for the masks of an earlier result: its numbers "
-                                       "count the frames used, not those of the clip."]  # fmt: skip
+            return _pick(ours, clip), [
+                f"{self.label} was taken for the masks of an earlier result: its numbers "
+                "count the frames used, not those of the clip."
+            ]
         stems = [path.stem.lower() for path in self._paths]
         photos = {stem.lower(): k for k, stem in enumerate(clip.stems or ())}
         if len(set(stems)) == len(stems) and set(stems) <= set(photos):
@@ -252,8 +266,10 @@ class _Pictures:
         places = [number - base for number in numbers]
         beyond = [path.name for path, place in zip(self._paths, places) if place >= last]
         if len(beyond) > 1:  # one is a common slip of tools, more are of another clip
-            raise InputError(f"{self.label} has '{beyond[-1]}', but the frames of the clip are numbered {base} to "
-                             f"{last - 1 + base}; name each mask by the number of its frame.")
+            raise InputError(
+                f"{self.label} has '{beyond[-1]}', but the frames of the clip are numbered {base} to "
+                f"{last - 1 + base}; name each mask by the number of its frame."
+            )
         first = self._paths[int(np.argmin(numbers))].name
         said = [f"The masks were matched by number, '{first}' with frame {min(places)} (counted from 0)."]
         said += [f"The mask '{name}' comes after the last frame of the clip and was left out." for name in beyond]
@@ -324,8 +340,10 @@ def _by_count(given, n, clip):
         return np.arange(used)
     if n == clip.n_source_frames:
         return clip.positions.copy()
-    raise InputError(f"{given.label} has {n} frames; give {used}, one for every frame used, or {clip.n_source_frames}, "
-                     "one for every frame of the clip.")
+    raise InputError(
+        f"{given.label} has {n} frames; give {used}, one for every frame used, or {clip.n_source_frames}, "
+        "one for every frame of the clip."
+    )
 
 
 def _nearest(seconds, wanted, reach):

@@ -41,8 +41,10 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch, options.shot)
     own = None if masks is None else read_masks(masks, clip)
     if not clip.shows.any():
-        raise InputError(f"Of '{clip.name}' the frames used ({len(clip.frames)}) show nothing of the scene: they are black, "
-                         "covered or of one colour. Use more frames, or leave these out.")  # fmt: skip
+        raise InputError(
+            f"Of '{clip.name}' the frames used ({len(clip.frames)}) show nothing of the scene: they are black, "
+            "covered or of one colour. Use more frames, or leave these out."
+        )
     frames, said = _legible(clip.frames[clip.shows])  # the others take no part in anything until the end
     overlay = find_overlay(clip.frames[clip.shows])
     if overlay.any():
@@ -81,15 +83,25 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         )
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
     world = alignment.solve(
-        predictions, n_frames, masks_for_alignment, features.fov, clock.part(0.5, 1), options.smooth,
-        frames if options.flow else None, features.zoom,
-    )  # fmt: skip
+        predictions,
+        n_frames,
+        masks_for_alignment,
+        features.fov,
+        clock.part(0.5, 1),
+        options.smooth,
+        frames if options.flow else None,
+        features.zoom,
+    )
     clock.stop()
 
     height, width = frames.shape[1:3]
     focals = world.focal * (np.ones(n_frames) if features.zoom is None else features.zoom)
     intrinsics = np.stack([intrinsic_matrix(focal, width, height) for focal in focals])
-    maps = {**final["evidence"].maps, "fused": final["evidence"].dynamic, "clusters": final["clusters"].astype(np.float32)}
+    maps = {
+        **final["evidence"].maps,
+        "fused": final["evidence"].dynamic,
+        "clusters": final["clusters"].astype(np.float32),
+    }
     nearest, shown = _in_time(clip.shows)
     moves = shown(final["dynamic"] & ~overlay)
     return Reconstruction(
@@ -124,7 +136,10 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
                 *world.warnings,
             ],
             "seconds": clock.seconds,
-            "versions": {"python": platform.python_version(), **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")}},
+            "versions": {
+                "python": platform.python_version(),
+                **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")},
+            },
         },
     )
 

@@ -37,14 +37,20 @@ class Reconstruction:
         if not left_out:
             return self
         kept = np.setdiff1d(np.arange(len(self.frames)), left_out)
-        arrays = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in ("evidence", "framing", "info")}
+        arrays = {
+            f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in ("evidence", "framing", "info")
+        }
         numbers = [number for t, number in enumerate(self.info["frame_numbers"]) if t in kept]
         evidence = {name: array[kept] for name, array in self.evidence.items()}
-        return replace(self, **arrays, evidence=evidence, info={**self.info, "frame_numbers": numbers, "frames_left_out": []})
+        return replace(
+            self, **arrays, evidence=evidence, info={**self.info, "frame_numbers": numbers, "frames_left_out": []}
+        )
 
     def points(self):
         """(T,H,W,3) float32 world points of every pixel."""
-        return np.stack([unproject(*view) for view in zip(self.depth, self.intrinsics, self.cam2world)]).astype(np.float32)
+        return np.stack([unproject(*view) for view in zip(self.depth, self.intrinsics, self.cam2world)]).astype(
+            np.float32
+        )
 
     def save(self, folder, dataset_source=None):
         """Write every file the page offers into `folder`, made if missing; returns a dict name -> path: `export.save`.

@@ -66,7 +66,9 @@ def prepare_examples(examples):
 
 def load_example(path):
     """(result, note) of an example's clip NAME.mp4 from the NAME.result.npz beside it, see examples/make.py."""
-    return load_small(path.with_suffix(".result.npz"), path), "Computed beforehand; press Reconstruct to compute it here."
+    return load_small(
+        path.with_suffix(".result.npz"), path
+    ), "Computed beforehand; press Reconstruct to compute it here."
 
 
 def write_scene(result, folder, cut, style, note):

@@ -40,12 +40,16 @@ class Clip:
     def warnings(self):
         """Sentences for the user about what has been read so far."""
         if self._index.dolby:
-            return (f"'{self.name}' is Dolby Vision without any other picture (profile 5), so its colours come out "
-                    "wrong, green and purple; save it as HLG, HDR10 or SDR.",)  # fmt: skip
+            return (
+                f"'{self.name}' is Dolby Vision without any other picture (profile 5), so its colours come out "
+                "wrong, green and purple; save it as HLG, HDR10 or SDR.",
+            )
         if self._index.timed or not self._damaged:
             return ()
-        return (f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of "
-                "frames after the damage may be wrong. Use an undamaged copy if times or masks matter.",)  # fmt: skip
+        return (
+            f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of "
+            "frames after the damage may be wrong. Use an undamaged copy if times or masks matter.",
+        )
 
     def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
@@ -94,8 +98,10 @@ class Stills:
                 image = stills.shrink(image, side)
             first = first or (width, height)
             if not alike((width, height), first):  # resizing would distort the geometry
-                raise InputError(f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
-                                 "all images must have the same proportions.")
+                raise InputError(
+                    f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
+                    "all images must have the same proportions."
+                )
             yield k, image, (width, height)
 
 
@@ -142,8 +148,10 @@ def _without_ours(folder, files):
     left_out = sorted(f.name for f in files if f.name in ours)
     if not left_out:
         return files, []
-    warning = (f"The folder '{folder.name}' also holds the results of an earlier run; of these, {', '.join(left_out)} "
-               "was not taken for a photo.")  # fmt: skip
+    warning = (
+        f"The folder '{folder.name}' also holds the results of an earlier run; of these, {', '.join(left_out)} "
+        "was not taken for a photo."
+    )
     return [f for f in files if f.name not in ours], [warning]
 
 

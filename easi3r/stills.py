@@ -22,9 +22,21 @@ pi_heif.register_heif_opener()
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)
 SUFFIXES = (
-    ".png", ".apng", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".heic", ".heif", ".hif",
+    ".png",
+    ".apng",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".ppm",
+    ".pgm",
+    ".heic",
+    ".heif",
+    ".hif",
     ".avif",
-)  # fmt: skip
+)
 # Pillow's readers that read pixels from their own file only; left out are those that start other programs (EPS), or
 # read what nobody photographs.
 READERS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "HEIF", "AVIF", "GIF", "JPEG2000")
@@ -35,9 +47,19 @@ LARGE = 64_000_000  # pixels; above, photos are read reduced by half or more, wh
 ORIENTATION = 0x0112  # EXIF tag
 STILL_SECONDS = 1.0  # between pages and frames for which the file states no duration
 FAULTS = (  # what Pillow and its plugins raise for damaged files
-    OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, AssertionError,
-    struct.error, zlib.error, cv2.error,
-)  # fmt: skip
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+    cv2.error,
+)
 
 
 def is_image(path):
@@ -112,14 +134,17 @@ def opened(path):
         with open(path, "rb") as file:
             image = _read_header(file, path)
             if image.width * image.height > LARGEST:
-                raise InputError(f"The image '{path.name}' is too large: {image.width} x {image.height} pixels; at "
-                                 f"most {LARGEST // 10**6} megapixels can be read. Save it smaller.")
+                raise InputError(
+                    f"The image '{path.name}' is too large: {image.width} x {image.height} pixels; at "
+                    f"most {LARGEST // 10**6} megapixels can be read. Save it smaller."
+                )
             yield image
     except FAULTS as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"The image '{path.name}' cannot be read; it is damaged or not an image. "
-                         "Save it anew or leave it out.") from None
+        raise InputError(
+            f"The image '{path.name}' cannot be read; it is damaged or not an image. Save it anew or leave it out."
+        ) from None
 
 
 def _read_header(file, path):

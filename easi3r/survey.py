@@ -100,7 +100,9 @@ def _places(source):
     n, keys = len(source.seconds), source.keys
     if n > LOOK_THROUGH and len(keys) > 1:
         keys = np.union1d(keys, [0, n - 1])
-        count = int(np.clip(n // (2 * decode.SEEK_GAP), FEWEST_LOOKS, LOOKS))  # so that what lies between is jumped over
+        count = int(
+            np.clip(n // (2 * decode.SEEK_GAP), FEWEST_LOOKS, LOOKS)
+        )  # so that what lies between is jumped over
         return keys[decode.spread(source.seconds[keys], count)]
     return decode.spread(np.arange(n), LOOKS)
 
@@ -275,7 +277,9 @@ def say_blank(look, source, positions, shows):
     blank = {p for p, s in zip(look.positions.tolist(), look.shows) if not s and first <= p <= last}
     blank |= {int(p) for p, s in zip(positions, shows) if not s}
     if look.usual[0] < NOTHING:
-        return ["The clip shows nothing: all of its frames are black, white or of one colour. The result means nothing."]
+        return [
+            "The clip shows nothing: all of its frames are black, white or of one colour. The result means nothing."
+        ]
     if not blank:
         return []
     pictures = dict(zip(look.positions.tolist(), look.pictures))

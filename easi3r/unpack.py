@@ -64,8 +64,10 @@ def _place(info, path):
     if stat.S_ISLNK(info.external_attr >> 16):
         raise InputError(f"The zip '{path.name}' has a link in it ('{place.name}'); zip the pictures themselves.")
     if place.is_absolute() or ".." in place.parts or info.filename[1:2] == ":":
-        raise InputError(f"The zip '{path.name}' wants to write outside of its folder ('{info.filename}'); "
-                         "zip the folder of pictures anew.")  # fmt: skip
+        raise InputError(
+            f"The zip '{path.name}' wants to write outside of its folder ('{info.filename}'); "
+            "zip the folder of pictures anew."
+        )
     if info.flag_bits & 1:
         raise InputError(f"The zip '{path.name}' has a password; zip the pictures without one.")
     return place
@@ -76,13 +78,17 @@ def _check(path, found, folders):
     if not found:
         raise InputError(f"The zip '{path.name}' has no pictures; put in {allowed}. Give a video as it is, not zipped.")
     if 2 * len(found) <= sum(map(len, folders.values())):
-        raise InputError(f"The zip '{path.name}' has several folders of pictures ({', '.join(names[:4])}); "
-                         "zip the one that you mean.")  # fmt: skip
+        raise InputError(
+            f"The zip '{path.name}' has several folders of pictures ({', '.join(names[:4])}); "
+            "zip the one that you mean."
+        )
     if len(found) > MOST_FILES:
         raise InputError(f"The zip '{path.name}' has {len(found)} pictures; at most {MOST_FILES} can be used.")
     if (size := sum(info.file_size for info in found.values())) > MOST_BYTES:
-        raise InputError(f"The zip '{path.name}' unpacks to {size / 2**30:.0f} GB; at most {MOST_BYTES >> 30} can be "
-                         "used. Leave pictures out or make them smaller.")  # fmt: skip
+        raise InputError(
+            f"The zip '{path.name}' unpacks to {size / 2**30:.0f} GB; at most {MOST_BYTES >> 30} can be "
+            "used. Leave pictures out or make them smaller."
+        )
 
 
 def _damaged(path):

@@ -19,10 +19,12 @@ from .errors import InputError
 from .sources import check_file, check_rgb, open_source
 
 BT709 = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
-    "dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG,
-    "dst_color_primaries": ColorPrimaries.BT709, "dst_color_trc": ColorTrc.BT709,
+    "dst_colorspace": Colorspace.ITU709,
+    "dst_color_range": ColorRange.MPEG,
+    "dst_color_primaries": ColorPrimaries.BT709,
+    "dst_color_trc": ColorTrc.BT709,
     "interpolation": Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,9 @@ def read(source, max_frames, max_side, patch, shot=None):
     frames, positions = np.stack(frames), np.array(positions)
     shows = survey.shows_scene(frames, positions, look)
     if woven > len(frames) / 4:
-        warnings.append("The clip is interlaced, as old camcorders film: each picture mixes two moments, of which one "
-                        "was kept.")  # fmt: skip
+        warnings.append(
+            "The clip is interlaced, as old camcorders film: each picture mixes two moments, of which one was kept."
+        )
     paths = getattr(opened, "paths", None)
     return Video(
         frames=frames,
@@ -148,8 +151,10 @@ def write(path, frames, fps):
             context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
             while frame is not None:
                 if check_rgb(frame).shape != (height, width, 3):
-                    raise InputError(f"A frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first was "
-                                     f"{width} x {height}; all frames of a video must have one size.")
+                    raise InputError(
+                        f"A frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first was "
+                        f"{width} x {height}; all frames of a video must have one size."
+                    )
                 padded = np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
                 picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
                 container.mux(stream.encode(picture.reformat(format="yuv420p", **BT709)))

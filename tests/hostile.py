@@ -50,8 +50,13 @@ SUFFIXES = [
     ".txt",
     "",
 ]
-JUNK = {"max_frames": [0, -3, 2.5, "4", None, True, 10**9], "sensitivity": [float("nan"), -1, "x", None, [0.5]],
-        "fov": [0, 1e9, float("inf"), "wide", []], "graph": ["", "swin-0", 7, "oneref-99"], "refine": [None, 3, "no"]}  # fmt: skip
+JUNK = {
+    "max_frames": [0, -3, 2.5, "4", None, True, 10**9],
+    "sensitivity": [float("nan"), -1, "x", None, [0.5]],
+    "fov": [0, 1e9, float("inf"), "wide", []],
+    "graph": ["", "swin-0", 7, "oneref-99"],
+    "refine": [None, 3, "no"],
+}
 OUTCOME = """() => document.querySelector('[data-testid=toast-body]')?.innerText
     || (document.querySelector('#status input, #status textarea')?.value == 'done' && 'read')"""
 

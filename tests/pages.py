@@ -10,8 +10,17 @@ import numpy as np
 from PIL import Image
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--use-gl=angle", "--use-angle=swiftshader",
-         "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 
 def open_page(browser, address, width=390, height=844):
@@ -47,7 +56,9 @@ def slide(page, slider, value):
 
 
 def wait_until_done(page):
-    page.wait_for_function("document.querySelector('#status input, #status textarea')?.value.startsWith('done')", timeout=90000)
+    page.wait_for_function(
+        "document.querySelector('#status input, #status textarea')?.value.startsWith('done')", timeout=90000
+    )
 
 
 def wait_until_drawn(page):

@@ -15,10 +15,18 @@ from easi3r import video
 
 FIELD = Path(__file__).parents[2] / "shared" / "field"
 needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason="needs ../shared/field")
-PATCHES = np.array([
-    (255, 255, 255), (128, 128, 128), (40, 40, 40), (200, 60, 50), (60, 180, 70), (50, 80, 200), (220, 190, 60),
-    (190, 140, 110),
-])  # fmt: skip
+PATCHES = np.array(
+    [
+        (255, 255, 255),
+        (128, 128, 128),
+        (40, 40, 40),
+        (200, 60, 50),
+        (60, 180, 70),
+        (50, 80, 200),
+        (220, 190, 60),
+        (190, 140, 110),
+    ]
+)
 TO_LINEAR_BT2020 = np.array(
     [[0.627404, 0.329283, 0.043313], [0.069097, 0.919540, 0.011362], [0.016391, 0.088013, 0.895595]]
 )
@@ -56,8 +64,7 @@ def hlg(nits):
     return np.where(scene <= 1 / 12, np.sqrt(3 * scene), upper)
 
 
-def encode_signal(path, signal, matrix, bits=10, full=False, trc=UNSPECIFIED, primaries=UNSPECIFIED, tag=None,
-                  step=1):
+def encode_signal(path, signal, matrix, bits=10, full=False, trc=UNSPECIFIED, primaries=UNSPECIFIED, tag=None, step=1):
     """A lossless clip of one R'G'B' signal (H,W,3) in [0,1] as YCbCr made here by the formula of `matrix`; colour is
     stored for every `step`-th pixel, 1 or 2."""
     kr, kb = LUMA[matrix]
@@ -91,9 +98,9 @@ def read_one(path):
 
 
 @needs_field
-@pytest.mark.parametrize("name, off", [
-    ("hdr-hlg-colour-patches.mov", 6), ("untagged-1080p-bt709-colour-patches.mp4", 3)
-])
+@pytest.mark.parametrize(
+    "name, off", [("hdr-hlg-colour-patches.mov", 6), ("untagged-1080p-bt709-colour-patches.mp4", 3)]
+)
 def test_given_patches(name, off):
     assert np.abs(stripes_of(read_one(FIELD / name)) - PATCHES).max() <= off
 
@@ -126,9 +133,10 @@ def test_display_p3_and_sdr_bt2020(tmp_path):
             assert np.abs(stripes_of(read_one(path)) - PATCHES).max() <= (4 if bits == 8 else 2)
 
 
-@pytest.mark.parametrize("width, height, matrix", [
-    (256, 480, BT601), (1024, 576, BT601), (256, 720, BT709), (1280, 544, BT709), (256, 1080, BT709)
-])
+@pytest.mark.parametrize(
+    "width, height, matrix",
+    [(256, 480, BT601), (1024, 576, BT601), (256, 720, BT709), (1280, 544, BT709), (256, 1080, BT709)],
+)
 def test_untagged_pictures_by_their_size(tmp_path, width, height, matrix):
     path = encode_signal(tmp_path / "a.mkv", stripes(PATCHES, height, width) / 255, matrix, 8, tag=UNSPECIFIED)
     assert np.abs(stripes_of(read_one(path)) - PATCHES).max() <= 3
@@ -163,9 +171,10 @@ def display_p3_profile():
     """An ICC profile of Display P3, made from sRGB's by exchanging its three primaries (D50, ICC's own numbers)."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     columns = {
-        b"rXYZ": (0.515102, 0.241182, -0.001050), b"gXYZ": (0.291965, 0.692236, 0.041882),
+        b"rXYZ": (0.515102, 0.241182, -0.001050),
+        b"gXYZ": (0.291965, 0.692236, 0.041882),
         b"bXYZ": (0.157153, 0.066582, 0.784378),
-    }  # fmt: skip
+    }
     for name, xyz in columns.items():
         entry = data.index(name)
         place = int.from_bytes(data[entry + 4 : entry + 8], "big") + 8
@@ -194,9 +203,11 @@ def test_deep_photos_come_in_8_bits(tmp_path):
     colours = stripes(PATCHES, 64, 512)
     deep = (colours.astype(np.uint16) * 257)[..., ::-1]
     for name, values in {
-        "16.png": deep, "16.tif": deep, "float.tif": (colours[..., ::-1] / 255).astype(np.float32),
+        "16.png": deep,
+        "16.tif": deep,
+        "float.tif": (colours[..., ::-1] / 255).astype(np.float32),
         "float255.tif": colours[..., ::-1].astype(np.float32),
-    }.items():  # fmt: skip
+    }.items():
         cv2.imwrite(str(tmp_path / name), values)
         assert np.abs(stripes_of(read_one(tmp_path / name)) - PATCHES).max() <= 1, name
     grey = colours[..., 1]

@@ -100,8 +100,16 @@ def other_source(kind, clip, folder):
     return 7
 
 
-@pytest.mark.parametrize("kind, said", [("gone", "no file"), ("fewer", "7 frames.*8"), ("smaller", "pixels.*300 x 175"),
-                                        ("other", "Frame 1"), ("number", "int")])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("gone", "no file"),
+        ("fewer", "7 frames.*8"),
+        ("smaller", "pixels.*300 x 175"),
+        ("other", "Frame 1"),
+        ("number", "int"),
+    ],
+)
 def test_another_source_is_refused_and_nothing_written(kind, said, tmp_path):
     clip, result = truth(*SHAPES["landscape"])
     result = replace(result, info=result.info | {"frame_numbers": NUMBERS, "source_frames": N_FRAMES})

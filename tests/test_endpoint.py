@@ -67,8 +67,14 @@ def test_a_program_cannot_name_files_of_the_server(address, walk):
     """Sent without the client library, which would upload what it finds under the path."""
     mark = {"meta": {"_type": "gradio.FileData"}}
     around = f"{EXAMPLES}{'/..' * len(EXAMPLES.parts[1:])}{walk}"
-    for file in (str(walk), {"path": str(walk)}, {"path": str(walk), **mark}, {"path": around, **mark},
-                 {"path": str(walk), "is_stream": True, **mark}, [{"path": str(walk), **mark}]):  # fmt: skip
+    for file in (
+        str(walk),
+        {"path": str(walk)},
+        {"path": str(walk), **mark},
+        {"path": around, **mark},
+        {"path": str(walk), "is_stream": True, **mark},
+        [{"path": str(walk), **mark}],
+    ):
         others = [value for name, value in asdict(Options()).items() if name not in ("max_frames", "sensitivity")]
         data = [file, 2, "preview", 0.5, None, *others]
         call = {"data": json.dumps({"data": data}).encode(), "headers": {"Content-Type": "application/json"}}
@@ -81,4 +87,6 @@ def test_a_program_cannot_name_files_of_the_server(address, walk):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_files_that_reach_elsewhere_get_a_sentence_and_no_frames(client, tmp_path, name):
     with pytest.raises(AppError, match=HOSTILE[name]):
-        client.predict(clip=handle_file(str(bad_file(tmp_path, name))), max_frames=2, backbone="preview", api_name="/reconstruct")
+        client.predict(
+            clip=handle_file(str(bad_file(tmp_path, name))), max_frames=2, backbone="preview", api_name="/reconstruct"
+        )

@@ -21,9 +21,27 @@ from easi3r.export.videos import playback_fps
 
 _TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 _WIDTH = {"SCALAR": 1, "VEC3": 3}
-NAMES = ["README.txt", "player.html", "orbit.mp4", "scene.glb", "camera.gltf", "static.ply", "moving", "poses.txt", "path.png",
-         "cameras.json", "dataset", "masks.mp4", "masks", "depth.mp4", "depth", "confidence.mp4", "inside.mp4", "arrays.npz",
-         "report.json"]
+NAMES = [
+    "README.txt",
+    "player.html",
+    "orbit.mp4",
+    "scene.glb",
+    "camera.gltf",
+    "static.ply",
+    "moving",
+    "poses.txt",
+    "path.png",
+    "cameras.json",
+    "dataset",
+    "masks.mp4",
+    "masks",
+    "depth.mp4",
+    "depth",
+    "confidence.mp4",
+    "inside.mp4",
+    "arrays.npz",
+    "report.json",
+]
 
 
 class Glb:
@@ -33,9 +51,9 @@ class Glb:
         data = open(path, "rb").read()
         magic, version, total, size, kind = struct.unpack("<4sIII4s", data[:20])
         assert (magic, version, total, kind) == (b"glTF", 2, len(data), b"JSON")
-        self.json = json.loads(data[20:20 + size])
-        length, kind = struct.unpack("<I4s", data[20 + size:28 + size])
-        self.binary = data[28 + size:]
+        self.json = json.loads(data[20 : 20 + size])
+        length, kind = struct.unpack("<I4s", data[20 + size : 28 + size])
+        self.binary = data[28 + size :]
         assert kind == b"BIN\0" and length == len(self.binary) == self.json["buffers"][0]["byteLength"]
         self.nodes = {node["name"]: node for node in self.json["nodes"]}
 
@@ -176,10 +194,18 @@ def test_glb_static_scene_has_one_layer_and_fills_what_the_object_hid(tmp_path):
     assert len(points) < 2 * 128 * 96  # eight layers would be four times that
 
 
-@pytest.mark.parametrize("change", [
-    {"confidence": 0}, {"dynamic": True}, {"dynamic": False}, {"depth": 3}, {"depth": 0}, {"depth": np.nan},
-    {"confidence": 1},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"confidence": 0},
+        {"dynamic": True},
+        {"dynamic": False},
+        {"depth": 3},
+        {"depth": 0},
+        {"depth": np.nan},
+        {"confidence": 1},
+    ],
+)
 def test_glb_of_a_poor_result_is_still_a_scene(tiny_result, tmp_path, change):
     for name, value in change.items():
         getattr(tiny_result, name)[:] = value
@@ -315,9 +341,9 @@ def test_foreign_archives_are_refused(tiny_result, tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", meta=np.array([{}], dtype=object))
     whole = open(tiny_result.save(tmp_path / "out")["arrays.npz"], "rb").read()
-    (tmp_path / "half.npz").write_bytes(whole[:len(whole) // 2])
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     damaged = bytearray(whole)
-    damaged[len(whole) // 3:len(whole) // 3 + 400] = bytes(400)
+    damaged[len(whole) // 3 : len(whole) // 3 + 400] = bytes(400)
     (tmp_path / "damaged.npz").write_bytes(damaged)
     for name in ("text", "other", "pickle", "half", "damaged"):
         with pytest.raises(InputError, match="not a reconstruction"):

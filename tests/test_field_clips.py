@@ -100,7 +100,11 @@ def test_no_file_holds_what_shows_nothing(blank, tmp_path):
     assert 30 < min(means) and max(means) < 225
     for path in tmp_path.glob("*.ply"):
         colours = _colours(path)
-        assert len(colours) and not (colours.max(axis=1) < 3).mean() > 0.02 and not (colours.min(axis=1) > 252).mean() > 0.02
+        assert (
+            len(colours)
+            and not (colours.max(axis=1) < 3).mean() > 0.02
+            and not (colours.min(axis=1) > 252).mean() > 0.02
+        )
     cameras = json.loads((tmp_path / "cameras.json").read_text())
     assert "frames" in cameras and len(cameras["frames"]) == T  # the time line is whole
 
@@ -136,7 +140,9 @@ def test_logos_and_dates_are_left_out_of_the_scene(backbone):
     clean = video.read(EXAMPLE, 8, 320, 8).frames
     frames = clean.copy()
     for frame in frames:
-        cv2.putText(frame, "2024-05-01 12:00", (150, 168), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 200, 60), 1, cv2.LINE_AA)
+        cv2.putText(
+            frame, "2024-05-01 12:00", (150, 168), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 200, 60), 1, cv2.LINE_AA
+        )
         cv2.putText(frame, "NEWS", (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (240, 240, 240), 2, cv2.LINE_AA)
     assert not find_overlay(clean).any()
     result = easi3r.reconstruct(frames, backbone)

@@ -47,32 +47,55 @@ def test_reduced_images_are_upright_and_know_the_full_size(tmp_path, name):
 # ---- only the file itself is opened
 
 
-MASTER = '#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\n{}\n'
-MPD = ('<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S">'
-       '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="9"><BaseURL>{}</BaseURL>'
-       "</Representation></AdaptationSet></Period></MPD>")
+MASTER = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\n{}\n"
+MPD = (
+    '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S">'
+    '<Period><AdaptationSet mimeType="video/mp4"><Representation id="1" bandwidth="9"><BaseURL>{}</BaseURL>'
+    "</Representation></AdaptationSet></Period></MPD>"
+)
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
 CONCAT = "ffconcat version 1.0\nfile '{}'\n"
-SDP = ("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
-       "a=rtpmap:96 H264/90000\na=x:{}\n")
+SDP = (
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\na=x:{}\n"
+)
 LISTS = {
-    "hls.m3u8": HLS, "hls.mp4": HLS, "hls.gif": HLS, "hls.png": HLS, "master.m3u8": MASTER, "master.mov": MASTER,
+    "hls.m3u8": HLS,
+    "hls.mp4": HLS,
+    "hls.gif": HLS,
+    "hls.png": HLS,
+    "master.m3u8": MASTER,
+    "master.mov": MASTER,
     "key.m3u8": HLS.replace("#EXTINF", '#EXT-X-MAP:URI="{}"\n#EXTINF').replace(",\n{}", ",\na.ts"),
-    "list.ffconcat": CONCAT, "list.mp4": CONCAT, "list.mkv": CONCAT, "list.mov": CONCAT, "list.gif": CONCAT,
-    "list.png": CONCAT, "list.heic": CONCAT, "dash.mpd": MPD, "dash.mp4": MPD, "session.sdp": SDP, "session.mp4": SDP,
+    "list.ffconcat": CONCAT,
+    "list.mp4": CONCAT,
+    "list.mkv": CONCAT,
+    "list.mov": CONCAT,
+    "list.gif": CONCAT,
+    "list.png": CONCAT,
+    "list.heic": CONCAT,
+    "dash.mpd": MPD,
+    "dash.mp4": MPD,
+    "session.sdp": SDP,
+    "session.mp4": SDP,
     "list.pls": "[playlist]\nFile1={}\nNumberOfEntries=1\n",
     "list.asx": '<asx version="3.0"><entry><ref href="{}"/></entry></asx>',
-    "list.wmv": "[Reference]\nRef1={}\n", "list.ram": "{}\n",
+    "list.wmv": "[Reference]\nRef1={}\n",
+    "list.ram": "{}\n",
     "list.xspf": "<playlist><track><location>{}</location></track></playlist>",
-    "list.smil": '<smil><body><video src="{}"/></body></smil>', "list.cue": 'FILE "{}" MPEG\n TRACK 01 AUDIO\n',
-    "smooth.ism": '<smil><body><switch><video src="{}"/></switch></body></smil>', "script.avs": 'FFVideoSource("{}")\n',
-    "script.vpy": 'import vapoursynth\ncore.ffms2.Source("{}").set_output()\n', "graph.lavfi": "movie={}\n",
-    "meta.ffmetadata": ";FFMETADATA1\ntitle={}\n", "imf.xml": '<CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016">{}'
-    "</CompositionPlaylist>", "picture.svg": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{}"/></svg>',
+    "list.smil": '<smil><body><video src="{}"/></body></smil>',
+    "list.cue": 'FILE "{}" MPEG\n TRACK 01 AUDIO\n',
+    "smooth.ism": '<smil><body><switch><video src="{}"/></switch></body></smil>',
+    "script.avs": 'FFVideoSource("{}")\n',
+    "script.vpy": 'import vapoursynth\ncore.ffms2.Source("{}").set_output()\n',
+    "graph.lavfi": "movie={}\n",
+    "meta.ffmetadata": ";FFMETADATA1\ntitle={}\n",
+    "imf.xml": '<CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016">{}</CompositionPlaylist>',
+    "picture.svg": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{}"/></svg>',
     "picture.eps": "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n({}) run\nshowpage\n",
     "picture.png": "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n({}) run\nshowpage\n",
     "picture.jpg": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{}"/></svg>',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -84,8 +107,14 @@ def test_lists_and_scripts_that_name_other_files_are_refused(tmp_path, name):
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
-        for target in (tmp_path / "secret.mp4", tmp_path / "secret.ts", "secret.ts", "secret.mp4", address,
-                       address.replace("http", "tcp")):
+        for target in (
+            tmp_path / "secret.mp4",
+            tmp_path / "secret.ts",
+            "secret.ts",
+            "secret.mp4",
+            address,
+            address.replace("http", "tcp"),
+        ):
             path.write_text(LISTS[name].format(target))
             with pytest.raises(InputError, match="cannot be read"):
                 video.read(path, 3, 512, 16)
@@ -128,11 +157,23 @@ def test_no_reference_out_of_an_mp4_is_followed(tmp_path, form):
         video.read(path, 3, 512, 16)
 
 
-@pytest.mark.parametrize("name", [
-    "concat:secret.mp4", "subfile,,start,0,end,0,,:secret.mp4", "data:video/mp4;base64,AAAA", "pipe:0", "fd:0",
-    "async:secret.mp4", "cache:secret.mp4", "crypto:secret.mp4", "file:secret.mp4", "http://127.0.0.1/secret.mp4",
-    "secret%d.mp4", "secret*.mp4",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "concat:secret.mp4",
+        "subfile,,start,0,end,0,,:secret.mp4",
+        "data:video/mp4;base64,AAAA",
+        "pipe:0",
+        "fd:0",
+        "async:secret.mp4",
+        "cache:secret.mp4",
+        "crypto:secret.mp4",
+        "file:secret.mp4",
+        "http://127.0.0.1/secret.mp4",
+        "secret%d.mp4",
+        "secret*.mp4",
+    ],
+)
 def test_names_are_never_protocols_or_patterns(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     encode(tmp_path / "secret.mp4", [numbered(k) for k in range(3)])
@@ -187,8 +228,13 @@ def test_pauses_of_animations_are_kept(tmp_path, suffix):
     if suffix == ".avif":  # has one duration for all
         lengths = [200] * 5
     path = tmp_path / f"a{suffix}"
-    first.save(path, "PNG" if suffix == ".apng" else None, save_all=True, append_images=rest,
-               duration=lengths if suffix != ".avif" else 200)
+    first.save(
+        path,
+        "PNG" if suffix == ".apng" else None,
+        save_all=True,
+        append_images=rest,
+        duration=lengths if suffix != ".avif" else 200,
+    )
     clip = video.read(path, 50, 512, 16)
     assert [number_of(frame) for frame in clip.frames] == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(clip.timestamps, np.cumsum([0, *lengths[:-1]]) / 1000, atol=1e-3)
@@ -210,7 +256,8 @@ def test_an_animation_that_breaks_off_gives_what_there_is(tmp_path, suffix):
 
 def test_a_photo_with_its_preview_is_one_image(tmp_path):
     Image.fromarray(numbered(3)).save(
-        tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(numbered(4, 32, 48))])
+        tmp_path / "a.tif", save_all=True, append_images=[Image.fromarray(numbered(4, 32, 48))]
+    )
     Image.fromarray(numbered(3)).save(tmp_path / "a.avif", quality=90)
     assert numbers(tmp_path / "a.tif") == [3] == numbers(tmp_path / "a.avif")
 
@@ -294,10 +341,17 @@ def test_b_frames_in_avi_are_exact(count):
 
 
 EXACT = [
-    ("a.mpg", "mpeg2video"), ("a.mpg", "mpeg1video"), ("a.vob", "mpeg2video"), ("a.ts", "mpeg2video"),
+    ("a.mpg", "mpeg2video"),
+    ("a.mpg", "mpeg1video"),
+    ("a.vob", "mpeg2video"),
+    ("a.ts", "mpeg2video"),
     ("a.ts", "libx264"),
-    ("a.avi", "mpeg4"), ("a.avi", "libx264"), ("a.avi", "mpeg2video"), ("a.mkv", "mpeg2video"), ("a.mp4", "mpeg4"),
-]  # fmt: skip
+    ("a.avi", "mpeg4"),
+    ("a.avi", "libx264"),
+    ("a.avi", "mpeg2video"),
+    ("a.mkv", "mpeg2video"),
+    ("a.mp4", "mpeg4"),
+]
 
 
 @pytest.mark.parametrize("name, codec", EXACT)

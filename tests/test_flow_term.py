@@ -43,8 +43,12 @@ def test_flow_improves_the_cameras_and_keeps_the_objective(clip, off, on):
 
 def test_masked_pixels_do_not_pull(clip, pairs, on):
     sliding = np.random.default_rng(0).integers(0, 256, (H, W, 3), np.uint8)
-    frames = np.stack([np.where(m[..., None], np.roll(sliding, 3 * k, 1), f)
-                       for k, (f, m) in enumerate(zip(clip.frames, clip.dynamic))])  # fmt: skip
+    frames = np.stack(
+        [
+            np.where(m[..., None], np.roll(sliding, 3 * k, 1), f)
+            for k, (f, m) in enumerate(zip(clip.frames, clip.dynamic))
+        ]
+    )
     assert clip.dynamic.mean() > 0.01
     errors = trajectory_errors(solve(pairs, T, clip.dynamic, frames=frames).cam2world, on.cam2world)
     assert errors["ate"] < 2e-3 * errors["path"] and errors["rre"] < 0.02

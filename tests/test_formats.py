@@ -38,9 +38,19 @@ def truth(width, height):
     intrinsics[:2, 2] += np.diag(shrink)[:2] / 2 - 0.5 - framing.offset
     cam2world, depth, dynamic = clip.cam2world.copy(), clip.depth[:, row, column] * UNIT, clip.dynamic[:, row, column]
     cam2world[:, :3, 3] *= UNIT
-    result = Reconstruction(read.frames, 2.0 + np.arange(3) / 5, cam2world, np.repeat(intrinsics[None], 3, 0),
-                            depth.astype(np.float32), np.ones_like(depth), dynamic, dynamic.astype(np.float32), {},
-                            framing, {"backbone": {"name": "truth"}, "source": "street.mp4"})
+    result = Reconstruction(
+        read.frames,
+        2.0 + np.arange(3) / 5,
+        cam2world,
+        np.repeat(intrinsics[None], 3, 0),
+        depth.astype(np.float32),
+        np.ones_like(depth),
+        dynamic,
+        dynamic.astype(np.float32),
+        {},
+        framing,
+        {"backbone": {"name": "truth"}, "source": "street.mp4"},
+    )
     return clip, result
 
 
@@ -82,9 +92,13 @@ def lines_of(path):
 def rotation_of(w, x, y, z):
     """Hamilton quaternion -> matrix."""
     assert w * w + x * x + y * y + z * z == pytest.approx(1, abs=1e-6)
-    return np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                     [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                     [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]])
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 class Colmap:
@@ -157,7 +171,7 @@ class Gltf:
 
 def glb_extras(path):
     data = open(path, "rb").read()
-    return json.loads(data[20:20 + int.from_bytes(data[12:16], "little")])["scenes"][0]["extras"]
+    return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["scenes"][0]["extras"]
 
 
 def read_ply(path):
@@ -281,8 +295,9 @@ def test_gltf_camera_shows_the_original_video(saved):
         found = camera.project(t, points * [1, -1, -1] * unit, *result.framing.source_size)
         assert np.abs(found - pixels).max() < 0.5 and np.abs(found - pixels).mean() < 0.2
     # and scene.glb itself: its first frame's vertices are pixels of the working frame
-    vertices = np.concatenate([g.vertices for n, g in trimesh.load(folder / "scene.glb").geometry.items()
-                               if n.startswith("static")])
+    vertices = np.concatenate(
+        [g.vertices for n, g in trimesh.load(folder / "scene.glb").geometry.items() if n.startswith("static")]
+    )
     seen = working_of(result.framing, camera.project(0, vertices, *result.framing.source_size))
     inside = ((seen > 0) & (seen < np.array(result.framing.size) - 1)).all(axis=1)
     assert inside.mean() > 0.7 and np.median(np.abs(seen - np.round(seen))[inside]) < 0.15
@@ -319,8 +334,19 @@ def test_depth_images_keep_sixteen_bits(tiny_result, tmp_path):
 # ------------------------------------------------------------------------------------------------------- unusual cases
 
 
-@pytest.mark.parametrize("change", [{}, {"confidence": 0}, {"dynamic": True}, {"dynamic": False}, {"depth": 3},
-                                    {"depth": 0}, {"depth": np.nan}, {"frames": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"confidence": 0},
+        {"dynamic": True},
+        {"dynamic": False},
+        {"depth": 3},
+        {"depth": 0},
+        {"depth": np.nan},
+        {"frames": 1},
+    ],
+)
 def test_poor_results_are_written_and_read(tiny_result, tmp_path, change):
     result = analytic_result(1) if "frames" in change else tiny_result
     for name in change.keys() - {"frames"}:
@@ -355,8 +381,16 @@ def test_the_guide_names_every_file_and_the_licence(tiny_result, tmp_path):
     tiny_result.info["backbone"] = {"name": "DUSt3R", "license": "CC BY-NC-SA 4.0: for non-commercial use only"}
     files = tiny_result.save(tmp_path)
     guide = open(files["README.txt"], encoding="utf-8").read()
-    for word in [*files.keys() - {"README.txt"}, "DUSt3R", "non-commercial", "Only a test.", "Arbitrary", "64 x 48",
-                 "199 x 148", "in 6 of 6"]:
+    for word in [
+        *files.keys() - {"README.txt"},
+        "DUSt3R",
+        "non-commercial",
+        "Only a test.",
+        "Arbitrary",
+        "64 x 48",
+        "199 x 148",
+        "in 6 of 6",
+    ]:
         assert word in guide, word
     assert max(map(len, guide.split("\n"))) <= 100
 

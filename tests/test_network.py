@@ -117,7 +117,10 @@ def test_a_sequence_gives_the_reference_motion_maps():
     evidence = backbone.motion(backbone.encode(data["images"]), edges)
     check_maps(evidence.maps, evidence.dynamic, data)
     assert evidence.tokens.shape == (5, 4, 5, 64) and evidence.tokens.dtype == np.float32
-    assert np.corrcoef(fuse_over_time(evidence, cluster(evidence.tokens)).ravel(), data["refined_map"].ravel())[0, 1] > 0.95
+    assert (
+        np.corrcoef(fuse_over_time(evidence, cluster(evidence.tokens)).ravel(), data["refined_map"].ravel())[0, 1]
+        > 0.95
+    )
 
 
 def test_statistics_do_not_depend_on_how_pairs_are_batched():

@@ -15,8 +15,15 @@ import numpy as np
 import pytest
 from huggingface_hub.file_download import repo_folder_name
 from pages import (
-    open_page, open_tab, our_folders, slide, upload, wait_for_folders, wait_until_done, wait_until_drawn,
-)  # fmt: skip
+    open_page,
+    open_tab,
+    our_folders,
+    slide,
+    upload,
+    wait_for_folders,
+    wait_until_done,
+    wait_until_drawn,
+)
 from safetensors.torch import save_file
 from test_network import JSON, TINY, seeded
 
@@ -37,10 +44,17 @@ def test_a_clip_becomes_a_scene_videos_and_files(browser, address, walk, tmp_pat
     frame = page.locator("#player iframe")
     open_tab(page, "Player")
     frame.content_frame.locator("html[data-state=ready]").wait_for(state="attached", timeout=30000)
-    for tab, names in {"Video": ["orbit"], "What moves": ["masks"], "Depth": ["depth", "confidence"], "Look inside": ["inside"]}.items():
+    for tab, names in {
+        "Video": ["orbit"],
+        "What moves": ["masks"],
+        "Depth": ["depth", "confidence"],
+        "Look inside": ["inside"],
+    }.items():
         open_tab(page, tab)
         for name in names:
-            page.wait_for_function(f"(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)(document.querySelector('#{name} video'))")
+            page.wait_for_function(
+                f"(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)(document.querySelector('#{name} video'))"
+            )
     open_tab(page, "Camera path")
     page.wait_for_function("document.querySelector('#path img')?.naturalWidth == 960")
     open_tab(page, "Downloads")
@@ -49,7 +63,14 @@ def test_a_clip_becomes_a_scene_videos_and_files(browser, address, walk, tmp_pat
     assert download.value.suggested_filename == "easi3r-results.zip"
     with zipfile.ZipFile(download.value.path()) as archive:
         names = set(archive.namelist())
-    assert {"README.txt", "player.html", "scene.glb", "poses.txt", "dataset/transforms.json", "dataset/sparse/0/cameras.txt"} <= names
+    assert {
+        "README.txt",
+        "player.html",
+        "scene.glb",
+        "poses.txt",
+        "dataset/transforms.json",
+        "dataset/sparse/0/cameras.txt",
+    } <= names
     listed = page.locator("#files").inner_text().replace("\n", "")
     assert "poses.txt" in listed and "static.ply" in listed
     page.close()
@@ -61,9 +82,13 @@ def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser,
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.locator("#examples button.gallery-item, #examples button").first.click()
-    page.wait_for_function("document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=20000)
+    page.wait_for_function(
+        "document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=20000
+    )
     wait_until_done(page)
-    page.wait_for_function("(box => 0 <= box.top && box.bottom <= innerHeight)(document.querySelector('#model').getBoundingClientRect())")
+    page.wait_for_function(
+        "(box => 0 <= box.top && box.bottom <= innerHeight)(document.querySelector('#model').getBoundingClientRect())"
+    )
     wait_until_drawn(page)
     sizes = []
     for change in (
@@ -116,7 +141,9 @@ def test_cancel_stops_a_run(browser, address):
     upload(page, long)
     page.locator("#run").click()
     page.locator("#cancel").click(timeout=20000)
-    page.wait_for_function("document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=10000)
+    page.wait_for_function(
+        "document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=10000
+    )
     wait_for_folders(before)
     page.close()
 
@@ -162,7 +189,12 @@ def zero_gpu(tmp_path):
     environment = {**os.environ, "HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"}
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, script, tmp_path], stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
+            [sys.executable, script, tmp_path],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
+            start_new_session=True,
         )
     yield server.stdout.readline().strip(), tmp_path
     os.killpg(server.pid, signal.SIGKILL)  # with the process forked for the run
@@ -173,7 +205,9 @@ def zero_gpu(tmp_path):
 def test_on_zero_gpu_a_run_gets_its_gpu_for_the_visitor(browser, zero_gpu, tmp_path):
     address, folder = zero_gpu
     video.write(tmp_path / "short.mp4", synthetic.render("street", 4, 160, 96).frames, 8)
-    context = browser.new_context(viewport={"width": 390, "height": 844}, extra_http_headers={"x-ip-token": "who.e30.asks"})
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, extra_http_headers={"x-ip-token": "who.e30.asks"}
+    )
     page = context.new_page()
     page.goto(address)
     upload(page, tmp_path / "short.mp4")

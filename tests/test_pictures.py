@@ -55,8 +55,10 @@ def centre(mask):
 def test_orbit_starts_and_ends_with_the_clips_own_view(clip, orbit):
     played, fps = orbit
     assert fps == 24 and 4 <= len(played) / fps <= 6 and played.shape[1:] == (96, 160, 3)
-    for picture, frame, dynamic in ((played[0], clip.frames[0], clip.dynamic[0]),
-                                    (played[-1], clip.frames[-1], clip.dynamic[-1])):
+    for picture, frame, dynamic in (
+        (played[0], clip.frames[0], clip.dynamic[0]),
+        (played[-1], clip.frames[-1], clip.dynamic[-1]),
+    ):
         assert np.abs(centre(box_pixels(picture)) - centre(dynamic)).max() < 3
         assert 0.75 < box_pixels(picture).sum() / dynamic.sum() < 1.25
         assert np.abs(picture.astype(int) - frame).mean() < 14
@@ -79,8 +81,13 @@ def test_orbit_goes_around_with_closed_surfaces(clip, orbit):
 
 def test_orbit_shows_an_object_only_at_its_time(clip, tmp_path):
     """The last frame six times over; the box is only known in the first three."""
-    still = replace(clip, **{name: np.repeat(getattr(clip, name)[5:], 6, axis=0)
-                             for name in ("frames", "depth", "confidence", "dynamic", "cam2world")})
+    still = replace(
+        clip,
+        **{
+            name: np.repeat(getattr(clip, name)[5:], 6, axis=0)
+            for name in ("frames", "depth", "confidence", "dynamic", "cam2world")
+        },
+    )
     box = still.dynamic[0].copy()
     still.dynamic[3:] = False
     still.confidence[3:, box] = 0
@@ -94,22 +101,47 @@ def odd(result, kind):
     """Variants of a result that must not be in the way."""
     nothing, everything = np.zeros_like(result.dynamic), np.ones_like(result.dynamic)
     if kind == "one frame":
-        return replace(result, evidence={k: v[:1] for k, v in result.evidence.items()}, **{
-            name: getattr(result, name)[:1] for name in ("frames", "timestamps", "cam2world", "intrinsics", "depth",
-                                                         "confidence", "dynamic", "motion")})
-    return replace(result, **{
-        "nothing moves": {"dynamic": nothing, "motion": np.zeros_like(result.motion)},
-        "everything moves": {"dynamic": everything},
-        "unusable": {"confidence": np.zeros_like(result.confidence)},
-        "no depth": {"depth": np.full_like(result.depth, np.nan)},
-        "flat": {"depth": np.ones_like(result.depth)},
-        "still camera": {"cam2world": np.repeat(np.eye(4)[None], len(result.frames), axis=0)},
-        "no evidence": {"evidence": {}},
-    }[kind])
+        return replace(
+            result,
+            evidence={k: v[:1] for k, v in result.evidence.items()},
+            **{
+                name: getattr(result, name)[:1]
+                for name in (
+                    "frames",
+                    "timestamps",
+                    "cam2world",
+                    "intrinsics",
+                    "depth",
+                    "confidence",
+                    "dynamic",
+                    "motion",
+                )
+            },
+        )
+    return replace(
+        result,
+        **{
+            "nothing moves": {"dynamic": nothing, "motion": np.zeros_like(result.motion)},
+            "everything moves": {"dynamic": everything},
+            "unusable": {"confidence": np.zeros_like(result.confidence)},
+            "no depth": {"depth": np.full_like(result.depth, np.nan)},
+            "flat": {"depth": np.ones_like(result.depth)},
+            "still camera": {"cam2world": np.repeat(np.eye(4)[None], len(result.frames), axis=0)},
+            "no evidence": {"evidence": {}},
+        }[kind],
+    )
 
 
-KINDS = ["one frame", "nothing moves", "everything moves", "unusable", "no depth", "flat", "still camera",
-         "no evidence"]
+KINDS = [
+    "one frame",
+    "nothing moves",
+    "everything moves",
+    "unusable",
+    "no depth",
+    "flat",
+    "still camera",
+    "no evidence",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -135,8 +167,11 @@ def test_portrait_orbit_is_upright(tmp_path):
     wide = analytic_result(3, 160, 80)
     columns = slice(56, 104)
     intrinsics = wide.intrinsics - np.array([[0, 0, 56], [0, 0, 0], [0, 0, 0]])
-    result = replace(wide, intrinsics=intrinsics, **{name: getattr(wide, name)[:, :, columns] for name in (
-        "frames", "depth", "confidence", "dynamic", "motion")})
+    result = replace(
+        wide,
+        intrinsics=intrinsics,
+        **{name: getattr(wide, name)[:, :, columns] for name in ("frames", "depth", "confidence", "dynamic", "motion")},
+    )
     write_orbit(result, tmp_path / "a.mp4", width=160)
     played, _ = decode(tmp_path / "a.mp4")
     assert played.shape[1:] == (160, 96, 3)
@@ -177,7 +212,7 @@ def tile(played, k, clip_size):
     width, height = TILE, round(clip_size[1] * TILE / clip_size[0])
     row, column = divmod(k, 2)
     top, left = LABEL + row * (LABEL + height + GAP), GAP + column * (TILE + GAP)
-    return played[:, top:top + height, left:left + width], played[:, top - LABEL:top, left:left + width]
+    return played[:, top : top + height, left : left + width], played[:, top - LABEL : top, left : left + width]
 
 
 @pytest.mark.parametrize("clustered", [True, False])
@@ -193,12 +228,13 @@ def test_inside_has_the_papers_tiles(clip, tmp_path, clustered):
     tiles = [tile(played, k, (160, 96)) for k in range(8)]
     for _, label in tiles:
         assert label[0].max() > 180 and label[0].mean() < 80  # bright words on dark ground
-    small = [np.stack([cv2.resize(p, (160, 96), interpolation=cv2.INTER_AREA) for p in pictures])
-             for pictures, _ in tiles]
+    small = [
+        np.stack([cv2.resize(p, (160, 96), interpolation=cv2.INTER_AREA) for p in pictures]) for pictures, _ in tiles
+    ]
     assert np.abs(small[0].astype(int) - clip.frames).mean() < 6
     for k in range(5):  # evidence of token (row 1, column 1 + k), brighter in frame 2 than in frame 4
         bright = small[1 + k].mean(axis=-1)
-        strong, weak = (bright[t, 16:32, 16 * (1 + k):16 * (2 + k)].mean() for t in (2, 4))
+        strong, weak = (bright[t, 16:32, 16 * (1 + k) : 16 * (2 + k)].mean() for t in (2, 4))
         assert strong > weak + 30 and weak > 30 and bright[0].max() < 20 and bright[2, 64:].max() < 25
     inner = cv2.erode(clip.dynamic[3].astype(np.uint8), np.ones((5, 5))) > 0
     if clustered:
@@ -223,10 +259,19 @@ def assert_one_colour_each(pictures, labels):
 @pytest.mark.parametrize("size", [(48, 80), (33, 160), (160, 33)])
 def test_inside_fits_any_shape(tmp_path, size):
     result = with_evidence(analytic_result(6, 64, 48), ["plane_mean", "an_unknown_map_with_quite_a_long_name"])
-    resized = {name: np.stack([cv2.resize(a.astype(np.uint8), size) for a in getattr(result, name)])
-               for name in ("frames", "dynamic", "motion")}
-    write_inside(replace(result, frames=resized["frames"], dynamic=resized["dynamic"] > 0,
-                         motion=resized["motion"].astype(np.float32)), tmp_path / "a.mp4")
+    resized = {
+        name: np.stack([cv2.resize(a.astype(np.uint8), size) for a in getattr(result, name)])
+        for name in ("frames", "dynamic", "motion")
+    }
+    write_inside(
+        replace(
+            result,
+            frames=resized["frames"],
+            dynamic=resized["dynamic"] > 0,
+            motion=resized["motion"].astype(np.float32),
+        ),
+        tmp_path / "a.mp4",
+    )
     played, _ = decode(tmp_path / "a.mp4")
     assert 600 < played.shape[2] <= 1296 and played.shape[1] < 900
 

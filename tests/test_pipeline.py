@@ -38,7 +38,9 @@ def check_sound(result, n_frames):
     t, h, w = result.depth.shape
     assert t == n_frames and result.frames.shape == (t, h, w, 3)
     assert np.allclose(result.cam2world[0], np.eye(4))
-    assert np.isfinite(result.cam2world).all() and np.isfinite(result.depth).all() and np.isfinite(result.confidence).all()
+    assert (
+        np.isfinite(result.cam2world).all() and np.isfinite(result.depth).all() and np.isfinite(result.confidence).all()
+    )
     assert (result.depth > 0).all() and (result.confidence >= 0).all()
     assert result.dynamic.dtype == bool and 0 <= result.motion.min() <= result.motion.max() <= 1
     assert result.points().shape == (t, h, w, 3)
@@ -153,7 +155,9 @@ def test_options_are_checked():
 
 
 def run_cli(*arguments):
-    return subprocess.run([sys.executable, "-m", "easi3r", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "easi3r", *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
 
 
 def test_the_command_line_writes_every_file(street, tmp_path):

@@ -17,10 +17,18 @@ from easi3r.errors import InputError
 from easi3r.export.player import write_player
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--use-gl=angle", "--use-angle=swiftshader",
-         "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update"]
-GROUND = [0x12, 0x14, 0x1a]  # the background at first
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+GROUND = [0x12, 0x14, 0x1A]  # the background at first
 READY = "html[data-state=ready]"
 SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
@@ -95,9 +103,17 @@ def room():
     clip = synthetic.render("room", 5, 256, 144)
     ones = np.ones(clip.depth.shape, np.float32)
     return replace(
-        analytic_result(5), frames=clip.frames, timestamps=clip.timestamps, cam2world=clip.cam2world,
-        intrinsics=np.repeat(clip.intrinsics[None], 5, axis=0), depth=clip.depth, confidence=ones, dynamic=clip.dynamic,
-        motion=0 * ones, framing=Framing.fit((256, 144), 256, 16))
+        analytic_result(5),
+        frames=clip.frames,
+        timestamps=clip.timestamps,
+        cam2world=clip.cam2world,
+        intrinsics=np.repeat(clip.intrinsics[None], 5, axis=0),
+        depth=clip.depth,
+        confidence=ones,
+        dynamic=clip.dynamic,
+        motion=0 * ones,
+        framing=Framing.fit((256, 144), 256, 16),
+    )
 
 
 def test_the_camera_sees_the_clip_again(show):
@@ -110,8 +126,9 @@ def test_the_camera_sees_the_clip_again(show):
         moving = error[result.dynamic[step]].mean()
         assert moving < 13, f"moving pixels of frame {step}: {moving:.1f}"
         # a picture shifted by one pixel would fit worse
-        shifted = [np.abs(np.roll(seen, by, (0, 1)) - result.frames[step]).mean()
-                   for by in ((0, 1), (0, -1), (1, 0), (-1, 0))]
+        shifted = [
+            np.abs(np.roll(seen, by, (0, 1)) - result.frames[step]).mean() for by in ((0, 1), (0, -1), (1, 0), (-1, 0))
+        ]
         assert error.mean() < min(shifted)
 
 
@@ -207,8 +224,10 @@ def test_touch_turns_zooms_and_moves(show):
 
     def drag(*paths):
         for kind, share in [("touchStart", 0), *(("touchMove", k / 4) for k in range(1, 5)), ("touchEnd", 1)]:
-            points = [{"x": x + share * (x2 - x), "y": y + share * (y2 - y), "id": k}
-                      for k, (x, y, x2, y2) in enumerate(paths)]
+            points = [
+                {"x": x + share * (x2 - x), "y": y + share * (y2 - y), "id": k}
+                for k, (x, y, x2, y2) in enumerate(paths)
+            ]
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else points})
         return pixels(page)
 
@@ -261,8 +280,9 @@ def changed_result(case):
     return result
 
 
-@pytest.mark.parametrize("case", ["1", "2", "portrait", "nothing moves", "everything moves", "half unusable",
-                                  "no confidence"])
+@pytest.mark.parametrize(
+    "case", ["1", "2", "portrait", "nothing moves", "everything moves", "half unusable", "no confidence"]
+)
 def test_unusual_results_are_shown(show, case):
     page = show(changed_result(case))
     assert drawn(pixels(page)).mean() > 0.2
@@ -290,7 +310,7 @@ def test_a_browser_without_webgl_gets_a_sentence(show):
 
 
 def test_embedded_it_asks_for_nothing(browser, tmp_path):
-    result = replace(analytic_result(2), info={"backbone": {"name": "my </script><b>folder</b> & \"more\""}})
+    result = replace(analytic_result(2), info={"backbone": {"name": 'my </script><b>folder</b> & "more"'}})
     write_player(result, tmp_path / "player.html")
     text = (tmp_path / "player.html").read_text(encoding="utf-8")
     page, asked = browser.new_page(), []

@@ -21,8 +21,10 @@ LOOK = {"crf": "20", "preset": "veryfast"}
 @cache
 def _decoded(path):
     with av.open(str(path)) as container:
-        return [cv2.resize(frame.to_ndarray(format="rgb24"), (W, H), interpolation=cv2.INTER_AREA)
-                for frame in container.decode(video=0)]  # fmt: skip
+        return [
+            cv2.resize(frame.to_ndarray(format="rgb24"), (W, H), interpolation=cv2.INTER_AREA)
+            for frame in container.decode(video=0)
+        ]
 
 
 def scene(name="street", count=60):
@@ -65,10 +67,13 @@ def _title(frame):
 
 
 BLANKS = {
-    "black": (lambda frame: frame * 0, "black"), "white": (lambda frame: frame * 0 + 255, "white"),
-    "grey": (lambda frame: frame * 0 + 128, "plain"), "finger": (_finger, "covered"), "title": (_title, "black"),
+    "black": (lambda frame: frame * 0, "black"),
+    "white": (lambda frame: frame * 0 + 255, "white"),
+    "grey": (lambda frame: frame * 0 + 128, "plain"),
+    "finger": (_finger, "covered"),
+    "title": (_title, "black"),
     "face down": (lambda frame: np.random.default_rng(0).normal(9, 3, frame.shape).clip(0, 255), "black"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
@@ -115,9 +120,13 @@ def test_a_clip_of_one_colour_is_used_and_said(tmp_path):
 # ---- bars
 
 BARS = {  # what is inside: left, top, width, height
-    "letterbox": (0, 24, 320, 136), "pillarbox of odd width": (37, 0, 246, 184), "left only": (51, 0, 269, 184),
-    "top only": (0, 31, 320, 153), "all around": (29, 21, 262, 142), "uneven": (20, 0, 250, 184),
-}  # fmt: skip
+    "letterbox": (0, 24, 320, 136),
+    "pillarbox of odd width": (37, 0, 246, 184),
+    "left only": (51, 0, 269, 184),
+    "top only": (0, 31, 320, 153),
+    "all around": (29, 21, 262, 142),
+    "uneven": (20, 0, 250, 184),
+}
 
 
 @pytest.mark.parametrize("colour", [0, 255])
@@ -130,7 +139,9 @@ def test_bars_are_cut_off_and_intrinsics_refer_to_the_whole_source(tmp_path, kin
     framing = seen(tmp_path, barred, fps=12).framing
     assert np.abs(np.subtract(framing.inner, BARS[kind])).max() <= 4
     assert framing.source_size == (W, H)
-    centre = framing.to_source(np.array([[100, 0, framing.size[0] / 2 - 0.5], [0, 100, framing.size[1] / 2 - 0.5], [0, 0, 1]]))
+    centre = framing.to_source(
+        np.array([[100, 0, framing.size[0] / 2 - 0.5], [0, 100, framing.size[1] / 2 - 0.5], [0, 0, 1]])
+    )
     assert np.abs(centre[:2, 2] - [left + width / 2, top + height / 2]).max() <= 4
 
 
@@ -138,7 +149,9 @@ def test_bars_with_subtitles_are_cut_off(tmp_path):
     frames = scene()
     frames[:, :24], frames[:, 160:] = 0, 0
     for k, frame in enumerate(frames):
-        label(frame, ["What is this?", "I do not know", "Let us go home", "The end is near"][k // 15], (80, 178), 0.5, 1)
+        label(
+            frame, ["What is this?", "I do not know", "Let us go home", "The end is near"][k // 15], (80, 178), 0.5, 1
+        )
     assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (0, 24, 320, 136))).max() <= 4
 
 
@@ -215,7 +228,9 @@ def test_numbered_pictures_are_no_bars_and_no_cuts(tmp_path):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="real clips are not here")
-@pytest.mark.parametrize("name", ["davis/goat", "davis/crossing", "davis/dog-gooses", "davis/schoolgirls", "dog-gooses-480p"])
+@pytest.mark.parametrize(
+    "name", ["davis/goat", "davis/crossing", "davis/dog-gooses", "davis/schoolgirls", "dog-gooses-480p"]
+)
 def test_nothing_is_found_in_real_clips(name):
     clip = video.read(REAL / f"{name}.mp4", 24, W, 8)
     assert clip.framing.inner == (0, 0, *clip.framing.source_size) and clip.shows.all() and clip.warnings == ()
@@ -297,9 +312,13 @@ def test_of_two_woven_moments_the_first_is_kept(tmp_path, codec):
     moments = scene()
     frames = moments[::2].copy()
     frames[:, 1::2] = moments[1::2, 1::2]
-    path = encode(tmp_path / "clip.mkv", frames, codec=codec, fps=Fraction(12), options={"b": "20M", "crf": "12", "g": "1"})
+    path = encode(
+        tmp_path / "clip.mkv", frames, codec=codec, fps=Fraction(12), options={"b": "20M", "crf": "12", "g": "1"}
+    )
     clip = video.read(path, 8, W, 8)
-    apart = [[np.abs(f.astype(int) - moments[2 * k + d, :, :]).mean() for d in (0, 1)]
-             for k, f in zip(clip.positions, clip.frames)]  # fmt: skip
+    apart = [
+        [np.abs(f.astype(int) - moments[2 * k + d, :, :]).mean() for d in (0, 1)]
+        for k, f in zip(clip.positions, clip.frames)
+    ]
     first, second = np.mean(apart, axis=0)
     assert said(clip, "interlaced") and first < 0.75 * second

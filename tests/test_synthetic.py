@@ -54,6 +54,7 @@ def test_static_pixels_keep_their_colour_in_the_other_view(clip, gap, left):
     def change(where):
         seen = cv2.remap(clip.frames[gap], where.astype(np.float32), None, cv2.INTER_LINEAR)
         return np.abs(seen.astype(float) - clip.frames[0]).mean(axis=-1)[visible]
+
     columns, rows = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     assert visible.mean() > 0.6
     assert np.median(change(pixels)) < 4
@@ -81,6 +82,7 @@ def test_moving_objects_take_a_fair_share_of_the_picture(clip):
 def test_variants():
     def render(**options):
         return synthetic.render("street", 3, 64, 48, **options)
+
     frozen, still, rotating = render(moving=False), render(camera="still"), render(camera="rotates")
     assert not frozen.dynamic.any() and not np.array_equal(frozen.frames[0], frozen.frames[1])
     assert np.allclose(still.cam2world, np.eye(4), atol=1e-12) and still.dynamic.any()

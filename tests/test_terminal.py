@@ -47,12 +47,28 @@ def refused(capsys, *arguments):
 # ------------------------------------------------------------------------------------------------------------- options
 
 
-WRONG = [float("nan"), float("inf"), "high", "1", b"1", [1], (1, 2), {}, object(), 1 + 2j, 10**5000, np.zeros((99, 99)),
-         np.array([1]), Options]  # fmt: skip
-ALSO_WRONG = {int: [True, np.True_, 2.5, 24.0, np.float32(24)],
-              float: [True, np.True_, -1.0, np.float64("nan")],
-              bool: [0, 1, 1.0, None, np.int64(1)],
-              str: [True, 1, 2.5, None, "swin-" + "9" * 5000, "swin-٣"]}  # fmt: skip
+WRONG = [
+    float("nan"),
+    float("inf"),
+    "high",
+    "1",
+    b"1",
+    [1],
+    (1, 2),
+    {},
+    object(),
+    1 + 2j,
+    10**5000,
+    np.zeros((99, 99)),
+    np.array([1]),
+    Options,
+]
+ALSO_WRONG = {
+    int: [True, np.True_, 2.5, 24.0, np.float32(24)],
+    float: [True, np.True_, -1.0, np.float64("nan")],
+    bool: [0, 1, 1.0, None, np.int64(1)],
+    str: [True, 1, 2.5, None, "swin-" + "9" * 5000, "swin-٣"],
+}
 
 
 @pytest.mark.parametrize("name", [option.name for option in fields(Options)])
@@ -103,8 +119,14 @@ def test_commands_that_cannot_be_understood_get_a_sentence(clip, capsys):
     assert "--max-frames" in refused(capsys, clip, "--max-frames")
     assert "source" in refused(capsys, clip, "--dataset-size", "big")
     refused(capsys, clip, "x" * 5000, "y")
-    for option, value in (("--max-frames", "many"), ("--max-frames", "9" * 5000), ("--sensitivity", "high"),
-                          ("--fov", "nan"), ("--fov", "-1"), ("--graph", "spiral")):  # fmt: skip
+    for option, value in (
+        ("--max-frames", "many"),
+        ("--max-frames", "9" * 5000),
+        ("--sensitivity", "high"),
+        ("--fov", "nan"),
+        ("--fov", "-1"),
+        ("--graph", "spiral"),
+    ):
         assert value[:20] in refused(capsys, clip, option, value)
 
 
@@ -136,9 +158,18 @@ def special(kind, folder):
     return "/dev/zero" if kind == "device" else path
 
 
-KINDS = {"long": "longer than", "long folder": "longer than", "surrogate": "UTF-8", "nul": "NUL", "empty": "empty",
-         "dangling": "nowhere.mp4", "circle": "leads back", "pipe": "pipe", "socket": "pipe",
-         "device": "device"}  # fmt: skip
+KINDS = {
+    "long": "longer than",
+    "long folder": "longer than",
+    "surrogate": "UTF-8",
+    "nul": "NUL",
+    "empty": "empty",
+    "dangling": "nowhere.mp4",
+    "circle": "leads back",
+    "pipe": "pipe",
+    "socket": "pipe",
+    "device": "device",
+}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such things")
@@ -181,9 +212,16 @@ def test_places_that_cannot_hold_results_are_told_before_the_run(clip, tmp_path,
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "masks").mkdir()
-    for place, said in ((tmp_path / "file", "not a folder"), (tmp_path / "file" / "a" / "b", "not a folder"),
-                        (tmp_path / "link", "not a folder"), (tmp_path / "used", "masks"), ("b" * 5000, "too long"),
-                        ("", "empty"), ("a\0b", "NUL"), ("a\udcff", "UTF-8")):  # fmt: skip
+    for place, said in (
+        (tmp_path / "file", "not a folder"),
+        (tmp_path / "file" / "a" / "b", "not a folder"),
+        (tmp_path / "link", "not a folder"),
+        (tmp_path / "used", "masks"),
+        ("b" * 5000, "too long"),
+        ("", "empty"),
+        ("a\0b", "NUL"),
+        ("a\udcff", "UTF-8"),
+    ):
         assert said in refused(capsys, clip, "--out", place)
     with pytest.raises(InputError, match="no reconstruction"):
         easi3r.load_reconstruction("b" * 5000)

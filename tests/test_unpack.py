@@ -90,12 +90,22 @@ def hostile(path, name):
 
 
 BAD = {
-    "empty": "no pictures", "no pictures": "no pictures", "two folders": "several folders.*frames, masks",
-    "cut": "cannot be read as a zip", "damaged": "cannot be read as a zip", "not a zip": "cannot be read as a zip",
-    "password": "has a password", "bomb": "unpacks to 4 GB", "too many": "20001 pictures", "link": "has a link",
-    "../1.png": "outside", "a/../../1.png": "outside", "/etc/1.png": "outside", "..\\1.png": "outside",
+    "empty": "no pictures",
+    "no pictures": "no pictures",
+    "two folders": "several folders.*frames, masks",
+    "cut": "cannot be read as a zip",
+    "damaged": "cannot be read as a zip",
+    "not a zip": "cannot be read as a zip",
+    "password": "has a password",
+    "bomb": "unpacks to 4 GB",
+    "too many": "20001 pictures",
+    "link": "has a link",
+    "../1.png": "outside",
+    "a/../../1.png": "outside",
+    "/etc/1.png": "outside",
+    "..\\1.png": "outside",
     "C:\\1.png": "outside",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -94,9 +94,12 @@ def test_clips_can_be_dropped_and_chosen(page, tmp_path):
 
 
 HOSTILE = {  # name -> a part of the sentence
-    "list.m3u8": "'list.m3u8'", "list.mp4": "'list.mp4'", "link.zip": "has a link", "up.zip": "outside",
+    "list.m3u8": "'list.m3u8'",
+    "list.mp4": "'list.mp4'",
+    "link.zip": "has a link",
+    "up.zip": "outside",
     "two.html": "cannot be read",
-}  # fmt: skip
+}
 
 
 def bad_file(folder, name):

@@ -75,13 +75,16 @@ def test_reading_leaves_no_trace(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
-@pytest.mark.parametrize("matrix, turn", [
-    ((0, 1, -1, 0), lambda f: np.rot90(f, -1)),  # a phone held upright: shown turned clockwise
-    ((0, -1, 1, 0), lambda f: np.rot90(f, 1)),
-    ((-1, 0, 0, -1), lambda f: np.rot90(f, 2)),
-    ((-1, 0, 0, 1), np.fliplr),  # a selfie camera
-    ((0, 1, 1, 0), lambda f: f.transpose(1, 0, 2)),
-])
+@pytest.mark.parametrize(
+    "matrix, turn",
+    [
+        ((0, 1, -1, 0), lambda f: np.rot90(f, -1)),  # a phone held upright: shown turned clockwise
+        ((0, -1, 1, 0), lambda f: np.rot90(f, 1)),
+        ((-1, 0, 0, -1), lambda f: np.rot90(f, 2)),
+        ((-1, 0, 0, 1), np.fliplr),  # a selfie camera
+        ((0, 1, 1, 0), lambda f: f.transpose(1, 0, 2)),
+    ],
+)
 def test_display_matrix_is_applied(tmp_path, matrix, turn):
     frames = [numbered(k) for k in (1, 2, 6)]
     path = set_display_matrix(encode(tmp_path / "phone.mp4", frames), *matrix)
@@ -356,12 +359,21 @@ def damaged(tmp_path, name):
 
 
 BAD = {
-    "noise.mp4": "cannot be read", "text.mp4": "cannot be read", "text.gif": "cannot be read",
+    "noise.mp4": "cannot be read",
+    "text.mp4": "cannot be read",
+    "text.gif": "cannot be read",
     "empty.mp4": "0 bytes",
-    "playlist.mp4": "cannot be read", "headless.mp4": "cannot be read", "unknown_codec.mp4": "No frame",
-    "hollow.mp4": "No frame", "sound.mp4": "no picture", "sound.m4a": "no picture", "tiny.mp4": "8 x 8",
+    "playlist.mp4": "cannot be read",
+    "headless.mp4": "cannot be read",
+    "unknown_codec.mp4": "No frame",
+    "hollow.mp4": "No frame",
+    "sound.mp4": "no picture",
+    "sound.m4a": "no picture",
+    "tiny.mp4": "8 x 8",
     "flat.mp4": "200 x 8",
-    "no_frames.mp4": "cannot be read|No frame|no picture", "missing.mp4": "no file", "text.png": "damaged",
+    "no_frames.mp4": "cannot be read|No frame|no picture",
+    "missing.mp4": "no file",
+    "text.png": "damaged",
     "empty.png": "0 bytes",
 }
 
@@ -394,19 +406,22 @@ def test_unusable_folders_and_images(tmp_path):
         read([tmp_path / "a.png", tmp_path / "gone.png"])
 
 
-@pytest.mark.parametrize("source, message", [
-    (np.zeros((3, 64, 96, 3), np.float32), "float32"),
-    (np.zeros((3, 64, 96, 4), np.uint8), r"\(64, 96, 4\)"),
-    (np.zeros((64, 96), np.uint8), r"\(64, 96\)"),
-    (np.zeros((0, 64, 96, 3), np.uint8), "no frames"),
-    (np.zeros((3, 8, 8, 3), np.uint8), "8 x 8"),
-    (np.zeros((3, 0, 0, 3), np.uint8), "0 x 0"),
-    ([], "no frames"),
-    ([np.zeros((64, 96, 3), np.uint8), np.zeros((96, 64, 3), np.uint8)], "same proportions"),
-    ([3, 4], "int"),
-    (None, "NoneType"),
-    (7, "int"),
-])
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (np.zeros((3, 64, 96, 3), np.float32), "float32"),
+        (np.zeros((3, 64, 96, 4), np.uint8), r"\(64, 96, 4\)"),
+        (np.zeros((64, 96), np.uint8), r"\(64, 96\)"),
+        (np.zeros((0, 64, 96, 3), np.uint8), "no frames"),
+        (np.zeros((3, 8, 8, 3), np.uint8), "8 x 8"),
+        (np.zeros((3, 0, 0, 3), np.uint8), "0 x 0"),
+        ([], "no frames"),
+        ([np.zeros((64, 96, 3), np.uint8), np.zeros((96, 64, 3), np.uint8)], "same proportions"),
+        ([3, 4], "int"),
+        (None, "NoneType"),
+        (7, "int"),
+    ],
+)
 def test_unusable_arrays(source, message):
     with pytest.raises(InputError, match=message):
         read(source)
@@ -471,13 +486,16 @@ def test_one_frame_can_be_written(tmp_path):
     assert numbers(read(tmp_path / "one.mp4")) == [9]
 
 
-@pytest.mark.parametrize("frames, fps, message", [
-    ([], 10, "no frames"),
-    ([np.zeros((16, 16, 3), np.float32)], 10, "float32"),
-    ([np.zeros((16, 16, 3), np.uint8), np.zeros((16, 18, 3), np.uint8)], 10, "18 x 16"),
-    ([np.zeros((16, 16, 3), np.uint8)], 0, "fps"),
-    ([np.zeros((16, 16, 3), np.uint8)], float("nan"), "fps"),
-])
+@pytest.mark.parametrize(
+    "frames, fps, message",
+    [
+        ([], 10, "no frames"),
+        ([np.zeros((16, 16, 3), np.float32)], 10, "float32"),
+        ([np.zeros((16, 16, 3), np.uint8), np.zeros((16, 18, 3), np.uint8)], 10, "18 x 16"),
+        ([np.zeros((16, 16, 3), np.uint8)], 0, "fps"),
+        ([np.zeros((16, 16, 3), np.uint8)], float("nan"), "fps"),
+    ],
+)
 def test_write_refuses_and_leaves_nothing(tmp_path, frames, fps, message):
     with pytest.raises(InputError, match=message):
         video.write(tmp_path / "out.mp4", frames, fps)

@@ -55,7 +55,9 @@ class FlowTerm:
             if self.masks is not None:
                 column, row = np.rint(np.where(good[:, None], target, 0)).astype(int).T
                 good &= ~self.masks[a].ravel()[self.grid] & ~self.masks[b][row, column]
-            ways.append((a, b, np.flatnonzero(good), (target - np.float32([width / 2, height / 2]))[good] / self.zoom[b]))
+            ways.append(
+                (a, b, np.flatnonzero(good), (target - np.float32([width / 2, height / 2]))[good] / self.zoom[b])
+            )
         return ways
 
     def add(self, system, layout, state, weights, pixels):

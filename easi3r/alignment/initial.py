@@ -103,9 +103,14 @@ def _pnp(points, pixels, known, least=0.0, *, size, focal):
         return None
     centre = np.array([size[1] / 2, size[0] / 2])
     found, rotation, shift, seen = cv2.solvePnPRansac(
-        points[known], pixels[known] + centre, intrinsic_matrix(focal, size[1], size[0]), None,
-        iterationsCount=100, reprojectionError=max(2.0, size[1] / 100), flags=cv2.SOLVEPNP_SQPNP,
-    )  # fmt: skip
+        points[known],
+        pixels[known] + centre,
+        intrinsic_matrix(focal, size[1], size[0]),
+        None,
+        iterationsCount=100,
+        reprojectionError=max(2.0, size[1] / 100),
+        flags=cv2.SOLVEPNP_SQPNP,
+    )
     if not found or len(seen) < least * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
         return None
     return pose(cv2.Rodrigues(rotation)[0], shift)

@@ -26,9 +26,21 @@ NEAR = 1e-4  # distances are cut here, in units of the median depth, so that exa
 
 
 def refine(
-    state, samples, weights, views, frames, ends, pixels, pool,
-    fix_focal=False, fix_cameras=False, coarse=COARSE_ROUNDS, rounds=ROUNDS, report=None, flow=None,
-):  # fmt: skip
+    state,
+    samples,
+    weights,
+    views,
+    frames,
+    ends,
+    pixels,
+    pool,
+    fix_focal=False,
+    fix_cameras=False,
+    coarse=COARSE_ROUNDS,
+    rounds=ROUNDS,
+    report=None,
+    flow=None,
+):
     """Improve `state` (initial.State) in place for one connected part; arguments as of `initial.start`.
 
     pool: from `threads.workers`. fix_focal, fix_cameras: leave them as they are.

@@ -32,11 +32,24 @@ def smooth_path(state, samples, weights, views, frames, ends, pixels, pool):
     factor = np.random.default_rng(0).permutation(np.where(np.arange(len(ends)) % 2, SWING, -SWING))
     paths = []
     for sway in (1 + factor, 1 - factor):
-        swayed = [w if w is None else (w * sway[[e for e, _ in views[v]], None]).astype(np.float32)
-                  for v, w in enumerate(weights)]  # fmt: skip
+        swayed = [
+            w if w is None else (w * sway[[e for e, _ in views[v]], None]).astype(np.float32)
+            for v, w in enumerate(weights)
+        ]
         other = state.copy()
-        refine(other, samples, swayed, views, frames, ends, pixels, pool,
-               fix_focal=True, coarse=REPLICA_ROUNDS, rounds=REPLICA_ROUNDS)  # fmt: skip
+        refine(
+            other,
+            samples,
+            swayed,
+            views,
+            frames,
+            ends,
+            pixels,
+            pool,
+            fix_focal=True,
+            coarse=REPLICA_ROUNDS,
+            rounds=REPLICA_ROUNDS,
+        )
         moved_turns, moved_places = _coordinates(other.cam2world[frames])
         paths.append((moved_turns, moved_places * (_spread(places) / max(_spread(moved_places), 1e-12))))
     noise = [_jolt(one - two) / (2 * SWING) ** 2 for one, two in zip(*paths)]
@@ -49,7 +62,9 @@ def smooth_path(state, samples, weights, views, frames, ends, pixels, pool):
     move = dict(zip(frames, after @ invert(before)))
     for e in {e for v in frames for e, _ in views[v]}:
         state.similarity[e] = move[ends[e][0]] @ state.similarity[e]
-    refine(state, samples, weights, views, frames, ends, pixels, pool, fix_focal=True, fix_cameras=True, coarse=0, rounds=4)
+    refine(
+        state, samples, weights, views, frames, ends, pixels, pool, fix_focal=True, fix_cameras=True, coarse=0, rounds=4
+    )
 
 
 def _coordinates(cam2world):

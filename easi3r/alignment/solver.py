@@ -91,7 +91,9 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images, zoom):
     world2cam = invert(cam2world)
 
     def place(v):
-        return solve_depth(store, views[v], (world2cam[v], similarity, focal * zoom[v]), None if masks is None else masks[v])
+        return solve_depth(
+            store, views[v], (world2cam[v], similarity, focal * zoom[v]), None if masks is None else masks[v]
+        )
 
     for v, (depth[v], confidence[v], part) in enumerate(pool.map(place, range(n_frames))):
         progress(0.6 + 0.35 * v / n_frames, f"Depth of frame {v + 1} of {n_frames}")
@@ -132,7 +134,9 @@ def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smoo
         samples, weights = _samples(store, chosen, frames, masks, warnings)
         state = start(samples, weights, chosen, frames, ends, pixels, store.shape, focal)
         state.focal = float(np.clip(state.focal, 0.03 * width, 12 * width))
-        flow = None if images is None else FlowTerm(images, masks, [ends[e] for e in sorted(used)], store.grid, pool, zoom)
+        flow = (
+            None if images is None else FlowTerm(images, masks, [ends[e] for e in sorted(used)], store.grid, pool, zoom)
+        )
         refinement.refine(state, samples, weights, chosen, frames, ends, pixels, pool, fixed, report=report, flow=flow)
         if smooth:
             smooth_path(state, samples, weights, chosen, frames, ends, pixels, pool)

@@ -15,7 +15,9 @@ class Features:
     data: Any  # the backbone's own
     warnings: list = field(default_factory=list)  # sentences for the user, why the result may be weak
     info: dict = field(default_factory=dict)  # what goes into Reconstruction.info["backbone"]
-    fov: float | None = None  # horizontal, degrees: given by the user, or what `geometry` settled on; None: the alignment finds it
+    fov: float | None = (
+        None  # horizontal, degrees: given by the user, or what `geometry` settled on; None: the alignment finds it
+    )
     zoom: np.ndarray | None = None  # (T,) focal of every frame over that of the first; None: it does not change
     flows: dict | None = None  # (i, j) -> Flow, filled by `motion`, where a backbone measures it anyway
     reweighted: "MotionEvidence | None" = None  # evidence of pass 2, set when `geometry` with masks has been exhausted
@@ -29,7 +31,9 @@ class MotionEvidence:
     dynamic: np.ndarray  # (T,h,w) float32 in [0,1], high = moves
     tokens: np.ndarray  # (T,h,w,C) float32 features for clustering
     cluster_weight: float = 1.0  # share of a token's value that comes from its cluster; less where features tell little
-    limits: tuple | None = None  # (below is noise, above surely moves); None: only differences within a frame mean anything
+    limits: tuple | None = (
+        None  # (below is noise, above surely moves); None: only differences within a frame mean anything
+    )
 
 
 @dataclass(frozen=True)

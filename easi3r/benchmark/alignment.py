@@ -121,7 +121,9 @@ def _scaling_table():
 
 def _cleanup_table():
     """What the clean-up removes, by its margin, where predictions smear depth over the edges of things, as networks do."""
-    print("\nClean-up: share of good static points (depth within 5 %) and of floating ones (10 % too near) it removes.\n")
+    print(
+        "\nClean-up: share of good static points (depth within 5 %) and of floating ones (10 % too near) it removes.\n"
+    )
     print("| scene | floating points | " + " | ".join(f"margin {m}: good, floating" for m in MARGINS) + " |")
     print("|---" * (len(MARGINS) + 2) + "|")
     for name in ("orbit", "room", "street"):

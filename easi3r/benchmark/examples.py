@@ -58,7 +58,9 @@ def main(argv):
         for clip in clips:
             result = reconstruct(clip, backbone, Options(max_frames=arguments.max_frames))
             s = score(result, load_truth(clip.with_suffix(".npz")))
-            print(f"| {clip.stem} | {s['ate']:.2%} | {s['rotation']:.3f} deg | {s['focal']:.1%} | {s['absrel']:.3f} | {s['J']:.3f} | {s['seconds']:.0f} |")
+            print(
+                f"| {clip.stem} | {s['ate']:.2%} | {s['rotation']:.3f} deg | {s['focal']:.1%} | {s['absrel']:.3f} | {s['J']:.3f} | {s['seconds']:.0f} |"
+            )
     except InputError as error:
         print(f"error: {error}")
         return 2

@@ -46,7 +46,9 @@ def place_in_source(masks, framing):
         whole[top : top + h, left : left + w] = mask
         column, row, *inner = framing.inner
         source = np.zeros(framing.source_size[::-1], bool)
-        source[row : row + inner[1], column : column + inner[0]] = cv2.resize(whole, inner, interpolation=cv2.INTER_NEAREST) > 0
+        source[row : row + inner[1], column : column + inner[0]] = (
+            cv2.resize(whole, inner, interpolation=cv2.INTER_NEAREST) > 0
+        )
         placed.append(source)
     return np.stack(placed)
 

@@ -55,9 +55,14 @@ def _pnp(points, confidence, focal):
     if len(pixels) < 4:
         return np.eye(4)
     found, rotation, shift, _ = cv2.solvePnPRansac(
-        points[use], pixels, intrinsic_matrix(focal, width, height), None,
-        iterationsCount=10, reprojectionError=5, flags=cv2.SOLVEPNP_SQPNP,
-    )  # fmt: skip
+        points[use],
+        pixels,
+        intrinsic_matrix(focal, width, height),
+        None,
+        iterationsCount=10,
+        reprojectionError=5,
+        flags=cv2.SOLVEPNP_SQPNP,
+    )
     return invert(pose(cv2.Rodrigues(rotation)[0], shift)) if found else np.eye(4)
 
 
@@ -115,9 +120,17 @@ def _quaternion(rotation):
 def _matrices(quaternion):
     """Rotations (N,3,3) of quaternions (N,4), w first, normalised here."""
     w, x, y, z = (quaternion / quaternion.norm(dim=1, keepdim=True)).unbind(1)
-    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]  # fmt: skip
+    rows = [
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - w * z),
+        2 * (x * z + w * y),
+        2 * (x * y + w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - w * x),
+        2 * (x * z - w * y),
+        2 * (y * z + w * x),
+        1 - 2 * (x * x + y * y),
+    ]
     return torch.stack(rows, 1).reshape(-1, 3, 3)
 
 
@@ -154,10 +167,14 @@ def _descend(pairs, points, poses, focal, similarities, steps):
     log_focal = leaf([20 * np.log(focal)])
     parameters = [log_depth, frame_q, frame_t, edge_q, edge_t, edge_s, log_focal]
 
-    x = [torch.tensor(np.stack([a.reshape(-1, 3) for a in side]).astype(np.float32))
-         for side in ([p.pts1 for p in pairs], [p.pts2 for p in pairs])]  # fmt: skip
-    w = [torch.log(torch.tensor(np.stack([a.ravel() for a in side]).astype(np.float32)))
-         for side in ([p.conf1 for p in pairs], [p.conf2 for p in pairs])]  # fmt: skip
+    x = [
+        torch.tensor(np.stack([a.reshape(-1, 3) for a in side]).astype(np.float32))
+        for side in ([p.pts1 for p in pairs], [p.pts2 for p in pairs])
+    ]
+    w = [
+        torch.log(torch.tensor(np.stack([a.ravel() for a in side]).astype(np.float32)))
+        for side in ([p.conf1 for p in pairs], [p.conf2 for p in pairs])
+    ]
     ends = [torch.tensor([p.i for p in pairs]), torch.tensor([p.j for p in pairs])]
     u, v = np.meshgrid(np.arange(width) - width / 2, np.arange(height) - height / 2)
     grid = torch.tensor(np.stack([u, v], -1).reshape(-1, 2), dtype=torch.float32)
@@ -187,6 +204,4 @@ def _descend(pairs, points, poses, focal, similarities, steps):
         cam2world = np.tile(np.eye(4), (n_frames, 1, 1))
         cam2world[:, :3, :3], cam2world[:, :3, 3] = _matrices(frame_q).numpy(), _decode(frame_t).numpy()
         depth = log_depth.exp().reshape(n_frames, height, width).numpy()
-    return SimpleNamespace(
-        cam2world=invert(cam2world[0]) @ cam2world, focal=focal, depth=depth, objective=value
-    )
+    return SimpleNamespace(cam2world=invert(cam2world[0]) @ cam2world, focal=focal, depth=depth, objective=value)

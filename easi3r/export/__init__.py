@@ -62,14 +62,16 @@ def check_folder(folder):
     except OSError as error:
         raise _unwritable(folder, error) from None
     if not place.is_dir():
-        raise InputError(f"The results cannot be written to {quoted(folder)}: {quoted(place.name)} is not a folder; "
-                         "choose another.")
+        raise InputError(
+            f"The results cannot be written to {quoted(folder)}: {quoted(place.name)} is not a folder; choose another."
+        )
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
     taken = [name for name in _FILES if os.path.lexists(folder / name)]
     if taken and not (folder / ARCHIVE).exists():
-        raise InputError(f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; "
-                         "choose another.")
+        raise InputError(
+            f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; choose another."
+        )
     return folder
 
 
@@ -107,8 +109,9 @@ def save(result, folder, dataset_source=None):
 
 
 def _unwritable(folder, error):
-    return InputError(f"The results cannot be written to {quoted(folder)} ({error.strerror or error}); "
-                      "choose another folder.")
+    return InputError(
+        f"The results cannot be written to {quoted(folder)} ({error.strerror or error}); choose another folder."
+    )
 
 
 def _exchange(folder, old, new):

@@ -90,8 +90,9 @@ def load_reconstruction(path):
     """
     path = Path(path, ARCHIVE) if os.path.isdir(path) else Path(path)
     if not os.path.isfile(path):  # unlike pathlib's, these take any name
-        raise InputError(f"There is no reconstruction at {quoted(path)}; give a folder that a run has written, "
-                         f"or its {ARCHIVE}.")
+        raise InputError(
+            f"There is no reconstruction at {quoted(path)}; give a folder that a run has written, or its {ARCHIVE}."
+        )
     try:
         with zipfile.ZipFile(path) as file:
             arrays = {name.removesuffix(".npy"): _read(file, name) for name in file.namelist()}
@@ -100,8 +101,10 @@ def load_reconstruction(path):
         framing = Framing(**{name: tuple(value) for name, value in meta["framing"].items()})
         info, written = meta["info"], meta["format"]
     except _UNREADABLE as error:
-        raise InputError(f"{path} is not a reconstruction of this program or is damaged; run the clip again, "
-                         f"or give a folder that a run has written.") from error
+        raise InputError(
+            f"{path} is not a reconstruction of this program or is damaged; run the clip again, "
+            f"or give a folder that a run has written."
+        ) from error
     if written != _FORMAT:
         raise InputError(f"{path} has format {written}, this program reads format {_FORMAT}; run the clip again.")
     evidence = {name.removeprefix("evidence/"): array for name, array in arrays.items()}

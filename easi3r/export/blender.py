@@ -36,9 +36,18 @@ def write_camera(result, path):
         "scene": 0,
         "scenes": [{"nodes": [0], "extras": {"units_per_world_unit": unit}}],
         "nodes": [{"name": "camera", "camera": 0, "translation": places[0].tolist(), "rotation": turns[0].tolist()}],
-        "cameras": [{"name": "camera", "type": "perspective", "perspective": {
-            "yfov": float(2 * np.arctan(height / 2 / fy)), "aspectRatio": float(width / height * fy / fx),
-            "znear": 0.01, "zfar": 1000.0}}],
+        "cameras": [
+            {
+                "name": "camera",
+                "type": "perspective",
+                "perspective": {
+                    "yfov": float(2 * np.arctan(height / 2 / fy)),
+                    "aspectRatio": float(width / height * fy / fx),
+                    "znear": 0.01,
+                    "zfar": 1000.0,
+                },
+            }
+        ],
     }
     if len(places) > 1:
         times = (np.arange(len(places)) / playback_fps(result.timestamps)).astype(np.float32)
@@ -83,18 +92,25 @@ def _animation(times, places, turns):
     arrays = [times, places, turns]
     starts = np.cumsum([0] + [array.nbytes for array in arrays]).tolist()
     data = base64.b64encode(b"".join(array.tobytes() for array in arrays)).decode("ascii")
-    accessors = [{"bufferView": k, "componentType": 5126, "count": len(times), "type": kind}
-                 for k, kind in enumerate(("SCALAR", "VEC3", "VEC4"))]
+    accessors = [
+        {"bufferView": k, "componentType": 5126, "count": len(times), "type": kind}
+        for k, kind in enumerate(("SCALAR", "VEC3", "VEC4"))
+    ]
     accessors[0] |= {"min": [float(times[0])], "max": [float(times[-1])]}
     return {
-        "animations": [{
-            "name": "time",
-            "samplers": [{"input": 0, "output": k, "interpolation": "LINEAR"} for k in (1, 2)],
-            "channels": [{"sampler": k, "target": {"node": 0, "path": path}}
-                         for k, path in enumerate(("translation", "rotation"))],
-        }],
+        "animations": [
+            {
+                "name": "time",
+                "samplers": [{"input": 0, "output": k, "interpolation": "LINEAR"} for k in (1, 2)],
+                "channels": [
+                    {"sampler": k, "target": {"node": 0, "path": path}}
+                    for k, path in enumerate(("translation", "rotation"))
+                ],
+            }
+        ],
         "accessors": accessors,
-        "bufferViews": [{"buffer": 0, "byteOffset": start, "byteLength": array.nbytes}
-                        for start, array in zip(starts, arrays)],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": start, "byteLength": array.nbytes} for start, array in zip(starts, arrays)
+        ],
         "buffers": [{"byteLength": starts[-1], "uri": "data:application/octet-stream;base64," + data}],
     }

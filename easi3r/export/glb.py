@@ -49,8 +49,9 @@ def write_glb(result, path, show="4d", at=None, cut=CUT, colours="linear", point
     surroundings = [] if show == "moving" else static_scene(result, static, _STATIC_VERTICES)
     objects = [[] for _ in steps]
     if show != "static":
-        objects = [[patch] if len(patch.points) else []
-                   for patch in moving_objects(result, moving, steps, _MOVING_VERTICES)]
+        objects = [
+            [patch] if len(patch.points) else [] for patch in moving_objects(result, moving, steps, _MOVING_VERTICES)
+        ]
     scale = RADIUS / median_depth(result, static | moving)
     scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light, points)
     if surroundings:
@@ -87,7 +88,7 @@ def median_depth(result, shown):
     """Median depth of what the first frame shows, or any frame if that is nothing; 1 if there is nothing at all."""
     for choice in (shown[:1], shown):
         if choice.any():
-            return float(np.median(result.depth[:len(choice)][choice]))
+            return float(np.median(result.depth[: len(choice)][choice]))
     return 1.0
 
 
@@ -141,8 +142,10 @@ class _Scene:
         parts = [(p.points, p.colours, None if self._points else p.triangles, loose) for p in patches]
         parts += [(p.points, p.colours, p.segments, {"mode": LINES}) for p in lines]
         places = [self._place(points) for points, *_ in parts]
-        primitives = [self._writer.primitive(place, self._encode(colours), indices, **mode)
-                      for place, (_, colours, indices, mode) in zip(places, parts)]
+        primitives = [
+            self._writer.primitive(place, self._encode(colours), indices, **mode)
+            for place, (_, colours, indices, mode) in zip(places, parts)
+        ]
         self._writer.node(name, primitives, step=step)
 
     def _place(self, points):

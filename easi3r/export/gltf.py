@@ -27,7 +27,11 @@ class GlbWriter:
             "extensionsUsed": ["KHR_materials_unlit"],
             "scene": 0,
             "scenes": [{"nodes": []}],
-            "nodes": [], "meshes": [], "accessors": [], "bufferViews": [], "materials": [],
+            "nodes": [],
+            "meshes": [],
+            "accessors": [],
+            "bufferViews": [],
+            "materials": [],
         }
         self._timed = []  # (node, step) of the nodes that are shown during one step only
         self._surface = self._material("surface", {"baseColorFactor": [1, 1, 1, 1], "metallicFactor": 0})
@@ -89,17 +93,25 @@ class GlbWriter:
         for node, step in self._timed:
             keys = sorted({0, step, step + 1, steps})  # all nodes share the first and the last key
             shown = [min(key, steps - 1) == step for key in keys]
-            samplers.append({
-                "input": self._accessor(np.array(keys, np.float32) / np.float32(fps), "SCALAR", bounded=True),
-                "output": self._accessor(np.repeat(np.array(shown, np.float32)[:, None], 3, axis=1), "VEC3"),
-                "interpolation": "STEP",
-            })
+            samplers.append(
+                {
+                    "input": self._accessor(np.array(keys, np.float32) / np.float32(fps), "SCALAR", bounded=True),
+                    "output": self._accessor(np.repeat(np.array(shown, np.float32)[:, None], 3, axis=1), "VEC3"),
+                    "interpolation": "STEP",
+                }
+            )
             channels.append({"sampler": len(samplers) - 1, "target": {"node": node, "path": "scale"}})
         self._json["animations"] = [{"name": "time", "samplers": samplers, "channels": channels}]
 
     def _material(self, name, colour):
-        self._json["materials"].append({"name": name, "pbrMetallicRoughness": colour, "doubleSided": True,
-                                        "extensions": {"KHR_materials_unlit": {}}})
+        self._json["materials"].append(
+            {
+                "name": name,
+                "pbrMetallicRoughness": colour,
+                "doubleSided": True,
+                "extensions": {"KHR_materials_unlit": {}},
+            }
+        )
         return len(self._json["materials"]) - 1
 
     def _positions(self, positions):
@@ -118,8 +130,12 @@ class GlbWriter:
             view["byteStride"] = stride
         self._buffer += array.tobytes()
         self._buffer += bytes(-len(self._buffer) % 4)
-        accessor = {"bufferView": len(self._json["bufferViews"]), "componentType": _COMPONENT[array.dtype.name],
-                    "count": len(array), "type": kind}
+        accessor = {
+            "bufferView": len(self._json["bufferViews"]),
+            "componentType": _COMPONENT[array.dtype.name],
+            "count": len(array),
+            "type": kind,
+        }
         if normalized:
             accessor["normalized"] = True
         if bounded:

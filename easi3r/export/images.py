@@ -38,11 +38,17 @@ def write_depth_images(result, folder):
     if usable.any():
         usable &= result.depth <= _FARTHEST * np.median(result.depth[usable])
     scale = float(result.depth[usable].max()) / 65535 if usable.any() else 1.0
-    values = (np.where(good, np.maximum(np.round(depth / scale), 1), 0).astype(np.uint16)
-              for depth, good in zip(np.nan_to_num(result.depth, posinf=0, neginf=0).astype(float), usable))
+    values = (
+        np.where(good, np.maximum(np.round(depth / scale), 1), 0).astype(np.uint16)
+        for depth, good in zip(np.nan_to_num(result.depth, posinf=0, neginf=0).astype(float), usable)
+    )
     _write_all(folder, ".png", values, _PNG)
-    about = {"scale": scale, "depth": "value * scale, along the viewing axis (z), in the unit of cameras.json",
-             "value_0": "unusable", "unit": "arbitrary"}
+    about = {
+        "scale": scale,
+        "depth": "value * scale, along the viewing axis (z), in the unit of cameras.json",
+        "value_0": "unusable",
+        "unit": "arbitrary",
+    }
     (folder / "scale.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 

@@ -45,11 +45,15 @@ def write_inside(result, path):
     sheet = _Sheet(result.frames.shape[2:0:-1], titles, len(result.frames))
 
     def picture(t):
-        heat = [_heat(values[t], limits, sheet.tile, cv2.COLORMAP_INFERNO)
-                for values, limits in zip(maps.values(), ranges)]
+        heat = [
+            _heat(values[t], limits, sheet.tile, cv2.COLORMAP_INFERNO) for values, limits in zip(maps.values(), ranges)
+        ]
         if clusters is not None:
-            heat.append(cv2.resize(_palette()[clusters[t].astype(np.uint8)], sheet.tile, interpolation=cv2.INTER_NEAREST))
+            heat.append(
+                cv2.resize(_palette()[clusters[t].astype(np.uint8)], sheet.tile, interpolation=cv2.INTER_NEAREST)
+            )
         return sheet.fill([result.frames[t], *heat, _reddened(result.frames[t], result.dynamic[t])], t)
+
     video.write(path, map(picture, range(len(result.frames))), playback_fps(result.timestamps))
 
 
@@ -61,8 +65,10 @@ def write_confidence(result, path):
     usable = np.isfinite(result.confidence) & (result.confidence > 0)
     logarithm = np.log(result.confidence, out=np.full(usable.shape, np.nan, np.float32), where=usable)
     limits, size = _range(logarithm, 2, 98), result.frames.shape[2:0:-1]
-    frames = (_heat(np.nan_to_num(values), limits, size, cv2.COLORMAP_VIRIDIS) * known[..., None]
-              for values, known in zip(logarithm, usable))
+    frames = (
+        _heat(np.nan_to_num(values), limits, size, cv2.COLORMAP_VIRIDIS) * known[..., None]
+        for values, known in zip(logarithm, usable)
+    )
     video.write(path, frames, playback_fps(result.timestamps))
 
 

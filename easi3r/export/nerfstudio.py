@@ -29,13 +29,21 @@ def write_nerfstudio(result, views, folder, points, colours):
         document["ply_file_path"] = "sparse_pc.ply"
         write_points(folder / "sparse_pc.ply", points, colours)
     document["frames"] = [
-        {"file_path": f"images/{t:05d}.jpg", "mask_path": f"masks/{t:05d}.jpg.png",
-         "transform_matrix": (cam2world @ _AXES).tolist(), **({} if shared else pinhole)}
+        {
+            "file_path": f"images/{t:05d}.jpg",
+            "mask_path": f"masks/{t:05d}.jpg.png",
+            "transform_matrix": (cam2world @ _AXES).tolist(),
+            **({} if shared else pinhole),
+        }
         for t, (cam2world, pinhole) in enumerate(zip(result.cam2world, pinholes))
     ]
     (folder / "transforms.json").write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _pinhole(intrinsics):
-    return {"fl_x": float(intrinsics[0, 0]), "fl_y": float(intrinsics[1, 1]),
-            "cx": float(intrinsics[0, 2]) + 0.5, "cy": float(intrinsics[1, 2]) + 0.5}
+    return {
+        "fl_x": float(intrinsics[0, 0]),
+        "fl_y": float(intrinsics[1, 1]),
+        "cx": float(intrinsics[0, 2]) + 0.5,
+        "cy": float(intrinsics[1, 2]) + 0.5,
+    }

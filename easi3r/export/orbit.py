@@ -62,7 +62,7 @@ def _pictures(result, longer_side, count):
     cameras = _cameras(result, static, moving, count)
     seen_from = [_projection(camera, intrinsics) for camera in cameras]
     views = np.unique(np.linspace(0, n_frames - 1, min(n_frames, _VIEWS)).round().astype(int))
-    surroundings = _static_points(result, static, views, seen_from[::max(1, count // 6)], size)
+    surroundings = _static_points(result, static, views, seen_from[:: max(1, count // 6)], size)
     now = None
     for k, projection in enumerate(seen_from):
         if k * n_frames // count != now:
@@ -94,8 +94,13 @@ def _static_points(result, static, views, seen_from, size):
     height, width = result.depth.shape[1:]
     tags = np.stack([_tags(height, width, slot) for slot in range(len(views))])
     # The meshes carry where each vertex came from in place of its colour.
-    tagged = replace(result, frames=tags, depth=result.depth[views], cam2world=result.cam2world[views],
-                     intrinsics=result.intrinsics[views])
+    tagged = replace(
+        result,
+        frames=tags,
+        depth=result.depth[views],
+        cam2world=result.cam2world[views],
+        intrinsics=result.intrinsics[views],
+    )
     patches = static_scene(tagged, static[views], _VERTICES)
     return _points(result, patches, dict(enumerate(views)), 1.0, seen_from, size)
 
@@ -144,8 +149,10 @@ def _densify(points, triangles, seen_from, size):
     number = np.arange(len(between)) - np.repeat(np.cumsum(parts - 1) - (parts - 1), parts - 1) + 1
     share = (number / parts[between]).astype(np.float32)
     first, second = edges[between].T
-    mixed = ((1 - share) * values[..., first] + share * values[..., second]
-             for values in (getattr(points, name) for name in points.__dataclass_fields__))
+    mixed = (
+        (1 - share) * values[..., first] + share * values[..., second]
+        for values in (getattr(points, name) for name in points.__dataclass_fields__)
+    )
     return points.with_(_Points(*mixed))
 
 
@@ -176,7 +183,8 @@ def _glide(result):
         if n_frames < 3:
             return track
         mirrored = np.pad(track, [(n_frames - 1,) * 2, (0, 0)], mode="reflect", reflect_type="odd")
-        return gaussian_filter1d(mirrored, n_frames / 8, axis=0)[n_frames - 1:2 * n_frames - 1]
+        return gaussian_filter1d(mirrored, n_frames / 8, axis=0)[n_frames - 1 : 2 * n_frames - 1]
+
     return smooth(result.cam2world[:, :3, 3]), smooth(quaternions)
 
 

@@ -15,12 +15,15 @@ _TEMPLATE = Path(__file__).with_name("player.html")
 _STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
 # One point as the graphics card reads it (little endian, 16 bytes). The splat that stands for it is the ellipse
 # { place + x * along + y * across : x^2 + y^2 <= 1 }, which closes the gaps to its neighbours and no more.
-_POINT = np.dtype([
-    ("place", "<u2", 3),  # 0..65535 over the box of all points
-    ("along", "i1", 3), ("across", "i1", 3),  # 127 = the point's size
-    ("colour", "u1", 3),  # sRGB
-    ("size", "u1"),  # logarithm, 0..255 over the range of all points
-])
+_POINT = np.dtype(
+    [
+        ("place", "<u2", 3),  # 0..65535 over the box of all points
+        ("along", "i1", 3),
+        ("across", "i1", 3),  # 127 = the point's size
+        ("colour", "u1", 3),  # sRGB
+        ("size", "u1"),  # logarithm, 0..255 over the range of all points
+    ]
+)
 _COVER = 2 / 9  # ellipse from a triangle's summed edge products: on a regular lattice three of them meet in its middle
 
 
@@ -38,8 +41,9 @@ def write_player(result, path, cut=CUT):
     static, moving = choose_pixels(result, cut)
     shown = static | moving
     surroundings = [_without_hem(patch) for patch in static_scene(result, static, _STATIC_POINTS)]
-    objects = [_without_hem(patch)
-               for patch in moving_objects(result, moving, list(range(len(moving))), _MOVING_POINTS)]
+    objects = [
+        _without_hem(patch) for patch in moving_objects(result, moving, list(range(len(moving))), _MOVING_POINTS)
+    ]
     table, ranges = _pack(surroundings + objects)
     distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
     scene = {
@@ -51,9 +55,14 @@ def write_player(result, path, cut=CUT):
         "near": min(distance, float(np.quantile(result.depth[:1][shown[:1]], 0.05))) if shown[0].any() else distance,
         "fps": playback_fps(result.timestamps),
         "backbone": str(result.info.get("backbone", {}).get("name", "unknown")),
-        "frames": [{"time": round(float(time), 4), "pose": np.round(matrix[:3].ravel(), 7).tolist(),
-                    "lens": np.round([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], 4).tolist()}
-                   for time, matrix, k in zip(result.timestamps, result.cam2world, result.intrinsics)],
+        "frames": [
+            {
+                "time": round(float(time), 4),
+                "pose": np.round(matrix[:3].ravel(), 7).tolist(),
+                "lens": np.round([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], 4).tolist(),
+            }
+            for time, matrix, k in zip(result.timestamps, result.cam2world, result.intrinsics)
+        ],
     }
     text = json.dumps(scene, allow_nan=False).replace("<", "\\u003c")  # no value may end the script element
     page = _TEMPLATE.read_text(encoding="utf-8").replace("@SCENE@", text).replace("@POINTS@", _compress(table))

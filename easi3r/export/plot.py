@@ -162,7 +162,7 @@ def _ground(view, points, colours):
     opacity = 0.5 * (1 - np.exp(-1.5 * count / typical))[:, None]
     shade = (255 + opacity * (mean - 255)).reshape(rows, columns, 3).astype(np.float32)
     size = columns * cell * _FINE, rows * cell * _FINE
-    fine = cv2.resize(shade, size, interpolation=cv2.INTER_LINEAR)[:height * _FINE, :width * _FINE]
+    fine = cv2.resize(shade, size, interpolation=cv2.INTER_LINEAR)[: height * _FINE, : width * _FINE]
     return Image.fromarray(fine.round().astype(np.uint8))
 
 
@@ -207,7 +207,7 @@ def _draw_track(canvas, view, track):
     pixels = view.pixels(track)
     for a in range(len(track) - 1):
         if known[a] and known[a + 1]:
-            canvas.line(pixels[a:a + 2], (*TRACK, 120), 2)
+            canvas.line(pixels[a : a + 2], (*TRACK, 120), 2)
     for k, at in enumerate(pixels[known]):
         last = k == known.sum() - 1
         canvas.disc(at, 6 if last else 3.5, TRACK, (255, 255, 255) if last else None)
@@ -232,8 +232,11 @@ def _draw_inset(canvas, view, result, places, track):
     """The path enlarged, in the corner of the plot where least is drawn."""
     left, top, right, bottom = view.box
     drawn = view.pixels(np.concatenate([places, track[np.isfinite(track[:, 0])]]))
-    boxes = [(x, y, x + _INSET[0], y + _INSET[1])
-             for y in (bottom - _INSET[1] - 12, top + 12) for x in (right - _INSET[0] - 12, left + 12)]
+    boxes = [
+        (x, y, x + _INSET[0], y + _INSET[1])
+        for y in (bottom - _INSET[1] - 12, top + 12)
+        for x in (right - _INSET[0] - 12, left + 12)
+    ]
     box = min(boxes, key=lambda b: ((drawn > b[:2]) & (drawn < b[2:])).all(axis=1).sum())
     inner = _View.around((box[0] + 20, box[1] + 40, box[2] - 20, box[3] - 5), places, places)
     canvas.frame(box, (200, 204, 210), (255, 255, 255, 235))
@@ -246,10 +249,13 @@ def _draw_words(canvas, result, moves):
     canvas.text((_BOX[2], 28), "The scale is arbitrary: lengths have no unit.", _FAINT, 16, "rm")
     entries = [("start", lambda x: canvas.disc((x, 60), 6, START))]
     if len(result.frames) > 1:
-        entries += [("end", lambda x: canvas.square((x, 60), 5, END)),
-                    ("camera", lambda x: canvas.line([(x - 10, 60), (x + 10, 60)], PATH, 3))]
-    entries.append(("where it looked", lambda x: canvas.polygon(
-        [(x, 67), (x - 9, 53), (x + 9, 53)], (*PATH, 36), (*PATH, 130))))
+        entries += [
+            ("end", lambda x: canvas.square((x, 60), 5, END)),
+            ("camera", lambda x: canvas.line([(x - 10, 60), (x + 10, 60)], PATH, 3)),
+        ]
+    entries.append(
+        ("where it looked", lambda x: canvas.polygon([(x, 67), (x - 9, 53), (x + 9, 53)], (*PATH, 36), (*PATH, 130)))
+    )
     if moves:
         entries.append(("middle of what moves", lambda x: canvas.disc((x, 60), 4.5, TRACK)))
     entries.append(("scene", lambda x: canvas.square((x, 60), 6, (196, 200, 196))))

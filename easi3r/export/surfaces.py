@@ -142,8 +142,9 @@ class Grid:
 
     def __init__(self, result, t, step):
         height, width = result.depth.shape[1:]
-        rows, columns = (np.unique(np.append(np.arange(0, side - 1, step).round(), side - 1).astype(int))
-                         for side in (height, width))
+        rows, columns = (
+            np.unique(np.append(np.arange(0, side - 1, step).round(), side - 1).astype(int)) for side in (height, width)
+        )
         self._index = np.ix_(rows, columns)
         self._jump = float(np.clip(_STEEP * step / result.intrinsics[t][0, 0], *_JUMP))
         u, v = np.meshgrid(columns, rows)
@@ -168,9 +169,11 @@ class Grid:
         vertices, solid = np.unique(triangles[whole], return_inverse=True)
         points, colours = self._hem(triangles[~whole], depth[~whole], vertices)
         hem = len(vertices) + np.arange(len(points)).reshape(-1, 3)
-        return Patch(np.concatenate([self.points.reshape(-1, 3)[vertices], points]).astype(np.float32),
-                     np.concatenate([self._colours.reshape(-1, 3)[vertices], colours]),
-                     np.concatenate([solid.reshape(-1, 3), hem]).astype(np.int32))
+        return Patch(
+            np.concatenate([self.points.reshape(-1, 3)[vertices], points]).astype(np.float32),
+            np.concatenate([self._colours.reshape(-1, 3)[vertices], colours]),
+            np.concatenate([solid.reshape(-1, 3), hem]).astype(np.int32),
+        )
 
     def _hem(self, triangles, depth, vertices):
         """Carry the farther surface on under the nearer one's edge by one cell: the frame's own view has no gap.

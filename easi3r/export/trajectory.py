@@ -10,7 +10,7 @@ _CONVENTIONS = {
     "world": "the first camera: its cam2world is the identity",
     "cam2world": "4 x 4, row by row; point_world = cam2world @ [x, y, z, 1] of the camera",
     "intrinsics": "pixels; u = fx * x / z + cx, v = fy * y / z + cy; whole numbers are pixel centres, (0, 0) is the "
-                  "centre of the top left pixel; no lens distortion",
+    "centre of the top left pixel; no lens distortion",
     "intrinsics_working": "for the pictures that were processed, of size working_size",
     "intrinsics_source": "for the upright original video, of size source_size",
     "sizes": "[width, height] in pixels",
@@ -46,9 +46,14 @@ def write_cameras(result, path):
         "resized": list(framing.resized),
         "offset": list(framing.offset),
         "frames": [
-            {"index": t, **({} if numbers is None else {"source_frame": int(numbers[t])}),
-             "timestamp": float(time), "cam2world": cam2world.tolist(),
-             "intrinsics_working": _pinhole(working), "intrinsics_source": _pinhole(source)}
+            {
+                "index": t,
+                **({} if numbers is None else {"source_frame": int(numbers[t])}),
+                "timestamp": float(time),
+                "cam2world": cam2world.tolist(),
+                "intrinsics_working": _pinhole(working),
+                "intrinsics_source": _pinhole(source),
+            }
             for t, (time, cam2world, working, source) in enumerate(frames)
         ],
     }
@@ -57,5 +62,9 @@ def write_cameras(result, path):
 
 
 def _pinhole(intrinsics):
-    return {"fx": float(intrinsics[0, 0]), "fy": float(intrinsics[1, 1]),
-            "cx": float(intrinsics[0, 2]), "cy": float(intrinsics[1, 2])}
+    return {
+        "fx": float(intrinsics[0, 0]),
+        "fy": float(intrinsics[1, 1]),
+        "cx": float(intrinsics[0, 2]),
+        "cy": float(intrinsics[1, 2]),
+    }

@@ -37,8 +37,9 @@ def source_views(result, source):
         raise InputError("This result does not say which frames of its source it shows; run the clip again.")
     opened = open_source(source)
     if len(opened.seconds) != n_frames:
-        raise InputError(f"'{opened.name}' has {len(opened.seconds)} frames, the clip of this result had {n_frames}; "
-                         "give that clip.")
+        raise InputError(
+            f"'{opened.name}' has {len(opened.seconds)} frames, the clip of this result had {n_frames}; give that clip."
+        )
     used = (_enlarged(~dynamic, result.framing) for dynamic in result.dynamic)
     return Views(result.framing.source_size, result.source_intrinsics, _read_again(result, opened, numbers), used)
 
@@ -48,15 +49,20 @@ def _read_again(result, opened, numbers):
     for position, image, size in opened.read(np.array(numbers)):
         number, frame = next(expected, (None, None))
         if number == numbers[0] and tuple(size) != tuple(result.framing.source_size):
-            raise InputError("'{}' is {} x {} pixels, the clip of this result was {} x {}; give that clip.".format(
-                opened.name, *size, *result.framing.source_size))  # fmt: skip
+            raise InputError(
+                "'{}' is {} x {} pixels, the clip of this result was {} x {}; give that clip.".format(
+                    opened.name, *size, *result.framing.source_size
+                )
+            )
         if position != number or cv2.absdiff(result.framing.cut(image), frame).mean() > _ALIKE:
-            raise InputError(f"Frame {position} of '{opened.name}' is not the one in this result; give the clip it was "
-                             "made from.")
+            raise InputError(
+                f"Frame {position} of '{opened.name}' is not the one in this result; give the clip it was made from."
+            )
         yield image if image.shape[1::-1] == tuple(result.framing.source_size) else _resized(image, result.framing)
     if next(expected, None):
-        raise InputError(f"Not all frames of this result can be read from '{opened.name}' again; give the clip it was "
-                         "made from.")
+        raise InputError(
+            f"Not all frames of this result can be read from '{opened.name}' again; give the clip it was made from."
+        )
 
 
 def _resized(image, framing):

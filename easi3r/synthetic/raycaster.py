@@ -29,13 +29,20 @@ def render(scene, n_frames, width, height, seed=0, seconds=SECONDS, moving=True,
     times = np.arange(n_frames) * (seconds / n_frames)
     intrinsics = intrinsic_matrix(scene.focal * width, width, height)
     cameras = [_camera_at(scene, t, camera) for t in times]
-    images = [_frame(scene.solids, t if moving else 0.0, c, intrinsics, width, height, seed)
-              for t, c in zip(times, cameras)]
+    images = [
+        _frame(scene.solids, t if moving else 0.0, c, intrinsics, width, height, seed) for t, c in zip(times, cameras)
+    ]
     frames, depth, dynamic = (np.stack(column) for column in zip(*images))
     cam2world = invert(cameras[0]) @ np.stack(cameras)
     cam2world[0] = np.eye(4)  # exactly
-    return Clip(frames=frames, timestamps=times, cam2world=cam2world, intrinsics=intrinsics, depth=depth,
-                dynamic=dynamic & moving)
+    return Clip(
+        frames=frames,
+        timestamps=times,
+        cam2world=cam2world,
+        intrinsics=intrinsics,
+        depth=depth,
+        dynamic=dynamic & moving,
+    )
 
 
 def _camera_at(scene, seconds, mode):

@@ -15,8 +15,10 @@ def sample(name, seed, u, v, footprint):
     level = np.log2(np.maximum(footprint, 1.0)).clip(0, len(sides) - 1.001)
     low = level.astype(int)
     blend = (level - low)[:, None]
-    return (_bilinear(texels, starts[low], sides[low], u, v) * (1 - blend)
-            + _bilinear(texels, starts[low + 1], sides[low + 1], u, v) * blend)
+    return (
+        _bilinear(texels, starts[low], sides[low], u, v) * (1 - blend)
+        + _bilinear(texels, starts[low + 1], sides[low + 1], u, v) * blend
+    )
 
 
 def _bilinear(texels, start, side, u, v):
@@ -24,8 +26,9 @@ def _bilinear(texels, start, side, u, v):
     x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
     fx, fy = (x - x0)[:, None], (y - y0)[:, None]
     row0, row1, x0, x1 = start + y0 % side * side, start + (y0 + 1) % side * side, x0 % side, (x0 + 1) % side
-    return ((texels[row0 + x0] * (1 - fx) + texels[row0 + x1] * fx) * (1 - fy)
-            + (texels[row1 + x0] * (1 - fx) + texels[row1 + x1] * fx) * fy)
+    return (texels[row0 + x0] * (1 - fx) + texels[row0 + x1] * fx) * (1 - fy) + (
+        texels[row1 + x0] * (1 - fx) + texels[row1 + x1] * fx
+    ) * fy
 
 
 @lru_cache(maxsize=64)
@@ -41,7 +44,7 @@ def _pyramid(name, seed):
 
 def _rgb(*colours):
     """Hex colours, space-separated or single -> (N, 3) float."""
-    return np.array([[int(c[k:k + 2], 16) for k in (0, 2, 4)] for c in " ".join(colours).split()], dtype=float)
+    return np.array([[int(c[k : k + 2], 16) for k in (0, 2, 4)] for c in " ".join(colours).split()], dtype=float)
 
 
 def _noise(rng, slope=1.0, stretch=1.0):

@@ -38,9 +38,15 @@ class Clip(Truth):
 
 def save_truth(path, clip):
     """Write the `Truth` of a clip to a compressed .npz (depth thinned, as float16); `load_truth` reads it."""
-    np.savez_compressed(path, timestamps=clip.timestamps, cam2world=clip.cam2world, intrinsics=clip.intrinsics,
-                        depth=clip.depth[:, ::DEPTH_STEP, ::DEPTH_STEP].astype(np.float16),
-                        dynamic=np.packbits(clip.dynamic), shape=clip.dynamic.shape)
+    np.savez_compressed(
+        path,
+        timestamps=clip.timestamps,
+        cam2world=clip.cam2world,
+        intrinsics=clip.intrinsics,
+        depth=clip.depth[:, ::DEPTH_STEP, ::DEPTH_STEP].astype(np.float16),
+        dynamic=np.packbits(clip.dynamic),
+        shape=clip.dynamic.shape,
+    )
 
 
 def load_truth(path):
@@ -48,8 +54,14 @@ def load_truth(path):
     with np.load(path) as stored:
         shape = tuple(stored["shape"])
         dynamic = np.unpackbits(stored["dynamic"], count=int(np.prod(shape))).astype(bool).reshape(shape)
-        return Truth(stored["timestamps"], stored["cam2world"], stored["intrinsics"],
-                     stored["depth"].astype(np.float32), dynamic, DEPTH_STEP)
+        return Truth(
+            stored["timestamps"],
+            stored["cam2world"],
+            stored["intrinsics"],
+            stored["depth"].astype(np.float32),
+            dynamic,
+            DEPTH_STEP,
+        )
 
 
 def predictions(clip, edges, noise=0.03, seed=0):

@@ -183,7 +183,7 @@ def best_device():
 
 
 def fast_precision(device, channels):
-    """"bfloat16" where this device multiplies matrices markedly faster in it than in float32, else "float32"."""
+    """ "bfloat16" where this device multiplies matrices markedly faster in it than in float32, else "float32"."""
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
     return "bfloat16" if device == "cpu" and channels >= _BIG_NETWORK and _cpu_prefers_bfloat16() else "float32"

@@ -111,4 +111,6 @@ def _tokens(frames):
 
 
 def _to_tokens(maps, size):
-    return np.stack([cv2.resize(np.ascontiguousarray(m), size, interpolation=cv2.INTER_AREA) for m in maps]).astype(np.float32)
+    return np.stack([cv2.resize(np.ascontiguousarray(m), size, interpolation=cv2.INTER_AREA) for m in maps]).astype(
+        np.float32
+    )

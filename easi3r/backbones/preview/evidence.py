@@ -102,7 +102,9 @@ def frame_evidence(frames, flows):
             found = pair_residuals(flow, grey[i], grey[j])
             if found is not None:
                 pairs[i, j] = found
-    sums = {name: np.zeros((3, *frames.shape[:3]), np.float32) for name in ("plane", "epipolar")}  # weight, value, value^2
+    sums = {
+        name: np.zeros((3, *frames.shape[:3]), np.float32) for name in ("plane", "epipolar")
+    }  # weight, value, value^2
     if not pairs:
         return sums["plane"][1], _display(sums)
     nearest = min(abs(i - j) for i, j in pairs)
@@ -111,7 +113,9 @@ def frame_evidence(frames, flows):
         # and hardly where another pair shows the pixel well.
         weight = np.where(p["consistent"], 1.0, np.where(p["seen"], 0.1, 0.0))
         look = 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST
-        for name in ("plane", "epipolar") if abs(i - j) == nearest else ("epipolar",):  # a plane stands for a scene over short ways only
+        for name in (
+            ("plane", "epipolar") if abs(i - j) == nearest else ("epipolar",)
+        ):  # a plane stands for a scene over short ways only
             value = np.minimum(np.log1p(p[name]) / MOST, 1)
             value = np.where(p["consistent"], value, np.minimum(value, look))
             sums[name][:, i] += weight * np.stack([np.ones_like(value), value, value**2])
@@ -119,7 +123,9 @@ def frame_evidence(frames, flows):
     trust = np.clip((unexplained - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry alone
     plane, epipolar = (s[1] / (s[0] + 1e-6) for s in sums.values())
     evidence = plane ** (0.5 * (1 - trust)) * epipolar ** (0.5 * (1 + trust))
-    evidence[:, find_overlay(frames)] = np.median(evidence)  # what stands still while the picture moves is not motion of the scene
+    evidence[:, find_overlay(frames)] = np.median(
+        evidence
+    )  # what stands still while the picture moves is not motion of the scene
     return evidence, _display(sums)
 
 
