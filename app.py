@@ -28,13 +28,14 @@ BACKBONES = [
 ]
 SHOW = [("Everything (4D)", "4d"), ("Only what stands still", "static"), ("Only what moves", "moving")]
 PAGE = """# See your video in 3D over time
-Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid, the moving people and
-animals playing on top. Nothing to install, nothing to sign up for."""
-FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence. The *weights* of DUSt3R and
-MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none. The scale of every result is arbitrary: a video alone does not tell
-metres from miles."""
-FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for Blender, COLMAP and nerfstudio datasets, depth
-and mask images, point clouds, arrays. Or singly, below (what is a folder comes in the zip only)."""
+Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid,
+the moving people and animals playing on top. Nothing to install, nothing to sign up for."""
+FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence. The
+*weights* of DUSt3R and MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none. The scale of
+every result is arbitrary: a video alone does not tell metres from miles."""
+FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for
+Blender, COLMAP and nerfstudio datasets, depth and mask images, point clouds, arrays. Or singly, below (what is a folder
+comes in the zip only)."""
 
 CSS = """
 #preview :is(video, img) {
@@ -44,6 +45,7 @@ CSS = """
 #path, #inside { padding-top: 40px; } /* keeps the label and the buttons off their headings */
 #path .icon-button-wrapper { top: -40px; }
 #inside video { max-height: 80vh; }
+#player iframe { width: 100%; height: min(78vh, 620px); border: 0; border-radius: 8px; }
 #player .html-container, #preview .html-container { padding: 0; }
 #files button[aria-label="Remove this file"] { display: none; }
 @media (max-width: 720px) { /* a phone: one column */
@@ -113,7 +115,7 @@ def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Req
 
 
 def show_example(clicked, request: gr.Request):
-    """The result that was computed beforehand; no GPU and no waiting. clicked: (number, sample) of gradio's Examples."""
+    """The result computed beforehand; no GPU and no waiting. clicked: (number, sample) of gradio's Examples."""
     path = EXAMPLES[clicked[0]]
     ready = serving.prepared.get(path)
     if ready is None:
@@ -136,7 +138,7 @@ def show_example(clicked, request: gr.Request):
 
 
 def _produce(make, cut, style, visitor):
-    """Run `make(progress)` -> (result, note) in a thread, show it as soon as there is something to see; yields updates."""
+    """Run `make(progress)` -> (result, note) in a thread and show what there is to see; yields updates."""
     folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
     news, stop, finished = queue.Queue(), threading.Event(), False
     context = contextvars.copy_context()  # says who asks: ZeroGPU lends to a visitor, not to a thread
@@ -210,7 +212,10 @@ def _work(make, cut, style, folder, news, stop):
 
 def _show_scene(info, n_frames, view, note):
     seconds = sum(info["seconds"].values())
-    made = f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs in {seconds:.0f} s. Scale is arbitrary."
+    made = (
+        f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs "
+        f"in {seconds:.0f} s. Scale is arbitrary."
+    )
     mind = (
         "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {w}" for w in info["warnings"])])
         if info["warnings"]
@@ -238,7 +243,7 @@ def _show_files(files, archive):
 
 def _embedded(path):
     text = html.escape(Path(path).read_text(encoding="utf-8"))
-    return f'<iframe title="4D player" allow="fullscreen" style="width:100%;height:min(78vh,620px);border:0;border-radius:8px" srcdoc="{text}"></iframe>'
+    return f'<iframe title="4D player" allow="fullscreen" srcdoc="{text}"></iframe>'
 
 
 def change_view(show, moment, cut, style, request: gr.Request):
@@ -253,7 +258,9 @@ def change_view(show, moment, cut, style, request: gr.Request):
 
 
 def pictures(request: gr.Request):
-    """Videos and images of the stored result: gradio loses what comes for a tab that is closed, so opening it asks again."""
+    """Videos and images of the stored result: gradio loses what comes for a tab that is closed, so opening it asks
+    again.
+    """
     files = serving.files_of.get(request.session_hash, {})
     return {component: files.get(file, gr.skip()) for component, file in PICTURES.items()}
 

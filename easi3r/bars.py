@@ -67,7 +67,9 @@ def _inside(shape, sides):
 
 
 def is_drawn(greys):
-    """Whether grey pictures (h,w) are drawn and not filmed: there, neither bars nor cuts can be told from what is shown."""
+    """Whether grey pictures (h,w) are drawn and not filmed: there, neither bars nor cuts can be told from what is
+    shown.
+    """
     flat = [(relief(grey.astype(np.float32)) < NO_DETAIL).mean() for grey in greys]
     return float(np.median(flat)) > DRAWN
 
@@ -146,7 +148,7 @@ def _exact(still, mean, rows, scale):
 
 
 def _corners(still, mean, least=2):
-    """Pixels to take off every side so that none of four rounded corners of one colour is left; 0 where there are none."""
+    """Pixels to take off every side to be rid of four rounded corners of one colour; 0 where there are none."""
     most, depths, colour = int(np.ceil(CORNER * min(still.shape))), [], mean[0, 0]
     for turns in range(4):
         s, m = np.rot90(still, turns), np.rot90(mean, turns)

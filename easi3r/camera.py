@@ -14,9 +14,9 @@ import numpy as np
 class Framing:
     """How the working image was cut from the (upright) source image: cut off bars, resize, crop.
 
-    `source_size` (width, height) of the upright source; `resized` (width, height) after the resize; `offset` (left, top)
-    of the crop in the resized image; `size` (width, height) of the working image; `inner` (left, top, width, height):
-    the part of the source that shows the scene, which is what is resized. All in pixels.
+    `source_size` (width, height) of the upright source; `resized` (width, height) after the resize; `offset` (left,
+    top) of the crop in the resized image; `size` (width, height) of the working image; `inner` (left, top, width,
+    height): the part of the source that shows the scene, which is what is resized. All in pixels.
     """
 
     source_size: tuple
@@ -91,7 +91,9 @@ def pixel_rays(intrinsics, width, height):
 
 
 def unproject(depth, intrinsics, cam2world=None):
-    """Points (H, W, 3) float64 of a z depth map (H, W); in the camera frame, or in the world if `cam2world` (4, 4) is given."""
+    """Points (H, W, 3) float64 of a z depth map (H, W); in the camera frame, or in the world if `cam2world` (4, 4) is
+    given.
+    """
     height, width = depth.shape
     points = pixel_rays(intrinsics, width, height) * depth[..., None]
     return points if cam2world is None else transform(cam2world, points)

@@ -106,12 +106,13 @@ def plan(taken, frames, name):
         made_by = f"with **{gpu.backbone_for(name).name}**"
     else:
         made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
+    seconds = _rough(gpu.expected_seconds(name, n_pairs))
     width, height = taken.size
     length = _number(taken.n_frames, "photo") if taken.seconds is None else f"{taken.seconds:.1f} s"
     return (
         f"{html.escape(taken.name)}: {width} x {height}, {length}. "
         f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
-        f"{n_pairs if n_frames > 1 else 'no'} pairs, {made_by}: **about {_rough(gpu.expected_seconds(name, n_pairs))}**."
+        f"{n_pairs if n_frames > 1 else 'no'} pairs, {made_by}: **about {seconds}**."
         f"{_doubt(n_frames)}"
     )
 

@@ -14,7 +14,9 @@ STRAY = 0.7  # noise leaves .83 to .89; where flow loses a camera that is shaken
 
 
 def unlike(first, second):
-    """How little of the second grey picture can be made of the first one by moving its pixels: 0 the same, about 1 nothing."""
+    """How little of the second grey picture can be made of the first one by moving its pixels: 0 the same, about 1
+    nothing.
+    """
     first, second = _normalised(first), _normalised(second)
     engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     engine.setFinestScale(0)
@@ -36,7 +38,9 @@ def find(steps):
 
 
 def strays(steps):
-    """(n,) bool: pictures that look like neither of their neighbours, in a clip where pictures usually do: noise, flashes."""
+    """(n,) bool: pictures that look like neither of their neighbours, in a clip where pictures usually do: noise,
+    flashes.
+    """
     apart = np.concatenate([[True], steps > STRAY, [True]])
     return apart[1:] & apart[:-1] & (np.median(steps) <= QUIET)
 

@@ -19,7 +19,7 @@ def is_noisy(frames):
 
 
 def _clearness(grey):
-    """Contrast over noise; the noise by Immerkaer 1996 (Laplacian difference), in the quietest quarter of the pixels."""
+    """Contrast over noise; the noise by Immerkaer 1996 (Laplacian difference), in the quietest quarter of pixels."""
     grey = grey.astype(np.float32)
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     noise = np.quantile(np.abs(cv2.filter2D(grey, -1, kernel)), 0.25) / 6 / 0.3186  # quartile of a normal's magnitude

@@ -20,8 +20,8 @@ _log = logging.getLogger(__name__)
 def reconstruct_clip(*given):
     """Reconstruct a clip on this server. Returns the zip with all files, and the report (dict of `report.json`).
 
-    clip: a video, a photo, a zip of photos, or a list of photos. backbone: one of `gpu.NAMES`. masks: what moves, as one
-    file or a list of files, see `own_masks.read_masks`. Everything else: see `Options`.
+    clip: a video, a photo, a zip of photos, or a list of photos. backbone: one of `gpu.NAMES`. masks: what moves, as
+    one file or a list of files, see `own_masks.read_masks`. Everything else: see `Options`.
     """
     given = dict(zip(reconstruct_clip.__signature__.parameters, given))
     serving.sweep()
@@ -58,7 +58,8 @@ reconstruct_clip.__annotations__ = {p.name: p.annotation for p in reconstruct_cl
 def _files(name, value):
     """What `chosen.source_of` makes of the uploaded files of a client; None of none.
 
-    gradio has made sure of every file with its mark ("meta") that it was uploaded; without it, a path is anybody's word.
+    gradio has made sure of every file with its mark ("meta") that it was uploaded; without it, a path is anybody's
+    word.
     """
     if value is None and name == "masks":
         return None

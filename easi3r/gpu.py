@@ -1,8 +1,8 @@
 """Where a page's runs are computed: backbones loaded once for all visitors, and what ZeroGPU lends a GPU for.
 
-ZeroGPU (Hugging Face) runs a decorated function in a process forked for it. Hence the rules kept here: weights go to the
-GPU at import, as it stands in for CUDA in the main thread only; what goes in and out is pickled; and as a fork has none of
-the threads that libraries keep, nothing there may wait for one.
+ZeroGPU (Hugging Face) runs a decorated function in a process forked for it. Hence the rules kept here: weights go to
+the GPU at import, as it stands in for CUDA in the main thread only; what goes in and out is pickled; and as a fork has
+none of the threads that libraries keep, nothing there may wait for one.
 """
 
 import spaces  # first: on ZeroGPU it must come before anything that touches CUDA
@@ -77,7 +77,9 @@ def gpu_seconds(clip, name, options, masks=None, progress=None):
 
 @spaces.GPU(duration=gpu_seconds)
 def compute_on_gpu(clip, name, options, masks=None, progress=None):
-    """The part that wants a GPU: a `Reconstruction`, or the `InputError` that ended it (ZeroGPU hands on no exceptions)."""
+    """The part that wants a GPU: a `Reconstruction`, or the `InputError` that ended it (ZeroGPU hands on no
+    exceptions).
+    """
     try:
         with threadpool_limits(1) if ON_ZERO_GPU else nullcontext():
             return run_pipeline(clip, backbone_for(name), options, progress, masks)

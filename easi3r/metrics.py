@@ -30,10 +30,12 @@ def umeyama(source, target, weights=None):
 
 
 def trajectory_errors(cam2world, truth):
-    """ATE, RTE and RRE of a trajectory against the truth, both (T,4,4) cam2world, after a similarity alignment of the centres.
+    """ATE, RTE and RRE of a trajectory against the truth, both (T,4,4) cam2world, after a similarity alignment of the
+    centres.
 
-    Returns a dict: `ate` RMSE of the centres, `rte` RMS and `rte_mean` mean of the relative translations between consecutive
-    frames (units of the truth), `rre` RMS and `rre_mean` mean of the relative rotations in degrees, `path` length of the true path.
+    Returns a dict: `ate` RMSE of the centres, `rte` RMS and `rte_mean` mean of the relative translations between
+    consecutive frames (units of the truth), `rre` RMS and `rre_mean` mean of the relative rotations in degrees, `path`
+    length of the true path.
     Definition: Easi3R's evaluation (evo).
     """
     scale, rotation, shift = umeyama(cam2world[:, :3, 3], truth[:, :3, 3])
@@ -60,6 +62,6 @@ def trajectory_errors(cam2world, truth):
 
 
 def depth_absrel(depth, truth, valid):
-    """Mean |s depth - truth| / truth over the valid pixels, with one median scale s for the whole clip. Arrays (T,H,W)."""
+    """Mean |s depth - truth| / truth over the valid pixels, one median scale s for the whole clip. Arrays (T,H,W)."""
     predicted, true = depth[valid].astype(np.float64), truth[valid].astype(np.float64)
     return float((np.abs(np.median(true / predicted) * predicted - true) / true).mean())

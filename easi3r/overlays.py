@@ -3,13 +3,14 @@
 import cv2
 import numpy as np
 
-# Share of the usual texture that the median over the frames keeps where something stands still: a date and a logo on the
-# example `street` keep .85 on; at .6, 2 to 31 % of the plain clip were taken for an overlay (where its camera heads for).
+# Share of the usual texture that the median over the frames keeps where something stands still: a date and a logo on
+# the example `street` keep .85 on; at .6, 2 to 31 % of the plain clip were taken for an overlay (where its camera heads
+# for).
 LASTS = 0.75
 TEXTURE = 20.0  # grey levels per pixel (Sobel's sum) in the direction in which a pixel's surroundings vary least
 WINDOW = 9  # pixels, side of these surroundings, and how far around an overlay flow is dragged along
-# Of the texture the median keeps .17 to .38 where the camera moves (8 to 24 frames, 320 pixels), .4 to .48 in ten frames of
-# 192 to 256 pixels, too few to tell, and all of it where it stands.
+# Of the texture the median keeps .17 to .38 where the camera moves (8 to 24 frames, 320 pixels), .4 to .48 in ten
+# frames of 192 to 256 pixels, too few to tell, and all of it where it stands.
 MOVES = 0.42
 AREA = 0.0015  # of the picture: a half transparent logo has .0036
 

@@ -28,8 +28,9 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     source: path of a video, an image or a folder of images; a list of image paths; frames (T,H,W,3) uint8 RGB; or what
     `video.read` made of one of these.
-    backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often from this
-    thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if you know it
+    backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often
+    from this thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if
+    you know it
     better: a video, PNGs or an array, see `own_masks.read_masks`; where given, they replace the masks found here.
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
@@ -67,7 +68,9 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
 
     def masks_for_alignment():
-        """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec, section 4)."""
+        """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec,
+        section 4).
+        """
         if features.reweighted is not None:
             again, motion, clusters = estimate_masks(features.reweighted, frames, options.sensitivity, options.refine)
             final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
@@ -145,12 +148,14 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
 
 def _legible(frames):
-    """The frames (T,H,W,3) as they are looked at, and sentences on that: faded, or dark and noisy, a scene is brought out first."""
+    """The frames (T,H,W,3) as they are looked at, and sentences on that: faded, or dark and noisy, a scene is brought
+    out first.
+    """
     if not darkness.is_noisy(frames):
         return darkness.evened(frames), []
     return darkness.brought_out(frames), [
-        "The clip is so dark and noisy that little of the scene can be told from noise: masks, depth and cameras are unsure. "
-        "Film with more light."
+        "The clip is so dark and noisy that little of the scene can be told from noise: masks, depth and cameras are "
+        "unsure. Film with more light."
     ]
 
 

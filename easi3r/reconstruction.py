@@ -11,7 +11,8 @@ from .camera import Framing, unproject
 class Reconstruction:
     """T frames at working size H x W.
 
-    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is arbitrary, the same everywhere.
+    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is arbitrary, the same
+    everywhere.
     """
 
     frames: np.ndarray  # (T,H,W,3) uint8 RGB, as processed

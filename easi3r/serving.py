@@ -1,4 +1,6 @@
-"""What the page keeps and hands out: a folder of files per visitor, for as long as their page is open; prepared examples."""
+"""What the page keeps and hands out: a folder of files per visitor, for as long as their page is open; prepared
+examples.
+"""
 
 import atexit
 import functools
@@ -91,7 +93,9 @@ def write_downloads(result, folder):
 
 
 def sweep():
-    """Delete what earlier calls of the endpoint left: gradio hands over a copy, but only after the function has returned."""
+    """Delete what earlier calls of the endpoint left: gradio hands over a copy, but only after the function has
+    returned.
+    """
     for folder in Path(tempfile.gettempdir()).glob(API_PREFIX + "*"):
         if time.time() - folder.stat().st_mtime > API_KEEP:
             drop(folder, folder)

@@ -13,7 +13,9 @@ from .paths import check_name, check_path, quoted
 
 def open_source(source):
     """A `Clip` or `Stills` of a path (video, image, folder or zip of images), a list of image paths, an array
-    (T, H, W, 3) or (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be one."""
+    (T, H, W, 3) or (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be
+    one.
+    """
     if isinstance(source, (str, Path)):
         return _open_path(Path(check_name(source)))
     if isinstance(source, np.ndarray) and source.ndim == 3:

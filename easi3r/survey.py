@@ -1,4 +1,5 @@
-"""A quick look over a source before anything is computed: which of its frames show the scene, where it is cut, where it rests.
+"""A quick look over a source before anything is computed: which of its frames show the scene, where it is cut, where it
+rests.
 
 The look is at most `LOOKS` small pictures. Frames are left out of the scene when they show little of what the clip
 usually shows (black, faded, covered, a title); a cut is where a small picture cannot be made from the one before by
@@ -18,8 +19,8 @@ LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s
 FEWEST_LOOKS = 48  # pictures looked at in a long clip, at least
 LOOK_THROUGH = 600  # frames up to which a clip is decoded as a whole for that; of longer ones keyframes are looked at
 SIDE = 96  # pixels, long side of what is looked at: motion blur and noise hardly change a picture of this size
-# Below this share of the clip's usual contrast, detail and area with detail a frame shows nothing of the scene. Measured:
-# real clips stay above .80, .88 and .95; a finger before the lens has .01, a title card about .2 of the area.
+# Below this share of the clip's usual contrast, detail and area with detail a frame shows nothing of the scene.
+# Measured: real clips stay above .80, .88 and .95; a finger before the lens has .01, a title card about .2 of the area.
 SHOWS = 0.3
 SMALLEST_SIDE = 16  # pixels; below, there is nothing to match and no room for one patch
 NOTHING = 3.0  # grey levels: contrast below which a whole clip shows nothing
@@ -130,7 +131,7 @@ def _shows(content, usual):
 
 
 def shows_scene(frames, positions, look):
-    """(T,) bool: which of some working frames (T,H,W,3) uint8, at `positions` (T,), show the scene. look: the `Survey`."""
+    """(T,) bool: which working frames (T,H,W,3) uint8, at `positions` (T,), show the scene. look: the `Survey`."""
     size = reduced(frames.shape[2:0:-1], SIDE)
     content = [_content(_resized(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)) for frame in frames]
     flash = [any(a <= p <= b for a, b in look.flashes) for p in positions]
@@ -175,8 +176,8 @@ def _seek(source, before, after):
 def _divide(look, found, source, greys):
     """`look` with the shots between the cuts `found`, each (last position before, first after).
 
-    Pieces too short for a shot (flashes, titles, slips) show nothing of the scene, and the shots on both sides of one are
-    the same if they look alike.
+    Pieces too short for a shot (flashes, titles, slips) show nothing of the scene, and the shots on both sides of one
+    are the same if they look alike.
     """
     seconds = source.seconds
     n, shows, flashes = len(seconds), look.shows.copy(), list(look.flashes)
@@ -209,8 +210,9 @@ def _divide(look, found, source, greys):
 
 
 def _clock(look, seconds, greys):
-    """(n,) seconds in which something happens: a gap counts as one usual step, a rest of a still picture not at all, nor
-    do frames that show nothing if these are many."""
+    """(n,) seconds in which something happens: a gap counts as one usual step, a rest of a still picture not at all,
+    nor do frames that show nothing if these are many.
+    """
     step = np.diff(seconds)
     if not len(step):
         return np.zeros(1)
@@ -243,7 +245,8 @@ def _rests(look, seconds, greys):
 
 
 def choose(look, source, count, shot=None):
-    """(positions of `count` frames, warnings): spread over what happens in the longest shot, or in number `shot` (from 1).
+    """(positions of `count` frames, warnings): spread over what happens in the longest shot, or in number `shot` (from
+    1).
 
     The first and the last frame of the shot are always among them. Raises `InputError` if there is no such shot.
     """

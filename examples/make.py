@@ -1,8 +1,8 @@
 """Renders the bundled clips with their ground truth: python examples/make.py
 
 Per scene NAME.mp4 (448 x 256, 24 frames per second); NAME.npz, which `easi3r.synthetic.load_truth` reads: cameras,
-intrinsics, depth and moving pixels of every frame; and NAME.result.npz, what the preview makes of the clip, which the page
-shows without computing. teaser.mp4 shows one of them. `--results` makes only what the preview makes.
+intrinsics, depth and moving pixels of every frame; and NAME.result.npz, what the preview makes of the clip, which the
+page shows without computing. teaser.mp4 shows one of them. `--results` makes only what the preview makes.
 """
 
 import sys

@@ -71,7 +71,7 @@ def tiny_result():
 
 @pytest.fixture(scope="module")
 def clip(request):
-    """The rendered room with the T frames of W x H that a module names; many modules have a clip of their own instead."""
+    """The rendered room with the T frames of W x H that a module names; many modules have their own instead."""
     return synthetic.render("room", request.module.T, request.module.W, request.module.H)
 
 

@@ -200,7 +200,7 @@ def page_attempt(client, handle_file):
 
 
 def browser_attempt(page, address):
-    """As a visitor: upload, press the button, wait for the result or a sentence. The page has no fields for `options`."""
+    """As a visitor: upload, press the button, wait for the result or a sentence. The page has no field for `options`."""
 
     def attempt(path, options):
         before = our_folders()

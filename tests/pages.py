@@ -24,7 +24,7 @@ FLAGS = [
 
 
 def open_page(browser, address, width=390, height=844):
-    """A page of the size of a phone unless said otherwise: drawing in software, as here, takes as long as all the rest."""
+    """A page of a phone's size unless said otherwise: drawing in software, as here, takes as long as all the rest."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(address)
     page.wait_for_selector("#run")

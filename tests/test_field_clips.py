@@ -1,4 +1,6 @@
-"""`easi3r.reconstruct` on clips as people have them: what shows nothing of the scene gets into nothing that is made of it."""
+"""`easi3r.reconstruct` on clips as people have them: what shows nothing of the scene gets into nothing that is made of
+it.
+"""
 
 import json
 from dataclasses import replace
@@ -37,7 +39,7 @@ def plain(street, backbone):
 
 @pytest.fixture(scope="module")
 def blank_clip(street, tmp_path_factory):
-    """The clip as a file of 24 frames a second of which the first and the last are black and one in the middle white."""
+    """The clip as a file of 24 frames a second; the first and the last are black and one in the middle white."""
     frames = street.frames.copy()
     frames[[0, 9]], frames[5] = 0, 255
     return encode(tmp_path_factory.mktemp("clip") / "clip.mkv", frames, codec="ffv1", fps=24, pix_fmt="bgr0")

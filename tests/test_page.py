@@ -53,7 +53,8 @@ def test_a_clip_becomes_a_scene_videos_and_files(browser, address, walk, tmp_pat
         open_tab(page, tab)
         for name in names:
             page.wait_for_function(
-                f"(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)(document.querySelector('#{name} video'))"
+                "(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)"
+                f"(document.querySelector('#{name} video'))"
             )
     open_tab(page, "Camera path")
     page.wait_for_function("document.querySelector('#path img')?.naturalWidth == 960")
@@ -176,7 +177,9 @@ def test_nobody_waits_for_a_run_that_its_visitor_has_left(browser, address, walk
 
 @pytest.fixture
 def zero_gpu(tmp_path):
-    """(address, folder) of the page on a stand-in for ZeroGPU, see zero_gpu.py, with tiny weights in place of the real ones."""
+    """(address, folder) of the page on a stand-in for ZeroGPU, see zero_gpu.py, with tiny weights in place of the real
+    ones.
+    """
     hub = tmp_path / "hub"
     for _, repository in HUB.values():
         model = hub / repo_folder_name(repo_id=repository, repo_type="model")

@@ -1,4 +1,6 @@
-"""`video.read` on clips as people have them: black frames, bars, cuts, pauses, interlaced ones; made from rendered scenes."""
+"""`video.read` on clips as people have them: black frames, bars, cuts, pauses, interlaced ones; made from rendered
+scenes.
+"""
 
 from fractions import Fraction
 from functools import cache

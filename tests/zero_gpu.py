@@ -1,8 +1,9 @@
 """The page as on ZeroGPU, with the processor in place of the GPU: python tests/zero_gpu.py FOLDER prints its address.
 
-The `spaces` library is the real one and takes this for a Space: it patches torch, asks its service for a GPU and forks a
-process for the run. Stood in for are the service, which answers here, and the GPU: what the fork would move there stays
-where it is. FOLDER gets `asked`, a line of JSON per request for a GPU; while it holds a file `refuse`, there is none.
+The `spaces` library is the real one and takes this for a Space: it patches torch, asks its service for a GPU and forks
+a process for the run. Stood in for are the service, which answers here, and the GPU: what the fork would move there
+stays where it is. FOLDER gets `asked`, a line of JSON per request for a GPU; while it holds a file `refuse`, there is
+none.
 """
 
 import json

@@ -11,10 +11,11 @@ MARGIN = 0.95  # nearer than this share of a surer depth is floating
 def remove_floaters(confidence, depth, cam2world, focal, masks=None, margin=MARGIN):
     """Set to 0, in place, the confidence (T,H,W) of points nearer than `margin` times a surer depth of another frame.
 
-    depth (T,H,W), cam2world (T,4,4), focal in pixels, one or (T,); masks (T,H,W) bool of moving pixels, which are neither judged nor
-    judge (an object that moved on would be erased by the wall behind it). Source: MonST3R's clean-up, which compares
-    all frames with all and with a margin of 0.999. At the noise level of network depth that removes half of all good
-    points; 0.95 removes less than one in a hundred and as many of the floating ones (`benchmark alignment` measures it).
+    depth (T,H,W), cam2world (T,4,4), focal in pixels, one or (T,); masks (T,H,W) bool of moving pixels, which are
+    neither judged nor judge (an object that moved on would be erased by the wall behind it). Source: MonST3R's
+    clean-up, which compares all frames with all and with a margin of 0.999. At the noise level of network depth that
+    removes half of all good points; 0.95 removes less than one in a hundred and as many of the floating ones
+    (`benchmark alignment` measures it).
     """
     n_frames, height, width = depth.shape
     focals = np.broadcast_to(focal, n_frames)

@@ -26,7 +26,8 @@ class FlowTerm:
     """Flow at the sampled pixels of one connected part of the graph.
 
     frames (T,H,W,3) uint8 RGB; masks (T,H,W) bool of moving pixels or None; ends: pairs (i, j) of the part; grid (N,)
-    flat indices of the sampled pixels; pool from `threads.workers`; zoom (T,), focal of every frame over the first one's.
+    flat indices of the sampled pixels; pool from `threads.workers`; zoom (T,), focal of every frame over the first
+    one's.
     """
 
     def __init__(self, frames, masks, ends, grid, pool, zoom):
@@ -86,8 +87,8 @@ def _texture(grey):
 def _equations(state, pixels, i, j, chosen, target):
     """Normal equations of one direction in the small motions of the cameras i, j (6 each) and the log focal.
 
-    pixels (T,N,2), target (n,2) from the image centre, both as without zoom. Returns matrix (13,13), right side (13,), the value of the term in
-    pixels and the number of errors that are not cut.
+    pixels (T,N,2), target (n,2) from the image centre, both as without zoom. Returns matrix (13,13), right side (13,),
+    the value of the term in pixels and the number of errors that are not cut.
     """
     pixels, depth = pixels[i][chosen], state.depth[i][chosen].astype(np.float64)[:, None]
     points = np.concatenate([pixels * depth / state.focal, depth], 1)

@@ -1,5 +1,6 @@
-"""Start values in closed form: each frame picks one point map, pairs are registered to these, a tree of resected cameras
-joins the frames, and scales and depths are made to agree."""
+"""Start values in closed form: each frame picks one point map, pairs are registered to these, a tree of resected
+cameras joins the frames, and scales and depths are made to agree.
+"""
 
 import copy
 import functools
@@ -95,7 +96,8 @@ def _resected_map(samples, weights, pixels, pnp):
 
 
 def _pnp(points, pixels, known, least=0.0, *, size, focal):
-    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels (N,2) from the centre. Robust (RANSAC, SQPnP).
+    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels (N,2) from the centre. Robust (RANSAC,
+    SQPnP).
 
     None if there is none, or if it sees less than a share `least` of them there.
     """

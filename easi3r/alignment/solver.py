@@ -16,9 +16,9 @@ from .smooth import smooth_path
 from .store import Store
 from .threads import workers
 
-# Predictions err more the farther apart the two frames are, and confidence does not say so; and their errors fall faster
-# than the reciprocal of log confidence. On 12 rendered and 3 golden problems both powers lower ATE and AbsRel at a cost
-# of at most 0.5 % of the objective.
+# Predictions err more the farther apart the two frames are, and confidence does not say so; and their errors fall
+# faster than the reciprocal of log confidence. On 12 rendered and 3 golden problems both powers lower ATE and AbsRel at
+# a cost of at most 0.5 % of the objective.
 GAP_POWER = -0.3
 CONFIDENCE_POWER = 2
 STATIC_SHARE = 0.02  # a frame with less of its pixels static lets all of them speak
@@ -46,7 +46,8 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
     they stand on. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the camera path,
     see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow of what is
     static, see `flow`. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
-    focal that comes out are the first frame's. progress(fraction, text) is called once the predictions are used up and may raise to cancel.
+    focal that comes out are the first frame's. progress(fraction, text) is called once the predictions are used up and
+    may raise to cancel.
 
     Returns an `Alignment`; anything doubtful about the predictions is a sentence in its `warnings`. The objective
     counts all pixels, moving ones too. Raises ValueError when predictions differ in size, name a frame outside the

@@ -27,7 +27,8 @@ class Features:
 class MotionEvidence:
     """What a pass says about motion, on a grid of h x w tokens per frame."""
 
-    maps: dict  # name -> (T,h,w) float32 in [0,1]: A_src_mean, A_src_std, A_ref_mean, A_ref_std (or counterparts), for display
+    # name -> (T,h,w) float32 in [0,1], for display: A_src_mean, A_src_std, A_ref_mean, A_ref_std or counterparts
+    maps: dict
     dynamic: np.ndarray  # (T,h,w) float32 in [0,1], high = moves
     tokens: np.ndarray  # (T,h,w,C) float32 features for clustering
     cluster_weight: float = 1.0  # share of a token's value that comes from its cluster; less where features tell little

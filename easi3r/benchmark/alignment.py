@@ -120,7 +120,7 @@ def _scaling_table():
 
 
 def _cleanup_table():
-    """What the clean-up removes, by its margin, where predictions smear depth over the edges of things, as networks do."""
+    """What the clean-up removes, by its margin, where predictions smear depth over edges, as networks do."""
     print(
         "\nClean-up: share of good static points (depth within 5 %) and of floating ones (10 % too near) it removes.\n"
     )

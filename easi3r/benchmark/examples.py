@@ -17,8 +17,8 @@ from .masks import place_in_source
 def score(result, truth):
     """Dict of figures of a `Reconstruction` against the `Truth` of its clip, at the frames that the run used.
 
-    `ate` as a share of the path length, `rotation` mean error between frames in degrees, `focal` relative error, `absrel` of the
-    depth (one median scale, static pixels, confidence above its median), `J` of the masks.
+    `ate` as a share of the path length, `rotation` mean error between frames in degrees, `focal` relative error,
+    `absrel` of the depth (one median scale, static pixels, confidence above its median), `J` of the masks.
     """
     used = [int(np.abs(truth.timestamps - t).argmin()) for t in result.timestamps]
     path = trajectory_errors(result.cam2world, truth.cam2world[used])
@@ -59,7 +59,8 @@ def main(argv):
             result = reconstruct(clip, backbone, Options(max_frames=arguments.max_frames))
             s = score(result, load_truth(clip.with_suffix(".npz")))
             print(
-                f"| {clip.stem} | {s['ate']:.2%} | {s['rotation']:.3f} deg | {s['focal']:.1%} | {s['absrel']:.3f} | {s['J']:.3f} | {s['seconds']:.0f} |"
+                f"| {clip.stem} | {s['ate']:.2%} | {s['rotation']:.3f} deg | {s['focal']:.1%} "
+                f"| {s['absrel']:.3f} | {s['J']:.3f} | {s['seconds']:.0f} |"
             )
     except InputError as error:
         print(f"error: {error}")

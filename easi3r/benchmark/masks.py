@@ -1,7 +1,7 @@
 """Motion masks against ground truth: python -m easi3r.benchmark masks FOLDER
 
-FOLDER holds NAME.mp4 and NAME_masks.npz pairs; the npz holds `shape` (T,H,W) and `gt`, packbits of a bool array along its
-last axis, and may hold other systems' masks in the same form, which are scored on the same frames.
+FOLDER holds NAME.mp4 and NAME_masks.npz pairs; the npz holds `shape` (T,H,W) and `gt`, packbits of a bool array along
+its last axis, and may hold other systems' masks in the same form, which are scored on the same frames.
 """
 
 import argparse
@@ -21,7 +21,9 @@ def unpack(packed, shape):
 
 
 def score_clip(clip, truth, backbone, max_frames=24):
-    """Mean J of our masks and of every system in `truth` (path of an npz) at the frames that a run uses. Dict name -> J."""
+    """Mean J of our masks and of every system in `truth` (path of an npz) at the frames that a run uses. Dict name ->
+    J.
+    """
     stored = np.load(truth)
     shape = tuple(stored["shape"])
     result = reconstruct(str(clip), backbone, Options(max_frames=max_frames))
@@ -36,7 +38,9 @@ def score_clip(clip, truth, backbone, max_frames=24):
 
 
 def place_in_source(masks, framing):
-    """Masks (T,h,w) bool of the working size in the source picture (T,H,W), nearest neighbour; what was cropped away is False."""
+    """Masks (T,h,w) bool of the working size in the source picture (T,H,W), nearest neighbour; what was cropped away is
+    False.
+    """
     width, height = framing.resized
     left, top = framing.offset
     w, h = framing.size

@@ -39,8 +39,9 @@ def write_archive(result, path):
 
 
 def write_small(result, path):
-    """As `write_archive`, but without the frames, and with depth and evidence in half precision, confidence and motion in
-    8 bits: a tenth of the size, for examples that come with their clip. Read by `load_small`."""
+    """As `write_archive`, but without the frames, and with depth and evidence in half precision, confidence and motion
+    in 8 bits: a tenth of the size, for examples that come with their clip. Read by `load_small`.
+    """
     small = replace(
         result,
         frames=result.frames[:, :0],
@@ -53,7 +54,9 @@ def write_small(result, path):
 
 
 def load_small(path, clip):
-    """Read what `write_small` wrote; clip: the video it was made from. Raises `InputError` if it lacks frames of the result."""
+    """Read what `write_small` wrote; clip: the video it was made from. Raises `InputError` if it lacks frames of the
+    result.
+    """
     small = load_reconstruction(path)
     opened = open_source(clip)
     numbers = small.info.get("frame_numbers")

@@ -20,8 +20,8 @@ def write_camera(result, path):
 
     Axes, unit of length and pace are those of scene.glb: x right, y up, z backward, frame t at t / playback_fps
     seconds. glTF cameras look through the middle of their picture. The principal point lies beside it, half a working
-    pixel as a rule; the camera is turned by that little. A turn stretches the picture towards its edges, a shift does not:
-    0.14 working pixels remain at 60 degrees, 0.25 at 80 (along the long side). cameras.json has the exact cameras.
+    pixel as a rule; the camera is turned by that little. A turn stretches the picture towards its edges, a shift does
+    not: 0.14 working pixels remain at 60 degrees, 0.25 at 80 (along the long side). cameras.json has the exact cameras.
     """
     unit = units_per_world_unit(result)
     (width, height), intrinsics = result.framing.source_size, result.source_intrinsics
@@ -62,8 +62,9 @@ def units_per_world_unit(result):
 
 
 def _turn(centred, intrinsics, width, height):
-    """Rotation (3,3) of a camera with matrix `centred` that best shows what one with `intrinsics` shows: no pixel of the
-    picture is farther from its place than need be. A linear programme, as the turn is small."""
+    """Rotation (3,3) of a camera with matrix `centred` that best shows what one with `intrinsics` shows: no pixel of
+    the picture is farther from its place than need be. A linear programme, as the turn is small.
+    """
     u, v = np.meshgrid(np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9))
     pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
     rays = np.linalg.inv(intrinsics) @ pixels

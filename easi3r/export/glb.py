@@ -39,9 +39,9 @@ def write_glb(result, path, show="4d", at=None, cut=CUT, colours="linear", point
 
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
     `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5. Each surface is an
-    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred before the first camera (by two invisible
-    points), so that viewers that frame the box show the scene as that camera saw it.
-    Raises `InputError` for an unknown `show` or `colours`, a `cut` or `at` out of range.
+    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred before the first camera (by
+    two invisible points), so that viewers that frame the box show the scene as that camera saw it. Raises `InputError`
+    for an unknown `show` or `colours`, a `cut` or `at` out of range.
     """
     _check(result, show, at, cut, colours)
     steps = _time_steps(len(result.frames), show, at)

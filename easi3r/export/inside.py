@@ -30,7 +30,8 @@ _NOTE = "Bright = strong, on one scale per map; one colour = judged together."
 
 def write_inside(result, path):
     """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the evidence is
-    averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every tile has a label.
+    averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every tile has a
+    label.
 
     Evidence maps may have any size (h,w). Each map is coloured (Inferno, from dark to bright) between its 1st and
     99.5th percentile over the whole clip, a cluster always in the same colour. Two columns of wide pictures or four of

@@ -14,7 +14,8 @@ _CONVENTIONS = {
     "intrinsics_working": "for the pictures that were processed, of size working_size",
     "intrinsics_source": "for the upright original video, of size source_size",
     "sizes": "[width, height] in pixels",
-    "working_image": "the part `inner` [left, top, width, height] of the source resized to `resized`, then cut to working_size starting at `offset` [left, top]",
+    "working_image": "the part `inner` [left, top, width, height] of the source resized to `resized`, "
+    "then cut to working_size starting at `offset` [left, top]",
     "timestamp": "seconds in the source video",
     "source_frame": "number of the frame in the source video, from 0; absent if not known",
     "scale": "arbitrary: lengths are right only relative to each other, not in metres",

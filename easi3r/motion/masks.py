@@ -13,10 +13,10 @@ CLUSTERS = 64  # at most 256: labels are uint8
 def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
     """Masks of moving pixels.
 
-    evidence: MotionEvidence on (T,h,w) tokens; frames (T,H,W,3) uint8 RGB. `sensitivity` in [0,1]: 0.5 cuts at the automatic
-    threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more).
-    Returns masks (T,H,W) bool, the values they were cut from, (T,H,W) float32 in [0,1], and the cluster of every token,
-    (T,h,w) uint8.
+    evidence: MotionEvidence on (T,h,w) tokens; frames (T,H,W,3) uint8 RGB. `sensitivity` in [0,1]: 0.5 cuts at the
+    automatic threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more). Returns masks
+    (T,H,W) bool, the values they were cut from, (T,H,W) float32 in [0,1], and the cluster of every token, (T,h,w)
+    uint8.
     """
     height, width = frames.shape[1:3]
     clusters = cluster(evidence.tokens)
@@ -42,7 +42,8 @@ def cluster(tokens):
 
 
 def fuse_over_time(evidence, clusters):
-    """(T,h,w) float32: every token takes the mean evidence of its cluster, so that an object moves as a whole and at all times.
+    """(T,h,w) float32: every token takes the mean evidence of its cluster, so that an object moves as a whole and at
+    all times.
 
     Where evidence is relative (no `limits`) each frame is then stretched to [0,1], as published.
     """
@@ -60,8 +61,8 @@ def fuse_over_time(evidence, clusters):
 def automatic_threshold(values):
     """The cut between still and moving: multi-Otsu (Liao et al. 2001) with 2, 3 and 4 classes on all frames together.
 
-    The class count with the largest variance of the class means over sqrt(classes) wins; its highest threshold is the cut.
-    None where the values do not differ.
+    The class count with the largest variance of the class means over sqrt(classes) wins; its highest threshold is the
+    cut. None where the values do not differ.
     """
     best_score, cut = -np.inf, None
     for classes in (2, 3, 4):

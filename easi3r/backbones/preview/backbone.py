@@ -29,7 +29,10 @@ class PreviewBackbone:
     patch = 16
     max_side = 512
     device = "cpu"
-    note = "Quick preview without a neural network: good for masks and camera rotation, rough in depth. DUSt3R would give solid surfaces."
+    note = (
+        "Quick preview without a neural network: good for masks and camera rotation, rough in depth. "
+        "DUSt3R would give solid surfaces."
+    )
 
     def encode(self, frames, progress=None):
         """Grey images and token features for clustering: colour (Lab), texture, position."""

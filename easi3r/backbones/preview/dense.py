@@ -1,4 +1,6 @@
-"""Dense depth of a pair: triangulated where flow and camera agree, filled in elsewhere, with a confidence that says which."""
+"""Dense depth of a pair: triangulated where flow and camera agree, filled in elsewhere, with a confidence that says
+which.
+"""
 
 import cv2
 import numpy as np
@@ -23,7 +25,8 @@ def flat_points(shape, focal):
 def view_points(flow, pose, focals, grey, moving, moving_other):
     """Points of one view in its own camera frame, (H,W,3) float32, and their confidence (H,W) float32.
 
-    flow: Flow to the other view; pose: RelativePose to it; focals: of this view and the other, pixels; moving, moving_other (H,W) bool of both views. The unit of length is the baseline.
+    flow: Flow to the other view; pose: RelativePose to it; focals: of this view and the other, pixels; moving,
+    moving_other (H,W) bool of both views. The unit of length is the baseline.
     """
     if not pose.parallax:
         return flat_points(grey.shape, focals[0])
@@ -81,7 +84,7 @@ def _fill(values, weight, grey):
 
 
 def _guided(image, grey, radius, edge=0.02):
-    """Guided filter (He et al. 2010) of `image` (H,W) float32 by a grey image, window 2 radius + 1; never below zero."""
+    """Guided filter (He et al. 2010) of `image` (H,W) float32 by a grey image, side 2 radius + 1; never negative."""
     size = (2 * radius + 1,) * 2
     guide = grey.astype(np.float32) / 255
     mean_g, mean_i = cv2.blur(guide, size), cv2.blur(image, size)

@@ -1,8 +1,9 @@
 """What moves: flow that the camera's motion does not explain.
 
-Two explanations of a pair are tried. A homography (one dominant plane, or a camera that only turns) and an epipolar geometry (any
-rigid scene). The second always fits better, also to things that happen to move along epipolar lines, so a pixel must contradict both;
-only where the first leaves more of the picture unexplained than moving objects usually fill, the second alone decides.
+Two explanations of a pair are tried. A homography (one dominant plane, or a camera that only turns) and an epipolar
+geometry (any rigid scene). The second always fits better, also to things that happen to move along epipolar lines, so a
+pixel must contradict both; only where the first leaves more of the picture unexplained than moving objects usually
+fill, the second alone decides.
 """
 
 import cv2
@@ -21,9 +22,9 @@ PLANE_ENOUGH, PLANE_FAILS = 0.25, 0.35  # share of the picture that the homograp
 def pair_residuals(flow, grey_i, grey_j):
     """Residuals of one directed pair, or None if too little of it matches.
 
-    Returns a dict of (H,W) arrays: `plane`, `epipolar` in multiples of the pair's ordinary residual, `appearance` (how badly the
-    dominant motion predicts the grey value, same kind of unit), `seen` (the dominant motion keeps the pixel in the picture), `consistent`;
-    and `unexplained`, the share of the picture that the plane does not explain.
+    Returns a dict of (H,W) arrays: `plane`, `epipolar` in multiples of the pair's ordinary residual, `appearance` (how
+    badly the dominant motion predicts the grey value, same kind of unit), `seen` (the dominant motion keeps the pixel
+    in the picture), `consistent`; and `unexplained`, the share of the picture that the plane does not explain.
     """
     source, target = grid_matches(flow)
     homography = fit_homography(source, target)
@@ -41,7 +42,9 @@ def pair_residuals(flow, grey_i, grey_j):
     noise = max(0.3, np.median(measured[ok]))  # grey levels; rounding alone makes 0.3
 
     def as_seen(residual, still):
-        """`residual` as far as the picture tells the flow from the nearest place where it would be none; `still` is the grey there."""
+        """`residual` as far as the picture tells the flow from the nearest place where it would be none; `still` is the
+        grey there.
+        """
         return np.where(ok, residual * _contradiction(np.abs(still - grey_i), measured, noise), residual)
 
     return {
@@ -55,8 +58,9 @@ def pair_residuals(flow, grey_i, grey_j):
 
 
 def _epipolar_residual(source, target, grid, flow_target, *fallback):
-    """Sampson distance (pixels) of every pixel to a robust fundamental matrix, and the point of its epipolar line nearest to
-    the flow's target, (H,W,2) pixels; `fallback` where there is no such matrix."""
+    """Sampson distance (pixels) of every pixel to a robust fundamental matrix, and the point of its epipolar line
+    nearest to the flow's target, (H,W,2) pixels; `fallback` where there is no such matrix.
+    """
     try:
         matrix, _ = cv2.findFundamentalMat(source, target, cv2.USAC_MAGSAC, 0.3, 0.9999, 3000)
     except cv2.error:  # OpenCV raises, instead of returning nothing, on a degenerate sample (no parallax at all)
@@ -74,8 +78,9 @@ def _epipolar_residual(source, target, grid, flow_target, *fallback):
 def _contradiction(still, measured, noise):
     """How clearly the picture speaks against standing still, (H,W) in [0,1].
 
-    still, measured: absolute errors (H,W), in grey levels, of the grey values that a static scene and the measured flow predict. On weak
-    texture, flow is dragged along by moving things nearby; there both predict about equally well, and the flow proves nothing.
+    still, measured: absolute errors (H,W), in grey levels, of the grey values that a static scene and the measured flow
+    predict. On weak texture, flow is dragged along by moving things nearby; there both predict about equally well, and
+    the flow proves nothing.
     """
     gain = np.minimum(still, 30) ** 2 - np.minimum(measured, 30) ** 2  # beyond 30 something hides the place
     gain = np.maximum(cv2.GaussianBlur(gain, (0, 0), 4), 0) / noise**2  # over about one patch of the flow
@@ -92,8 +97,9 @@ def _appearance_residual(grey, warped):
 def frame_evidence(frames, flows):
     """Evidence of motion per pixel and the maps it was made from.
 
-    frames (T,H,W,3) uint8; `flows` dict (i, j) -> Flow. Returns evidence (T,H,W) float32 in [0,1] (absolute: see `NOISE` and `SURE`) and a
-    dict name -> (T,H,W) float32 in [0,1]: mean and standard deviation over the pairs, of both explanations.
+    frames (T,H,W,3) uint8; `flows` dict (i, j) -> Flow. Returns evidence (T,H,W) float32 in [0,1] (absolute: see
+    `NOISE` and `SURE`) and a dict name -> (T,H,W) float32 in [0,1]: mean and standard deviation over the pairs, of both
+    explanations.
     """
     grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
     pairs = {}
@@ -109,8 +115,8 @@ def frame_evidence(frames, flows):
         return sums["plane"][1], _display(sums)
     nearest = min(abs(i - j) for i, j in pairs)
     for (i, j), p in pairs.items():
-        # Flow that the way back does not confirm (fast or occluded) counts for motion only as far as the pixel's look changes too,
-        # and hardly where another pair shows the pixel well.
+        # Flow that the way back does not confirm (fast or occluded) counts for motion only as far as the pixel's look
+        # changes too, and hardly where another pair shows the pixel well.
         weight = np.where(p["consistent"], 1.0, np.where(p["seen"], 0.1, 0.0))
         look = 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST
         for name in (

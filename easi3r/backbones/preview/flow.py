@@ -56,8 +56,8 @@ def grid_matches(flow, step=8, keep=None):
 def flow_both_ways(first, second):
     """Flows first -> second and second -> first of two grey images (H,W) uint8.
 
-    Inverse-search flow (DIS; Kroeger et al. 2016) loses displacements beyond its patches, so a second run starts from the dominant
-    homography of the first one: what is left then is parallax and moving things.
+    Inverse-search flow (DIS; Kroeger et al. 2016) loses displacements beyond its patches, so a second run starts from
+    the dominant homography of the first one: what is left then is parallax and moving things.
     """
     ways = _check(_run(first, second), _run(second, first))
     dominant = fit_homography(*grid_matches(ways[0]))

@@ -181,8 +181,8 @@ def _fit_pose_before_camera(a, b, focal, start=None):
     """As `_fit_pose`, with the scene in front of the camera.
 
     Where parallax is small the Sampson error hardly tells a scene from one of which a part lies behind the camera, near
-    things inside out. If a good part of the matches does, both signs of the translation are tried with the parallax of a
-    match as a further error where it is on the wrong side.
+    things inside out. If a good part of the matches does, both signs of the translation are tried with the parallax of
+    a match as a further error where it is on the wrong side.
     """
     pose, cost = _fit_pose(a, b, focal, start)
     if np.median(_parallax(*pose, a, b)) < 0:
@@ -194,7 +194,9 @@ def _fit_pose_before_camera(a, b, focal, start=None):
 
 
 def _refined(rotation, translation, a, b, focal, in_front=False):
-    """((rotation, translation), mean robust cost) of the least cost near the given ones; `in_front` counts negative parallax."""
+    """((rotation, translation), mean robust cost) of the least cost near the given ones; `in_front` counts negative
+    parallax.
+    """
     basis = np.linalg.svd(translation[None])[2][1:]  # the two directions across the translation
 
     def unpack(x):
@@ -216,8 +218,8 @@ def _refined(rotation, translation, a, b, focal, in_front=False):
 def initial_pose(a, b, focal):
     """(rotation, unit translation) from an essential matrix.
 
-    Of its two rotations the one nearest to a mere turn of the camera is right: the other one is turned half round about the baseline,
-    and with little parallax counting points in front of the cameras does not tell them apart.
+    Of its two rotations the one nearest to a mere turn of the camera is right: the other one is turned half round about
+    the baseline, and with little parallax counting points in front of the cameras does not tell them apart.
     """
     turn = _fit_rotation(a, b, focal)
     try:
@@ -233,7 +235,7 @@ def initial_pose(a, b, focal):
 
 
 def _parallax(rotation, translation, a, b):
-    """Shift (N,) along the epipolar line that translation causes, normalised image plane; negative behind the camera."""
+    """Shift (N,) along the epipolar line due to the translation, normalised image plane; negative behind the camera."""
     turned = a @ rotation.T
     shift = b[:, :2] - turned[:, :2] / turned[:, 2:]
     towards = translation[:2] - b[:, :2] * translation[2]
