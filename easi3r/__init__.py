@@ -6,3 +6,15 @@ from .export import load_reconstruction
 from .options import Options
 from .pipeline import reconstruct
 from .reconstruction import Reconstruction
+
+__all__ = [
+    "Backbone",
+    "InputError",
+    "MotionEvidence",
+    "Options",
+    "PairPrediction",
+    "Reconstruction",
+    "load_backbone",
+    "load_reconstruction",
+    "reconstruct",
+]

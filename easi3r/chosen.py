@@ -49,7 +49,7 @@ def choose(paths):
         survey.check_size(opened.name, size)
     except InputError as error:
         return Chosen(list(paths), name, str(error))
-    except Exception:  # a bug: the visitor gets a sentence, the server's log gets the trace
+    except Exception:  # noqa: BLE001 - a bug: the visitor gets a sentence, the server's log gets the trace
         _log.exception("A clip could not be looked at")
         sentence = f"'{name}' cannot be used: something went wrong on our side. Try another clip."
         return Chosen(list(paths), name, sentence)

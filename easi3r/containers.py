@@ -5,47 +5,12 @@ from contextlib import contextmanager
 import av
 from av.stream import Disposition
 
-from . import stills
 from .errors import InputError
 
 ALLOWED = (
     "Allowed are videos (mp4, mov, webm, mkv, avi, gif, ts, mpg, wmv and more), images (jpg, png, heic, webp, tif and "
     "more), and folders and zips of images."
 )
-VIDEO_SUFFIXES = (
-    ".mp4",
-    ".mov",
-    ".m4v",
-    ".webm",
-    ".mkv",
-    ".avi",
-    ".gif",
-    ".3gp",
-    ".3g2",
-    ".ts",
-    ".mts",
-    ".m2ts",
-    ".mpg",
-    ".mpeg",
-    ".vob",
-    ".m2v",
-    ".wmv",
-    ".asf",
-    ".flv",
-    ".f4v",
-    ".ogv",
-    ".mxf",
-    ".dv",
-    ".ivf",
-    ".nut",
-    ".mjpeg",
-    ".y4m",
-    ".h264",
-    ".hevc",
-    ".obu",
-)
-UPLOADS = tuple(sorted({*VIDEO_SUFFIXES, *stills.SUFFIXES}))  # every suffix that is read, lower case
-
 # FFmpeg's demuxers that read their own file only. Left out are those that follow names in a file (hls, dash, concat,
 # imf, sdp, ...) or make names up (image2), devices, generators (lavfi), and text shown as video. That mov follows no
 # reference to other files is FFmpeg's default (enable_drefs).

@@ -4,6 +4,8 @@ A dissolve is not found: what tells it, two pictures in one that move apart, is 
 night show, and to take these for one costs a clip most of its frames.
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -29,7 +31,7 @@ def unlike(first, second):
 
 def steps_between(greys):
     """(n-1,) float64: `unlike` of each grey picture (h,w) and the next."""
-    return np.array([unlike(a, b) for a, b in zip(greys, greys[1:])])
+    return np.array([unlike(a, b) for a, b in pairwise(greys)])
 
 
 def find(steps):

@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -162,7 +163,7 @@ def _ascending(times):
 
 def _reordered(pts):
     """Whether times of display are not simply those of decoding, that is, FFmpeg has worked them out."""
-    return any(later < earlier for earlier, later in zip(pts, pts[1:]))
+    return any(later < earlier for earlier, later in pairwise(pts))
 
 
 def _settled(order):

@@ -35,7 +35,7 @@ def reconstruct_clip(*given):
         sentence = str(error)
     except gr.Error:  # ZeroGPU's own: no GPU free
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - a bug: the program gets a sentence, the server's log gets the trace
         _log.exception("A run for a program failed")
         sentence = "Something went wrong on the server; please try another clip or fewer frames."
     raise gr.Error(sentence, print_exception=False)

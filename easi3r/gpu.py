@@ -7,6 +7,8 @@ none of the threads that libraries keep, nothing there may wait for one.
 
 import spaces  # first: on ZeroGPU it must come before anything that touches CUDA
 
+# isort: split
+
 import gc
 import logging
 import os

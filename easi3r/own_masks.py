@@ -241,10 +241,8 @@ class _Pictures:
 
     def match(self, clip):
         if ours := _ours(self._paths, clip):
-            return _pick(ours, clip), [
-                f"{self.label} was taken for the masks of an earlier result: its numbers "
-                "count the frames used, not those of the clip."
-            ]
+            said = f"{self.label} was taken for the masks of an earlier result: its numbers count the frames used."
+            return _pick(ours, clip), [said]
         stems = [path.stem.lower() for path in self._paths]
         photos = {stem.lower(): k for k, stem in enumerate(clip.stems or ())}
         if len(set(stems)) == len(stems) and set(stems) <= set(photos):

@@ -153,10 +153,11 @@ def _legible(frames):
     """
     if not darkness.is_noisy(frames):
         return darkness.evened(frames), []
-    return darkness.brought_out(frames), [
+    said = (
         "The clip is so dark and noisy that little of the scene can be told from noise: masks, depth and cameras are "
         "unsure. Film with more light."
-    ]
+    )
+    return darkness.brought_out(frames), [said]
 
 
 def _in_time(shows):

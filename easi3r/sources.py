@@ -42,16 +42,18 @@ class Clip:
     def warnings(self):
         """Sentences for the user about what has been read so far."""
         if self._index.dolby:
-            return (
+            said = (
                 f"'{self.name}' is Dolby Vision without any other picture (profile 5), so its colours come out "
-                "wrong, green and purple; save it as HLG, HDR10 or SDR.",
+                "wrong, green and purple; save it as HLG, HDR10 or SDR."
             )
+            return (said,)
         if self._index.timed or not self._damaged:
             return ()
-        return (
+        said = (
             f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of "
-            "frames after the damage may be wrong. Use an undamaged copy if times or masks matter.",
+            "frames after the damage may be wrong. Use an undamaged copy if times or masks matter."
         )
+        return (said,)
 
     def read(self, positions, side=None):
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,

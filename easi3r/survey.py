@@ -7,6 +7,7 @@ moving pixels about.
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -182,7 +183,7 @@ def _divide(look, found, source, greys):
     seconds = source.seconds
     n, shows, flashes = len(seconds), look.shows.copy(), list(look.flashes)
     ends = [0, *(int(after) for _, after in found), n]
-    pieces = [(a, b - 1) for a, b in zip(ends, ends[1:])]
+    pieces = [(a, b - 1) for a, b in pairwise(ends)]
     least = min(SHORT, 0.1 * (seconds[-1] - seconds[0]))
     shots = []
     for a, b in pieces:
@@ -292,10 +293,11 @@ def say_blank(look, source, positions, shows):
     ranges = [[f"{source.seconds[p]:.2f}" for p in run] for run in _ranges(sorted(blank), look.positions.tolist())]
     words = ", ".join(a if a == b else f"{a} to {b}" for a, b in ranges[:MOST_NAMED])
     words += f" and {len(ranges) - MOST_NAMED} more times," if len(ranges) > MOST_NAMED else ""
-    return [
+    said = (
         f"At {words} s the picture shows nothing of the scene ({kind}). It was left out, and the camera "
         "there is a copy of the one beside it."
-    ]
+    )
+    return [said]
 
 
 def _ranges(blank, looked):

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, Colorspace, ColorRange, ColorTrc, Interpolation
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from . import decode, fields, survey
 from .camera import Framing
-from .containers import UPLOADS as UPLOADS  # every suffix that is read, lower case, with its dot
 from .errors import InputError
 from .sources import check_file, check_rgb, open_source
 

@@ -4,6 +4,8 @@ A zoom enlarges all of the picture alike, however far away it is; moving ahead e
 both are fitted together: a pose and the ratio of the two focals, on the epipolar (Sampson) error.
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from scipy.ndimage import median_filter
@@ -43,7 +45,7 @@ def find_zoom(frames, moving, flows=None):
 def _neighbours(frames):
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     flows = {}
-    for i, pair in enumerate(zip(greys, greys[1:])):
+    for i, pair in enumerate(pairwise(greys)):
         flows[i, i + 1], flows[i + 1, i] = flow_both_ways(*pair)
     return flows
 

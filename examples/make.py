@@ -11,10 +11,10 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # run from anywhere, nothing installed
 
-import easi3r  # noqa: E402
-from easi3r import synthetic, video  # noqa: E402
-from easi3r.export.archive import write_small  # noqa: E402
-from easi3r.export.orbit import write_orbit  # noqa: E402
+import easi3r
+from easi3r import synthetic, video
+from easi3r.export.archive import write_small
+from easi3r.export.orbit import write_orbit
 
 WIDTH, HEIGHT, FPS = 448, 256, 24
 RESULT_FRAMES = 16

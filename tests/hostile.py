@@ -133,16 +133,16 @@ def through_api(path, options, backbone):
 @contextlib.contextmanager
 def silence():
     """Raise where something, FFmpeg too, writes to stderr."""
-    kept, file = os.dup(2), tempfile.TemporaryFile()
-    os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
         file.seek(0)
         said = file.read().decode(errors="replace").strip()
-        file.close()
     assert not said, f"said on stderr: {said[:300]}"
 
 
@@ -165,7 +165,7 @@ def tries(n, first, attempt, valid, report=print):
                     name for name in left_in(temp, before) if re.match("easi3r-(?!api-)", name)
                 ]  # the endpoint's results stay a while
                 assert not left, f"left {left}"
-            except Exception as error:  # a finding; the others are tried all the same
+            except Exception as error:  # noqa: BLE001 - a finding; the others are tried all the same
                 failures.append(f"{number} {path.name[:20]!r} {path.suffix} {options}: {type(error).__name__}: {error}")
                 report(failures[-1])
             took.append((time.perf_counter() - began, number))
@@ -190,7 +190,7 @@ def page_attempt(client, handle_file):
         }  # no JSON
         try:
             client.predict(clip=handle_file(str(path)), backbone="preview", **options, api_name="/reconstruct")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - judged below
             text = str(error)
             assert "Traceback" not in text and "upstream" not in text and "our side" not in text, text
             return text
@@ -200,7 +200,7 @@ def page_attempt(client, handle_file):
 
 
 def browser_attempt(page, address):
-    """As a visitor: upload, press the button, wait for the result or a sentence. The page has no field for `options`."""
+    """As a visitor: upload, press the button, wait for the result or a sentence. The page has no `options`."""
 
     def attempt(path, options):
         before = our_folders()

@@ -8,9 +8,9 @@ import av
 import cv2
 import numpy as np
 import pytest
+from clips import encode, numbered
 from PIL import Image, ImageCms
 
-from clips import encode, numbered
 from easi3r import video
 
 FIELD = Path(__file__).parents[2] / "shared" / "field"
@@ -40,7 +40,8 @@ def stripes(colours, height, width):
     return np.repeat(np.asarray(colours)[columns][None], height, axis=0)
 
 
-def stripes_of(frame, n=len(PATCHES)):
+def stripes_of(frame, n=None):
+    n = n or len(PATCHES)
     height, width = frame.shape[:2]
     return np.array([frame[height // 2, int(width * (k + 0.5) / n)] for k in range(n)], dtype=int)
 

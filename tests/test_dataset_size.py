@@ -62,7 +62,7 @@ def pictures(folder, names):
 
 def test_cameras_are_those_of_the_source(saved):
     clip, result, folder = saved
-    model, document = Colmap(folder / "sparse/0"), json.load(open(folder / "transforms.json"))
+    model, document = Colmap(folder / "sparse/0"), json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
     size = result.framing.source_size
     assert [camera[:2] for camera in model.cameras.values()] == [size] and (document["w"], document["h"]) == size
     for t in range(3):
@@ -122,12 +122,12 @@ def test_results_of_older_versions_know_no_frame_numbers(tiny_result, tmp_path):
     with pytest.raises(InputError, match="which frames"):
         tiny_result.save(tmp_path / "out", dataset_source=np.zeros((6, 148, 199, 3), np.uint8))
     write_cameras(tiny_result, tmp_path / "cameras.json")
-    assert "source_frame" not in json.load(open(tmp_path / "cameras.json"))["frames"][0]
+    assert "source_frame" not in json.loads((tmp_path / "cameras.json").read_text(encoding="utf-8"))["frames"][0]
 
 
 def test_cameras_json_names_the_frames_of_the_source(tiny_result, tmp_path):
     write_cameras(replace(tiny_result, info={"frame_numbers": [0, 3, 6, 9, 11, 14]}), tmp_path / "cameras.json")
-    frames = json.load(open(tmp_path / "cameras.json"))["frames"]
+    frames = json.loads((tmp_path / "cameras.json").read_text(encoding="utf-8"))["frames"]
     assert [frame["source_frame"] for frame in frames] == [0, 3, 6, 9, 11, 14]
 
 

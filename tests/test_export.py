@@ -3,6 +3,7 @@
 import json
 import struct
 from dataclasses import fields, replace
+from pathlib import Path
 
 import av
 import numpy as np
@@ -48,7 +49,7 @@ class Glb:
     """A GLB file taken apart by the rules of the standard."""
 
     def __init__(self, path):
-        data = open(path, "rb").read()
+        data = Path(path).read_bytes()
         magic, version, total, size, kind = struct.unpack("<4sIII4s", data[:20])
         assert (magic, version, total, kind) == (b"glTF", 2, len(data), b"JSON")
         self.json = json.loads(data[20 : 20 + size])
@@ -263,7 +264,7 @@ def test_poses_are_read_back(tiny_result, tmp_path):
 
 
 def test_cameras_project_points_to_their_pixels(tiny_result, tmp_path):
-    document = json.load(open(tiny_result.save(tmp_path)["cameras.json"]))
+    document = json.loads(Path(tiny_result.save(tmp_path)["cameras.json"]).read_text(encoding="utf-8"))
     assert document["scale"] == "arbitrary" and document["working_size"] == [64, 48]
     assert document["source_size"] == list(tiny_result.framing.source_size)
     points, framing = tiny_result.points(), tiny_result.framing
@@ -320,7 +321,7 @@ def test_archive_is_read_back_exactly(tiny_result, tmp_path):
         assert list(back.evidence) == list(tiny_result.evidence)
         for name, values in tiny_result.evidence.items():
             assert np.array_equal(back.evidence[name], values) and back.evidence[name].dtype == values.dtype, name
-        assert back.info == json.load(open(files["report.json"]))
+        assert back.info == json.loads(Path(files["report.json"]).read_text(encoding="utf-8"))
     assert back.info["options"] == {"max_frames": 6, "fov": None, "size": [64, 48]}
     assert back.info["seconds"]["encode"] == 0.25
     with np.load(files["arrays.npz"], allow_pickle=False) as arrays:  # any other program's way in
@@ -340,7 +341,7 @@ def test_foreign_archives_are_refused(tiny_result, tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", meta=np.array([{}], dtype=object))
-    whole = open(tiny_result.save(tmp_path / "out")["arrays.npz"], "rb").read()
+    whole = Path(tiny_result.save(tmp_path / "out")["arrays.npz"]).read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     damaged = bytearray(whole)
     damaged[len(whole) // 3 : len(whole) // 3 + 400] = bytes(400)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import encode, number_of, numbered, set_display_matrix
 from PIL import Image
 
-from clips import encode, number_of, numbered, set_display_matrix
 from easi3r import InputError, video
 from easi3r.sources import open_source
 
@@ -191,12 +191,6 @@ def test_images_by_pattern_are_not_gathered(tmp_path):
     (tmp_path / "a%d.tga").write_bytes((tmp_path / "a1.tga").read_bytes())
     with pytest.raises(InputError, match="cannot be read"):
         video.read(tmp_path / "a%d.tga", 3, 512, 16)
-
-
-def test_uploads_are_suffixes_in_lower_case():
-    assert {".mp4", ".mov", ".heic", ".webp", ".ts", ".avi", ".png"} <= set(video.UPLOADS)
-    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in video.UPLOADS)
-    assert not {".m3u8", ".mpd", ".sdp", ".eps", ".svg"} & set(video.UPLOADS)
 
 
 # ---- which stream, which frames

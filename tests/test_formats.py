@@ -8,6 +8,7 @@ import base64
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -141,7 +142,7 @@ class Gltf:
     """The camera of a glTF file and its animation."""
 
     def __init__(self, path):
-        self.json = json.load(open(path))
+        self.json = json.loads(Path(path).read_text(encoding="utf-8"))
         (self.node,) = self.json["nodes"]
         self.lens = self.json["cameras"][self.node["camera"]]["perspective"]
         self.keys = {}
@@ -170,13 +171,13 @@ class Gltf:
 
 
 def glb_extras(path):
-    data = open(path, "rb").read()
+    data = Path(path).read_bytes()
     return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["scenes"][0]["extras"]
 
 
 def read_ply(path):
     """Points (N,3) and colours (N,3) by the header, compared with what trimesh makes of it."""
-    header, _, body = open(path, "rb").read().partition(b"end_header\n")
+    header, _, body = Path(path).read_bytes().partition(b"end_header\n")
     lines = header.decode("ascii").split("\n")
     assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
     types = {"float": "<f4", "uchar": "u1"}
@@ -195,7 +196,7 @@ def read_ply(path):
 
 def test_cameras_json_at_both_sizes(saved):
     clip, result, folder = saved
-    document = json.load(open(folder / "cameras.json"))
+    document = json.loads((folder / "cameras.json").read_text(encoding="utf-8"))
     for t, frame in enumerate(document["frames"]):
         pixels, points = known_points(clip, t)
         world2cam = np.linalg.inv(frame["cam2world"])
@@ -208,7 +209,10 @@ def test_cameras_json_at_both_sizes(saved):
 
 def test_colmap_and_nerfstudio_cameras(saved):
     clip, result, folder = saved
-    model, document = Colmap(folder / "dataset/sparse/0"), json.load(open(folder / "dataset/transforms.json"))
+    model, document = (
+        Colmap(folder / "dataset/sparse/0"),
+        json.loads((folder / "dataset/transforms.json").read_text(encoding="utf-8")),
+    )
     width, height = result.framing.size
     assert [camera[:2] for camera in model.cameras.values()] == [(width, height)]
     assert (document["w"], document["h"]) == (width, height) and len(model.images) == len(document["frames"]) == 3
@@ -242,7 +246,7 @@ def test_colmap_points_lie_on_their_marks(saved):
 
 def test_frames_and_masks_are_those_of_the_result(saved):
     _, result, folder = saved
-    document = json.load(open(folder / "dataset/transforms.json"))
+    document = json.loads((folder / "dataset/transforms.json").read_text(encoding="utf-8"))
     for t, frame in enumerate(document["frames"]):
         image = np.array(Image.open(folder / "dataset" / frame["file_path"]))
         assert np.abs(image.astype(int) - result.frames[t]).mean() < 3
@@ -321,7 +325,7 @@ def test_depth_images_keep_sixteen_bits(tiny_result, tmp_path):
     tiny_result.depth[1, 5, 5] = 1e6  # must not cost the others their precision
     tiny_result.depth[1, 6, 6] = np.nan
     write_depth_images(tiny_result, tmp_path)
-    scale = json.load(open(tmp_path / "scale.json"))["scale"]
+    scale = json.loads((tmp_path / "scale.json").read_text(encoding="utf-8"))["scale"]
     values = np.stack([cv2.imread(str(tmp_path / f"{t:05d}.png"), cv2.IMREAD_UNCHANGED) for t in range(6)])
     assert values.dtype == np.uint16 and values.max() == 65535 and values[1, 5, 5] == values[1, 6, 6] == 0
     usable = tiny_result.confidence > 0
@@ -358,19 +362,25 @@ def test_poor_results_are_written_and_read(tiny_result, tmp_path, change):
     for path in tmp_path.rglob("*.ply"):
         points, _ = read_ply(path)
         assert len(points) and np.isfinite(points).all()
-    model, document = Colmap(tmp_path / "dataset/sparse/0"), json.load(open(tmp_path / "dataset/transforms.json"))
+    model, document = (
+        Colmap(tmp_path / "dataset/sparse/0"),
+        json.loads((tmp_path / "dataset/transforms.json").read_text(encoding="utf-8")),
+    )
     assert len(model.images) == len(document["frames"]) == n_frames
     assert bool(model.points) == ("ply_file_path" in document) == ("static.ply" in files)
     camera = Gltf(files["camera.gltf"])
     assert np.isfinite(camera.node["translation"]).all() and bool(camera.keys) == (n_frames > 1)
     assert len(list((tmp_path / "depth").glob("*.png"))) == len(list((tmp_path / "masks").iterdir())) == n_frames
-    assert json.load(open(tmp_path / "depth/scale.json"))["scale"] > 0
+    assert json.loads((tmp_path / "depth/scale.json").read_text(encoding="utf-8"))["scale"] > 0
 
 
 def test_cameras_that_zoom(tiny_result, tmp_path):
     tiny_result.intrinsics[:, 0, 0] *= np.linspace(1, 1.5, 6)
     tiny_result.save(tmp_path)
-    model, document = Colmap(tmp_path / "dataset/sparse/0"), json.load(open(tmp_path / "dataset/transforms.json"))
+    model, document = (
+        Colmap(tmp_path / "dataset/sparse/0"),
+        json.loads((tmp_path / "dataset/transforms.json").read_text(encoding="utf-8")),
+    )
     points = tiny_result.points()[4].reshape(-1, 3)
     v, u = np.mgrid[0:48, 0:64].reshape(2, -1)
     for found in (model.project(5, points), nerfstudio_project(document, 4, points)):
@@ -380,7 +390,7 @@ def test_cameras_that_zoom(tiny_result, tmp_path):
 def test_the_guide_names_every_file_and_the_licence(tiny_result, tmp_path):
     tiny_result.info["backbone"] = {"name": "DUSt3R", "license": "CC BY-NC-SA 4.0: for non-commercial use only"}
     files = tiny_result.save(tmp_path)
-    guide = open(files["README.txt"], encoding="utf-8").read()
+    guide = Path(files["README.txt"]).read_text(encoding="utf-8")
     for word in [
         *files.keys() - {"README.txt"},
         "DUSt3R",

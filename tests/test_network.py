@@ -30,8 +30,12 @@ from easi3r.motion.statistics import AttentionStatistics
 
 DATA = Path(__file__).parent / "data"
 TINY = {
-    **{"enc_embed_dim": 32, "enc_depth": 2, "enc_num_heads": 2},
-    **{"dec_embed_dim": 24, "dec_depth": 2, "dec_num_heads": 2},
+    "enc_embed_dim": 32,
+    "enc_depth": 2,
+    "enc_num_heads": 2,
+    "dec_embed_dim": 24,
+    "dec_depth": 2,
+    "dec_num_heads": 2,
 }
 JSON = {
     **TINY,
@@ -448,7 +452,7 @@ def hub(tmp_path, empty_cache, monkeypatch):
             self.send_response(206 if part else 200)
             if part:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("ETag", '"%s"' % zlib.crc32(content))
+            self.send_header("ETag", f'"{zlib.crc32(content)}"')
             self.send_header("X-Repo-Commit", "0" * 40)
             self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()

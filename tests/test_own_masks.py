@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import HEIGHT, WIDTH, encode, number_of, numbered, set_display_matrix
 from PIL import Image
 
 import easi3r
-from clips import HEIGHT, WIDTH, encode, number_of, numbered, set_display_matrix
 from easi3r import InputError, video
 from easi3r.own_masks import read_masks
 

@@ -1,5 +1,6 @@
 """reconstruct(), the command line and what they do with difficult input."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -147,16 +148,17 @@ def test_sizes_portrait_odd_square_and_wide(size, backbone):
 
 
 def test_options_are_checked():
-    for bad in ({"max_frames": 0}, {"max_frames": 2.5}, {"sensitivity": 2}, {"graph": "spiral"}, {"fov": 500}):
-        with pytest.raises(easi3r.InputError, match=str(list(bad.values())[0])):
-            easi3r.Options(**bad)
+    bad = [("max_frames", 0), ("max_frames", 2.5), ("sensitivity", 2), ("graph", "spiral"), ("fov", 500)]
+    for name, value in bad:
+        with pytest.raises(easi3r.InputError, match=rf"{name}.* {re.escape(repr(value))}[; ]"):
+            easi3r.Options(**{name: value})
     with pytest.raises(TypeError):
         easi3r.Options(colour="red")
 
 
 def run_cli(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "easi3r", *map(str, arguments)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "easi3r", *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120
     )
 
 

@@ -82,7 +82,7 @@ BLANKS = {
 @pytest.mark.parametrize("kind", BLANKS)
 def test_frames_that_show_nothing_are_left_out_and_named(tmp_path, kind, place):
     make, word = BLANKS[kind]
-    frames, at = scene(), {"first": range(0, 4), "middle": range(26, 31), "last": range(57, 60)}[place]
+    frames, at = scene(), {"first": range(4), "middle": range(26, 31), "last": range(57, 60)}[place]
     for k in at:
         frames[k] = make(frames[k])
     clip = seen(tmp_path, frames, count=24)

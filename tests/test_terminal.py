@@ -258,7 +258,7 @@ def test_pictures_of_that_name_are_photos_where_no_run_has_written(street, tmp_p
 
 def test_progress_through_a_pipe_is_a_few_lines(clip, tmp_path):
     command = [sys.executable, "-m", "easi3r", str(clip), "--out", str(tmp_path / "out"), "--backbone", "preview"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     lines = re.split(r"[\r\n]+", done.stderr.strip())
     assert done.returncode == 0 and all(re.match(r" *\d+%  \w", line) for line in lines), done.stderr
     texts = [re.sub(r"\d+", "", line.partition("%")[2]) for line in lines]

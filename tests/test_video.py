@@ -6,9 +6,9 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from clips import HEIGHT, WIDTH, encode, encode_sound, number_of, numbered, set_display_matrix
 from PIL import Image
 
-from clips import HEIGHT, WIDTH, encode, encode_sound, number_of, numbered, set_display_matrix
 from easi3r import InputError, Options, decode, load_backbone, reconstruct, video
 from easi3r.camera import Framing, intrinsic_matrix
 

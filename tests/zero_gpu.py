@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
 class Service(BaseHTTPRequestHandler):
-    def do_POST(self):  # noqa: N802 - the library's name
+    def do_POST(self):
         address, answer = urlparse(self.path), {}
         if address.path == "/schedule":
             with (FOLDER / "asked").open("a") as file:
@@ -52,11 +52,12 @@ def main():
     if torch.version.cuda is None:  # the library expects the build with CUDA
         torch.version.cuda, torch._C._cuda_init, torch.cuda._is_in_bad_fork = "12.8", no, no
 
-    import app  # imports spaces first
-    from easi3r import gpu
     from spaces.zero import torch as zero
     from spaces.zero import utils
     from spaces.zero.torch import patching
+
+    import app  # imports spaces first
+    from easi3r import gpu
 
     def move(callback=None):
         for fake, original in list(patching.cuda_aliases.items()):

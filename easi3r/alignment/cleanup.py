@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..camera import intrinsic_matrix, invert, unproject, transform
+from ..camera import intrinsic_matrix, invert, transform, unproject
 
 REACH = (1, 2, 4, 8)  # compared with frames this far before and after, so the cost grows linearly with the frames
 MARGIN = 0.95  # nearer than this share of a surer depth is floating

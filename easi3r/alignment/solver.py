@@ -126,7 +126,7 @@ def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smoo
         if not views[frames[0]]:
             continue  # a frame without predictions
 
-        def report(k):
+        def report(k, number=number):
             progress(0.6 * (number + k / refinement.ROUNDS) / len(parts), "Solving cameras")
 
         report(0)

@@ -51,7 +51,7 @@ class Store:
             self._full.append(halves)
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile()
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open until `close`
         self._full.append(self._file.tell())
         self._file.write(halves.data)
 

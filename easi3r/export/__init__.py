@@ -23,6 +23,8 @@ from .ply import write_moving, write_static
 from .trajectory import write_cameras, write_poses
 from .videos import write_depth, write_masks
 
+__all__ = ["GlbInfo", "check_folder", "load_reconstruction", "save", "written_names"]
+
 _FILES = {  # files and folders; a writer that has nothing to show writes nothing
     "README.txt": write_guide,
     "player.html": write_player,

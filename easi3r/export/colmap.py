@@ -27,8 +27,9 @@ def write_colmap(result, views, folder, points, colours):
     pinholes, camera = np.unique(pinholes, axis=0, return_inverse=True)
     with open(folder / "cameras.txt", "w", encoding="ascii") as file:
         file.write("# CAMERA_ID, MODEL, WIDTH, HEIGHT, FX, FY, CX, CY\n")
-        for k, numbers in enumerate(pinholes.tolist(), 1):
-            file.write(f"{k} PINHOLE {width} {height} {_words(numbers)}\n")
+        file.writelines(
+            f"{k} PINHOLE {width} {height} {_words(numbers)}\n" for k, numbers in enumerate(pinholes.tolist(), 1)
+        )
     marks, tracks = _marks(result, views.intrinsics, points)
     with open(folder / "images.txt", "w", encoding="ascii") as file:
         file.write("# IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME\n# POINTS2D[] as (X, Y, POINT3D_ID)\n")
@@ -38,8 +39,10 @@ def write_colmap(result, views, folder, points, colours):
             file.write(" ".join(marked) + "\n")
     with open(folder / "points3D.txt", "w", encoding="ascii") as file:
         file.write("# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[] as (IMAGE_ID, POINT2D_IDX)\n")
-        for k, (place, colour, track) in enumerate(zip(points.tolist(), colours.tolist(), tracks), 1):
-            file.write(f"{k} {_words(place, 7)} {_words(colour)} 0 {' '.join(track)}\n")
+        file.writelines(
+            f"{k} {_words(place, 7)} {_words(colour)} 0 {' '.join(track)}\n"
+            for k, (place, colour, track) in enumerate(zip(points.tolist(), colours.tolist(), tracks), 1)
+        )
 
 
 def _words(numbers, digits=12):

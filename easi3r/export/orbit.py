@@ -5,6 +5,7 @@ from, between the frame's pixels, so that surfaces stay sharp however many point
 """
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -175,7 +176,7 @@ def _cameras(result, static, moving, count):
 def _glide(result):
     """The filmed path without its shaking: places (T,3) and quaternions (T,4); the ends stay as they are."""
     quaternions = Rotation.from_matrix(result.cam2world[:, :3, :3]).as_quat()
-    for previous, current in zip(quaternions, quaternions[1:]):
+    for previous, current in pairwise(quaternions):
         current *= 1 if previous @ current >= 0 else -1  # q and -q are one rotation; neighbours are to be close
     n_frames = len(quaternions)
 

@@ -9,3 +9,18 @@ from .raycaster import render
 from .scenes import SCENES, SECONDS, Scene, Solid
 from .textures import TEXTURES
 from .truth import DEPTH_STEP, Clip, Truth, load_truth, predictions, save_truth
+
+__all__ = [
+    "DEPTH_STEP",
+    "SCENES",
+    "SECONDS",
+    "TEXTURES",
+    "Clip",
+    "Scene",
+    "Solid",
+    "Truth",
+    "load_truth",
+    "predictions",
+    "render",
+    "save_truth",
+]

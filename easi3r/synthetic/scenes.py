@@ -1,7 +1,7 @@
 """The scenes: solids that stand or move, and the way of the camera."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import cv2
 import numpy as np
