@@ -1,4 +1,4 @@
-"""Camera arithmetic: intrinsics through resizing and cropping, unprojection, poses.
+"""Camera arithmetic: projection, intrinsics through resizing and cropping, poses.
 
 Conventions of the whole project: OpenCV camera frame (x right, y down, z forward); cam2world 4 x 4 maps camera to world
 coordinates; integer pixel coordinates name pixel centres; intrinsics K are in pixels of the image they belong to.
@@ -19,18 +19,20 @@ class Framing:
     height): the part of the source that shows the scene, which is what is resized. All in pixels.
     """
 
-    source_size: tuple
-    resized: tuple
-    offset: tuple
-    size: tuple
-    inner: tuple = None  # None: the whole source
+    source_size: tuple[int, int]
+    resized: tuple[int, int]
+    offset: tuple[int, int]
+    size: tuple[int, int]
+    inner: tuple[int, int, int, int] = ()  # left out: the whole source
 
     def __post_init__(self):
-        if self.inner is None:
+        if not self.inner:
             object.__setattr__(self, "inner", (0, 0, *self.source_size))
 
     @classmethod
-    def fit(cls, source_size, max_side, patch, inner=None):
+    def fit(
+        cls, source_size: tuple[int, int], max_side: int, patch: int, inner: tuple[int, int, int, int] | None = None
+    ) -> "Framing":
         """Long side at most `max_side` (never enlarged), then centre crop to multiples of `patch`.
 
         The short side becomes at least one patch; where that needs a larger scale, the crop takes more off the long
@@ -41,9 +43,9 @@ class Framing:
         resized = (round(width * scale), round(height * scale))
         size = tuple(min(side, max_side) // patch * patch for side in resized)
         offset = tuple((r - s) // 2 for r, s in zip(resized, size))
-        return cls(tuple(source_size), resized, offset, size, inner and tuple(inner))
+        return cls(tuple(source_size), resized, offset, size, tuple(inner or ()))
 
-    def cut(self, image):
+    def cut(self, image: np.ndarray) -> np.ndarray:
         """The working frame (H,W[,C]) of an upright source image of any resolution; shrinking averages over areas."""
         scale = np.array(image.shape[1::-1]) / self.source_size
         left, top = np.round(self.inner[:2] * scale).astype(int)
@@ -54,7 +56,7 @@ class Framing:
         (left, top), (width, height) = self.offset, self.size
         return image[top : top + height, left : left + width]
 
-    def uncut(self, image):
+    def uncut(self, image: np.ndarray) -> np.ndarray:
         """The whole source image (height, width[, C]) of a working image (H,W[,C]), linear between pixel centres; 0 in
         what `cut` leaves out. One dtype, uint8 or float32."""
         to_source = self.to_source(np.eye(3))
@@ -64,47 +66,85 @@ class Framing:
         image[:top], image[bottom:], image[:, :left], image[:, right:] = 0, 0, 0, 0
         return image
 
-    def to_source(self, intrinsics):
+    def to_source(self, intrinsics: np.ndarray) -> np.ndarray:
         """K (..., 3, 3) of the working image -> K of the source image, in source pixels."""
-        shift = np.eye(3)
-        shift[:2, 2] = self.offset
-        scale = np.array(self.inner[2:]) / np.array(self.resized)
-        stretch = np.diag([scale[0], scale[1], 1.0])
-        stretch[:2, 2] = (scale - 1) / 2 + self.inner[:2]  # pixel centres: u_src + 1/2 - left = (u + 1/2) * scale
-        return stretch @ shift @ intrinsics
+        whole = np.array(intrinsics, np.float64)
+        whole[..., :2, :] += np.array(self.offset)[:, None] * whole[..., 2:, :]
+        whole = _stretched(whole, np.array(self.inner[2:]) / np.array(self.resized))
+        whole[..., :2, :] += np.array(self.inner[:2])[:, None] * whole[..., 2:, :]
+        return whole
 
-    def from_source(self, pixels):
+    def from_source(self, pixels: np.ndarray) -> np.ndarray:
         """Pixel coordinates (..., 2) (u, v) in the source image -> in the working image; float64."""
         scale = np.array(self.resized) / np.array(self.inner[2:])
         return (np.asarray(pixels) - self.inner[:2] + 0.5) * scale - 0.5 - self.offset
 
 
-def intrinsic_matrix(focal, width, height):
-    """K (3, 3) float64 with square pixels and the principal point at (width / 2, height / 2), all in pixels."""
-    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
+def focal_of(fov: float, side: int) -> float:
+    """Focal in pixels of a field of view in degrees that spans `side` pixels."""
+    return float(side / 2 / np.tan(np.radians(fov) / 2))
 
 
-def pixel_rays(intrinsics, width, height):
-    """Rays (height, width, 3) float64 through the pixel centres, z = 1, in the camera frame. `intrinsics` (3, 3)."""
-    u, v = np.meshgrid(np.arange(width), np.arange(height))
-    return np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(intrinsics).T
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera: how points (x, y, z) of its own frame (OpenCV) and pixels (u, v) of its picture correspond."""
+
+    intrinsics: np.ndarray  # K (3,3) float64, pixels
+    size: tuple[int, int]  # (width, height), pixels
+
+    @classmethod
+    def centred(cls, focal: float, width: int, height: int) -> "Camera":
+        """With square pixels and the principal point at (width / 2, height / 2); focal in pixels."""
+        matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
+        return cls(matrix, (width, height))
+
+    @property
+    def fov(self) -> tuple[float, float]:
+        """Field of view in degrees, horizontal and vertical, of a centred picture of this size and focal."""
+        focals = self.intrinsics[[0, 1], [0, 1]]
+        horizontal, vertical = np.degrees(2 * np.arctan(np.array(self.size) / 2 / focals)).tolist()
+        return horizontal, vertical
+
+    def rays(self) -> np.ndarray:
+        """Rays (H,W,3) float64 through the pixel centres, z = 1."""
+        width, height = self.size
+        u, v = np.meshgrid(np.arange(width), np.arange(height))
+        return np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(self.intrinsics).T
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (..., 2) and z depth (...) of points (..., 3); what is behind the camera lands far outside."""
+        depth = np.asarray(points[..., 2])
+        plane = points[..., :2] / np.maximum(depth, 1e-9)[..., None]
+        return plane @ self.intrinsics[:2, :2].T + self.intrinsics[:2, 2], depth
+
+    def unproject(self, depth: np.ndarray) -> np.ndarray:
+        """Points (H,W,3) float64 of a z depth map (H,W)."""
+        return self.rays() * depth[..., None]
+
+    def scaled(self, width: int, height: int) -> "Camera":
+        """The camera of the whole picture resized to width x height pixels."""
+        return Camera(_stretched(self.intrinsics, np.array([width, height]) / self.size), (width, height))
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> "Camera":
+        """The camera of a part of the picture, or of more than it (left, top below 0)."""
+        matrix = self.intrinsics.copy()
+        matrix[:2, 2] -= left, top
+        return Camera(matrix, (width, height))
 
 
-def unproject(depth, intrinsics, cam2world=None):
-    """Points (H, W, 3) float64 of a z depth map (H, W); in the camera frame, or in the world if `cam2world` (4, 4) is
-    given.
-    """
-    height, width = depth.shape
-    points = pixel_rays(intrinsics, width, height) * depth[..., None]
-    return points if cam2world is None else transform(cam2world, points)
+def _stretched(intrinsics: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """K (..., 3, 3) of an image for the image resized by `scale` (x, y): u' + 1/2 = (u + 1/2) * scale."""
+    stretch = np.diag([scale[0], scale[1], 1.0])
+    stretch[:2, 2] = (scale - 1) / 2
+    return stretch @ intrinsics
 
 
-def transform(matrix, points):
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply a (4, 4) rigid or similarity transform to points (..., 3)."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]
 
 
-def pose(rotation, translation):
+def pose(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """(4, 4) float64 from rotation (3, 3) and translation (3,)."""
     matrix = np.eye(4)
     matrix[:3, :3] = rotation
@@ -112,7 +152,7 @@ def pose(rotation, translation):
     return matrix
 
 
-def invert(matrix):
+def invert(matrix: np.ndarray) -> np.ndarray:
     """Inverse of rigid transform(s) (..., 4, 4)."""
     inverse = np.zeros_like(matrix)
     rotation_t = np.swapaxes(matrix[..., :3, :3], -1, -2)

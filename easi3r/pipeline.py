@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from . import alignment, darkness, pairs, video
-from .camera import intrinsic_matrix
+from .camera import Camera
 from .errors import InputError
 from .motion import estimate_masks
 from .options import Options
@@ -99,7 +99,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
 
     height, width = frames.shape[1:3]
     focals = world.focal * (np.ones(n_frames) if features.zoom is None else features.zoom)
-    intrinsics = np.stack([intrinsic_matrix(focal, width, height) for focal in focals])
+    intrinsics = np.stack([Camera.centred(focal, width, height).intrinsics for focal in focals])
     maps = {
         **final["evidence"].maps,
         "fused": final["evidence"].dynamic,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from .camera import Framing, unproject
+from .camera import Camera, Framing, transform
 
 
 @dataclass
@@ -47,11 +47,16 @@ class Reconstruction:
             self, **arrays, evidence=evidence, info={**self.info, "frame_numbers": numbers, "frames_left_out": []}
         )
 
+    @property
+    def cameras(self) -> list[Camera]:
+        """The T cameras at working size."""
+        height, width = self.depth.shape[1:]
+        return [Camera(matrix, (width, height)) for matrix in self.intrinsics]
+
     def points(self):
         """(T,H,W,3) float32 world points of every pixel."""
-        return np.stack([unproject(*view) for view in zip(self.depth, self.intrinsics, self.cam2world)]).astype(
-            np.float32
-        )
+        views = zip(self.cam2world, self.cameras, self.depth)
+        return np.stack([transform(pose, camera.unproject(depth)) for pose, camera, depth in views]).astype(np.float32)
 
     def save(self, folder, dataset_source=None):
         """Write every file the page offers into `folder`, made if missing; returns a dict name -> path: `export.save`.

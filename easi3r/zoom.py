@@ -12,8 +12,9 @@ from scipy.ndimage import median_filter
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from .backbones.preview.flow import flow_both_ways
-from .backbones.preview.two_view import NOISE, USUAL_ANGLE, focal_of, initial_pose, sampson, static_matches
+from .backbones.preview.matches import flow_both_ways
+from .backbones.preview.two_view import NOISE, USUAL_ANGLE, initial_pose, sampson, static_matches
+from .camera import focal_of
 
 PRIOR = 0.05  # deviation of the log zoom between two frames where the flow does not tell
 FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that are used

@@ -7,18 +7,18 @@ from scipy.spatial.transform import Rotation
 
 from easi3r import pairs as graphs
 from easi3r import synthetic, video
-from easi3r.camera import Framing, intrinsic_matrix, pixel_rays, pose
+from easi3r.camera import Camera, Framing, pose
 from easi3r.reconstruction import Reconstruction
 
 
 def analytic_result(n_frames=6, width=64, height=48):
     """A textured floor and wall with a box sliding to the right before them, seen by a camera that moves and turns."""
-    intrinsics = intrinsic_matrix(0.9 * width, width, height)
+    camera = Camera.centred(0.9 * width, width, height)
     frames, depth, dynamic, cam2world = [], [], [], []
     for t in np.linspace(0, 1, n_frames):
         turn = Rotation.from_euler("yx", [-10 * t, 3 * t], degrees=True)
         matrix = pose(turn.as_matrix(), [0.9 * t, -0.2 * t, 0.5 * t])
-        image, z, moves = _cast(pixel_rays(intrinsics, width, height), matrix, -1.2 + 2.0 * t)
+        image, z, moves = _cast(camera.rays(), matrix, -1.2 + 2.0 * t)
         for column, value in zip((frames, depth, dynamic, cam2world), (image, z, moves, matrix)):
             column.append(value)
     confidence = 1 + 3 * np.exp(-np.array(depth) / 4)
@@ -30,7 +30,7 @@ def analytic_result(n_frames=6, width=64, height=48):
         frames=np.array(frames),
         timestamps=0.5 + np.arange(n_frames) / 8,
         cam2world=np.array(cam2world),
-        intrinsics=np.repeat(intrinsics[None], n_frames, axis=0),
+        intrinsics=np.repeat(camera.intrinsics[None], n_frames, axis=0),
         depth=np.array(depth, np.float32),
         confidence=confidence.astype(np.float32),
         dynamic=np.array(dynamic),

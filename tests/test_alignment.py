@@ -15,7 +15,7 @@ from easi3r.alignment.store import Store
 from easi3r.backbones.base import PairPrediction
 from easi3r.benchmark.alignment import load_golden, score
 from easi3r.benchmark.reference_solver import solve_reference
-from easi3r.camera import intrinsic_matrix, pixel_rays
+from easi3r.camera import Camera
 from easi3r.metrics import depth_absrel, trajectory_errors
 from easi3r.pairs import build
 
@@ -239,7 +239,7 @@ def test_everything_moves(pairs):
 
 
 def test_pure_rotation_without_confidence_still_gives_the_rotation():
-    rays = pixel_rays(intrinsic_matrix(60, W, H), W, H)
+    rays = Camera.centred(60, W, H).rays()
     turns = [cv2.Rodrigues(np.array([0.01 * k, 0.05 * k, 0]))[0] for k in range(5)]
     sure = np.ones((H, W))
     flat = [PairPrediction(i, j, rays, rays @ (turns[i].T @ turns[j]).T, sure, sure) for i, j in build(5)]

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 from easi3r import InputError, synthetic
-from easi3r.camera import invert, pixel_rays, transform, unproject
+from easi3r.camera import Camera, invert, transform
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 WIDTH, HEIGHT = 176, 96
+
+
+def camera_of(clip):
+    return Camera(clip.intrinsics, clip.depth.shape[:0:-1])
 
 
 @pytest.fixture(scope="module", params=list(synthetic.SCENES))
@@ -22,7 +26,7 @@ def clip(request):
 
 def _project(clip, a, b):
     """Where frame a's points land in frame b: pixels (H, W, 2) float32 and z (H, W)."""
-    points = transform(invert(clip.cam2world[b]), unproject(clip.depth[a], clip.intrinsics, clip.cam2world[a]))
+    points = transform(invert(clip.cam2world[b]) @ clip.cam2world[a], camera_of(clip).unproject(clip.depth[a]))
     pixels = points @ clip.intrinsics.T
     return (pixels[..., :2] / pixels[..., 2:]).astype(np.float32), points[..., 2]
 
@@ -102,8 +106,8 @@ def test_unknown_names(arguments):
 
 def test_exact_predictions_are_the_truth_up_to_scale(clip):
     (pair,) = synthetic.predictions(clip, [(1, 4)], noise=0)
-    truth_1 = unproject(clip.depth[1], clip.intrinsics)
-    truth_2 = transform(invert(clip.cam2world[1]) @ clip.cam2world[4], unproject(clip.depth[4], clip.intrinsics))
+    truth_1 = camera_of(clip).unproject(clip.depth[1])
+    truth_2 = transform(invert(clip.cam2world[1]) @ clip.cam2world[4], camera_of(clip).unproject(clip.depth[4]))
     scale = np.median(pair.pts1[..., 2] / clip.depth[1])
     assert np.allclose(pair.pts1, scale * truth_1, rtol=5e-3, atol=5e-3)
     assert np.allclose(pair.pts2, scale * truth_2, rtol=5e-3, atol=5e-3)
@@ -124,7 +128,7 @@ def test_noisy_predictions_look_like_a_network(clip):
         sure = pair.conf1 > np.median(pair.conf1)
         assert np.median(error[sure]) < 0.6 * np.median(error[~sure])
         rays = pair.pts1.astype(float) / pair.pts1[..., 2:]
-        assert np.abs(rays - pixel_rays(clip.intrinsics, WIDTH, HEIGHT)).max() < 5e-3  # errors lie along the ray
+        assert np.abs(rays - camera_of(clip).rays()).max() < 5e-3  # errors lie along the ray
     again = next(synthetic.predictions(clip, edges[2:]))
     assert np.array_equal(again.pts2, pairs[2].pts2)  # whatever came before
 

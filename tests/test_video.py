@@ -10,7 +10,7 @@ from clips import HEIGHT, WIDTH, encode, encode_sound, number_of, numbered, set_
 from PIL import Image
 
 from easi3r import InputError, Options, decode, load_backbone, reconstruct, video
-from easi3r.camera import Framing, intrinsic_matrix
+from easi3r.camera import Camera, Framing
 
 PATCH = 16
 
@@ -221,7 +221,7 @@ def test_framing_keeps_pixels_square(width, height):
     framing = clip.framing
     assert clip.frames.shape[2:0:-1] == framing.size
     assert max(framing.size) <= 256 and all(side % PATCH == 0 and side > 0 for side in framing.size)
-    source = framing.to_source(intrinsic_matrix(100.0, *framing.size))
+    source = framing.to_source(Camera.centred(100.0, *framing.size).intrinsics)
     assert source[0, 0] == pytest.approx(source[1, 1], rel=0.04)
     assert framing.source_size == (width, height)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..camera import intrinsic_matrix, invert, transform, unproject
+from ..camera import Camera, invert, transform
 
 REACH = (1, 2, 4, 8)  # compared with frames this far before and after, so the cost grows linearly with the frames
 MARGIN = 0.95  # nearer than this share of a surer depth is floating
@@ -18,19 +18,18 @@ def remove_floaters(confidence, depth, cam2world, focal, masks=None, margin=MARG
     (`benchmark alignment` measures it).
     """
     n_frames, height, width = depth.shape
-    focals = np.broadcast_to(focal, n_frames)
+    cameras = [Camera.centred(f, width, height) for f in np.broadcast_to(focal, n_frames)]
     world2cam = invert(cam2world)
     for i in range(n_frames):
-        points = unproject(depth[i], intrinsic_matrix(focals[i], width, height)).reshape(-1, 3)
+        points = cameras[i].unproject(depth[i]).reshape(-1, 3)
         judged = confidence[i].ravel() > 0
         if masks is not None:
             judged &= ~masks[i].ravel()
         for j in (i + sign * step for step in REACH for sign in (-1, 1)):
             if not 0 <= j < n_frames:
                 continue
-            x, y, z = transform(world2cam[j] @ cam2world[i], points).T
-            ahead = np.maximum(z, 1e-9)
-            column, row = (np.rint(focals[j] * x / ahead + width / 2), np.rint(focals[j] * y / ahead + height / 2))
+            pixels, z = cameras[j].project(transform(world2cam[j] @ cam2world[i], points))
+            column, row = np.rint(pixels).T
             inside = judged & (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
             at = row[inside].astype(int) * width + column[inside].astype(int)
             less_sure = confidence[i].ravel()[inside] < confidence[j].ravel()[at]

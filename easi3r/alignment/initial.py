@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..camera import intrinsic_matrix, invert, pose, transform
+from ..camera import Camera, focal_of, invert, pose, transform
 from .similarity import register, rigid_part, scale_of
 
+USUAL_FOV = 60.0  # degrees, horizontal; where the predictions do not tell
 SEEN = 0.3  # share of the points that a resected camera has to see where they are
 SETTLING = 3  # rounds of agreeing on scales and depths for given cameras
 
@@ -57,7 +58,7 @@ def start(samples, weights, views, frames, ends, pixels, size, focal):
     if focal is None:
         guesses = [weiszfeld(maps[v][0], pixels[v], maps[v][1]) for v in frames if maps[v] is not None]
         guesses = [g for g in guesses if g is not None]
-        focal = float(np.median(guesses)) if guesses else size[1] / (2 * np.tan(np.radians(30)))
+        focal = float(np.median(guesses)) if guesses else focal_of(USUAL_FOV, size[1])
     pnp = functools.partial(_pnp, size=size, focal=focal)
     for v in frames:
         if maps[v] is None:  # never the first of a pair
@@ -107,7 +108,7 @@ def _pnp(points, pixels, known, least=0.0, *, size, focal):
     found, rotation, shift, seen = cv2.solvePnPRansac(
         points[known],
         pixels[known] + centre,
-        intrinsic_matrix(focal, size[1], size[0]),
+        Camera.centred(focal, size[1], size[0]).intrinsics,
         None,
         iterationsCount=100,
         reprojectionError=max(2.0, size[1] / 100),

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..camera import invert
+from ..camera import focal_of, invert
 from . import refine as refinement
 from .cleanup import remove_floaters
 from .depth import FLOOR, solve_depth
-from .flow import FlowTerm
-from .initial import start
+from .flow_term import FlowTerm
+from .initial import USUAL_FOV, start
 from .objects import place_objects
 from .similarity import register, scale_of
 from .smooth import smooth_path
@@ -45,7 +45,7 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
     not influence cameras, and get the depth their own frame predicts, or where no pair is sure of it that of the ground
     they stand on. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the camera path,
     see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow of what is
-    static, see `flow`. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
+    static, see `flow_term`. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
     focal that comes out are the first frame's. progress(fraction, text) is called once the predictions are used up and
     may raise to cancel.
 
@@ -82,7 +82,7 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images, zoom):
     if store.dropped:
         count = store.dropped + len(store.ends)
         warnings.append(f"Of {count} frame pairs {store.dropped} gave no usable points and were left out.")
-    focal = None if fov is None else width / (2 * np.tan(np.radians(fov) / 2))
+    focal = None if fov is None else focal_of(fov, width)
     cam2world, similarity, focal = _solve_cameras(
         store, n_frames, masks, focal, warnings, progress, pool, smooth, images, zoom
     )
@@ -151,7 +151,7 @@ def _solve_cameras(store, n_frames, masks, focal, warnings, progress, pool, smoo
         similarity[pairs, :3] *= unit
         middle.update({v: float(np.median(state.depth[v]) * unit) for v in frames})
     if focal is None:
-        focal = width / (2 * np.tan(np.radians(30)))
+        focal = focal_of(USUAL_FOV, width)
     count = sum(frames[0] in middle for frames in parts)
     if count > 1:
         warnings.append(f"The frames fall into {count} groups that no pair connects; how they relate is a guess.")

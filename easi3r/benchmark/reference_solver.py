@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from ..camera import intrinsic_matrix, invert, pose, transform
+from ..camera import Camera, invert, pose, transform
 from ..metrics import umeyama
 
 MIN_CONFIDENCE = 3  # pixels used for PnP
@@ -57,7 +57,7 @@ def _pnp(points, confidence, focal):
     found, rotation, shift, _ = cv2.solvePnPRansac(
         points[use],
         pixels,
-        intrinsic_matrix(focal, width, height),
+        Camera.centred(focal, width, height).intrinsics,
         None,
         iterationsCount=10,
         reprojectionError=5,

@@ -58,7 +58,7 @@ def _pictures(result, longer_side, count):
     n_frames, height, width = result.depth.shape
     scale = longer_side / max(height, width)
     size = tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))
-    intrinsics = _resized(result.intrinsics[0], np.array(size) / (width, height))
+    intrinsics = result.cameras[0].scaled(*size).intrinsics
     static, moving = choose_pixels(result, _CUT)
     cameras = _cameras(result, static, moving, count)
     seen_from = [_projection(camera, intrinsics) for camera in cameras]
@@ -195,13 +195,6 @@ def _circle(phase, depth):
     turn = Rotation.from_euler("yx", [_SIDEWAYS * np.sin(phase), -up]).as_matrix()
     back = depth * (1 + _BACK * (1 - np.cos(phase)) / 2)
     return pose(turn, np.array([0, 0, depth]) - turn @ [0, 0, back])
-
-
-def _resized(intrinsics, stretch):
-    """K of an image for the image resized by `stretch` (x, y)."""
-    scaled = np.diag([*stretch, 1.0]) @ intrinsics
-    scaled[:2, 2] += (stretch - 1) / 2  # whole numbers are pixel centres
-    return scaled
 
 
 # ---- drawing

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..camera import pixel_rays, transform
+from ..camera import transform
 from .surfaces import CUT, choose_pixels
 
 _SIZE = 960, 760
@@ -52,12 +52,11 @@ def write_path_plot(result, path):
 
 def _sample(result, static):
     """Static points from above (N,2) x and z, and their colours (N,3) uint8; a regular choice of pixels."""
-    n_frames, height, width = static.shape
     step = max(1, round(np.sqrt(static.size / _SAMPLES)))
     points, colours = [np.empty((0, 2))], [np.empty((0, 3), np.uint8)]
-    for t in range(n_frames):
+    for t in range(len(static)):
         keep = static[t, ::step, ::step]
-        rays = pixel_rays(result.intrinsics[t], width, height)[::step, ::step][keep]
+        rays = result.cameras[t].rays()[::step, ::step][keep]
         depth = result.depth[t, ::step, ::step][keep]
         points.append(transform(result.cam2world[t], rays * depth[:, None])[:, [0, 2]])
         colours.append(result.frames[t, ::step, ::step][keep])
@@ -66,11 +65,10 @@ def _sample(result, static):
 
 def _track(result, moving):
     """(T,2): median place, x and z, of the moving pixels of each frame; NaN where nearly nothing moves."""
-    height, width = moving.shape[1:]
     track = np.full((len(moving), 2), np.nan)
     for t, mask in enumerate(moving):
         if mask.mean() > _FEW:
-            seen = pixel_rays(result.intrinsics[t], width, height)[mask] * result.depth[t][mask][:, None]
+            seen = result.cameras[t].rays()[mask] * result.depth[t][mask][:, None]
             track[t] = np.median(transform(result.cam2world[t], seen), axis=0)[[0, 2]]
     return track
 

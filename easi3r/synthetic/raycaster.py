@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..camera import intrinsic_matrix, invert, pixel_rays, pose, transform
+from ..camera import Camera, invert, pose, transform
 from ..errors import InputError
 from .scenes import SCENES, SECONDS, turn
 from .textures import TEXELS, sample
@@ -27,7 +27,7 @@ def render(scene, n_frames, width, height, seed=0, seconds=SECONDS, moving=True,
     rng = np.random.default_rng(seed)
     scene = SCENES[scene](rng) if isinstance(scene, str) else scene
     times = np.arange(n_frames) * (seconds / n_frames)
-    intrinsics = intrinsic_matrix(scene.focal * width, width, height)
+    intrinsics = Camera.centred(scene.focal * width, width, height).intrinsics
     cameras = [_camera_at(scene, t, camera) for t in times]
     images = [
         _frame(scene.solids, t if moving else 0.0, c, intrinsics, width, height, seed) for t, c in zip(times, cameras)
@@ -68,7 +68,7 @@ def _frame(solids, seconds, cam2scene, intrinsics, width, height, seed):
     """One frame: image (H, W, 3) uint8; depth (H, W) float32 and dynamic (H, W) bool at the pixel centres."""
     placed = [(solid, solid.at(seconds)) for solid in solids]
     boxes = [_screen_box(solid, place, cam2scene, intrinsics, width, height) for solid, place in placed]
-    centre = pixel_rays(intrinsics, width, height) @ cam2scene[:3, :3].T
+    centre = Camera(intrinsics, (width, height)).rays() @ cam2scene[:3, :3].T
     depth, winner = _trace(placed, boxes, centre, cam2scene[:3, 3])
     colour = np.zeros((height, width, 3))
     for du, dv in _SAMPLES:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..backbones.base import PairPrediction
-from ..camera import invert, pixel_rays, pose, transform
+from ..camera import Camera, invert, pose, transform
 
 DEPTH_STEP = 4  # saved truth keeps every fourth pixel of every fourth row
 
@@ -74,7 +74,7 @@ def predictions(clip, edges, noise=0.03, seed=0):
     between edges, and a pair's values depend on (seed, i, j) only. noise = 0 gives exact points up to float16.
     """
     height, width = clip.depth.shape[1:]
-    rays = pixel_rays(clip.intrinsics, width, height).astype(np.float32)
+    rays = Camera(clip.intrinsics, (width, height)).rays().astype(np.float32)
     typical = float(np.median(clip.depth))
     for i, j in edges:
         rng = np.random.default_rng([seed, i, j])

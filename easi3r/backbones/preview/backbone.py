@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
+from ...camera import Camera, focal_of
 from ..base import Features, MotionEvidence, PairPrediction
 from . import dense, evidence, two_view
-from .flow import flow_both_ways
+from .matches import flow_both_ways
 
 COLUMNS = 64  # tokens along the longer side: fewer swallow what is near a moving object, more fall apart
 SUPPORT = 0.3  # share of a pair's pixels that must agree on its pose for the pair to count
@@ -68,9 +69,9 @@ class PreviewBackbone:
                 clip.flows[i, j], clip.flows[j, i] = flow_both_ways(clip.grey[i], clip.grey[j])
         focal = two_view.find_focal(clip.flows, moving, width, features.zoom)
         if features.fov is not None:
-            focal = replace(focal, pixels=two_view.focal_of(features.fov, width), known=True)
+            focal = replace(focal, pixels=focal_of(features.fov, width), known=True)
         features.info["focal"] = "given" if features.fov is not None else "estimated" if focal.known else "assumed"
-        features.fov = float(np.degrees(2 * np.arctan(width / 2 / focal.pixels)))
+        features.fov = Camera.centred(focal.pixels, width, height).fov[0]
         if not focal.known:
             features.warnings.append("The field of view could not be told from this clip; 60 degrees are assumed.")
         relative = two_view.relative_poses(clip.flows, moving, focal, features.zoom)

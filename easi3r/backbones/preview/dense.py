@@ -5,9 +5,9 @@ which.
 import cv2
 import numpy as np
 
-from ...camera import intrinsic_matrix, pixel_rays
+from ...camera import Camera
+from ...flow import sample
 from ...motion.ground import stand_on_ground
-from .flow import sample
 
 NOISE = 0.4  # pixels, flow error taken for granted
 GOOD = 0.02  # relative depth error at which the log confidence is 1; it falls with the square, as information does
@@ -18,7 +18,7 @@ FAR = 1 / 200  # least inverse depth, in units of 1 / baseline
 
 def flat_points(shape, focal):
     """Points (H,W,3) float32 at depth 1 with confidence 1 (no information)."""
-    rays = pixel_rays(intrinsic_matrix(focal, shape[1], shape[0]), shape[1], shape[0])
+    rays = Camera.centred(focal, shape[1], shape[0]).rays()
     return rays.astype(np.float32), np.ones(shape, np.float32)
 
 
@@ -31,7 +31,7 @@ def view_points(flow, pose, focals, grey, moving, moving_other):
     if not pose.parallax:
         return flat_points(grey.shape, focals[0])
     height, width = grey.shape
-    rays = pixel_rays(intrinsic_matrix(focals[0], width, height), width, height)
+    rays = Camera.centred(focals[0], width, height).rays()
     inverse, spread = _triangulate(flow, pose, focals[1], rays)
     hidden = sample(moving_other.astype(np.float32), flow.target) > 0.5
     usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)

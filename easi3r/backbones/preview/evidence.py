@@ -9,8 +9,9 @@ fill, the second alone decides.
 import cv2
 import numpy as np
 
+from ...flow import inside, pixel_grid, sample
 from ...overlays import find_overlay
-from .flow import apply_homography, fit_homography, grid_matches, inside, pixel_grid, sample
+from .matches import apply_homography, fit_homography, grid_matches
 
 OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
 MOST = np.log1p(30.0)  # residuals count up to 30 times the ordinary one

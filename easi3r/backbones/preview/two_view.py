@@ -7,7 +7,8 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from .flow import grid_matches
+from ...camera import focal_of
+from .matches import grid_matches
 
 VIEW_ANGLES = np.array([20, 25, 30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
 USUAL_ANGLE = 60.0  # assumed where the clip does not tell
@@ -31,11 +32,6 @@ class RelativePose:
     def inverse(self):
         """The pose of the pair (j, i)."""
         return RelativePose(self.rotation.T, -self.rotation.T @ self.translation, self.parallax, self.support)
-
-
-def focal_of(angle, width):
-    """Focal in pixels of a horizontal field of view in degrees."""
-    return width / 2 / np.tan(np.radians(angle) / 2)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ..camera import invert, transform
+from ..flow import confirm, measure, texture
 from .similarity import skew
 
 STRENGTH = 0.7  # a pixel with flow counts like this many views of it, an error of a pixel like a point off by as much
@@ -40,25 +41,17 @@ class FlowTerm:
         """Both directions of a pair: [(i, j, usable samples (n,) int, their targets (n,2) from the centre)]."""
         height, width = self.size
         first, second = (cv2.cvtColor(frames[v], cv2.COLOR_RGB2GRAY) for v in (i, j))
-        engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        engine.setFinestScale(0)  # half the error of the preset's half resolution
-        there, back = engine.calc(first, second, None), engine.calc(second, first, None)
-        start = np.stack([self.grid % width, self.grid // width], 1).astype(np.float32)
+        there, back = measure(first, second, full_resolution=True), measure(second, first, full_resolution=True)
         ways = []
-        for a, b, grey, flow, reverse in ((i, j, first, there, back), (j, i, second, back, there)):
-            moved = flow.reshape(-1, 2)[self.grid]
-            target = start + moved
-            inside = ((target >= 0) & (target <= np.float32([width - 1, height - 1]))).all(1)
-            returned = cv2.remap(reverse, target[None, :, 0], target[None, :, 1], cv2.INTER_LINEAR)[0]
-            miss = np.linalg.norm(moved + returned, axis=1)
-            good = inside & (miss < RETURNS + RETURNS_SHARE * np.linalg.norm(moved, axis=1))
-            good &= _texture(grey).ravel()[self.grid] > TEXTURE
+        for a, b, grey, way, reverse in ((i, j, first, there, back), (j, i, second, back, there)):
+            flow = confirm(way, reverse, RETURNS, RETURNS_SHARE)
+            target = flow.target.reshape(-1, 2)[self.grid]
+            good = flow.consistent.ravel()[self.grid] & (texture(grey, WINDOW).ravel()[self.grid] > TEXTURE)
             if self.masks is not None:
                 column, row = np.rint(np.where(good[:, None], target, 0)).astype(int).T
                 good &= ~self.masks[a].ravel()[self.grid] & ~self.masks[b][row, column]
-            ways.append(
-                (a, b, np.flatnonzero(good), (target - np.float32([width / 2, height / 2]))[good] / self.zoom[b])
-            )
+            centred = (target - np.float32([width / 2, height / 2]))[good]
+            ways.append((a, b, np.flatnonzero(good), centred / self.zoom[b]))
         return ways
 
     def add(self, system, layout, state, weights, pixels):
@@ -75,13 +68,6 @@ class FlowTerm:
             system.add(index, strength * matrix, strength * right)
             total += strength * value
         return total
-
-
-def _texture(grey):
-    """Least eigenvalue (H,W) float32 of the structure tensor of an image (H,W) uint8."""
-    x, y = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
-    xx, yy, xy = (cv2.boxFilter(product, -1, (WINDOW, WINDOW)) for product in (x * x, y * y, x * y))
-    return (xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2)
 
 
 def _equations(state, pixels, i, j, chosen, target):
