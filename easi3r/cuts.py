@@ -20,7 +20,7 @@ def unlike(first, second):
     nothing.
     """
     first, second = _normalised(first), _normalised(second)
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     engine.setFinestScale(0)
     grid = np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in first.shape[::-1])), axis=-1)
     target = grid + engine.calc(first, second, None)

@@ -23,7 +23,7 @@ def reconstruct_clip(*given):
     clip: a video, a photo, a zip of photos, or a list of photos. backbone: one of `gpu.NAMES`. masks: what moves, as
     one file or a list of files, see `own_masks.read_masks`. Everything else: see `Options`.
     """
-    given = dict(zip(reconstruct_clip.__signature__.parameters, given))
+    given = dict(zip(PARAMETERS.parameters, given))
     serving.sweep()
     try:
         clip, masks = (_files(name, given.pop(name)) for name in ("clip", "masks"))
@@ -51,8 +51,9 @@ def _signature():
     return inspect.Signature([*first, *options.values()], return_annotation=tuple[dict, dict])
 
 
-reconstruct_clip.__signature__ = _signature()
-reconstruct_clip.__annotations__ = {p.name: p.annotation for p in reconstruct_clip.__signature__.parameters.values()}
+PARAMETERS = _signature()
+vars(reconstruct_clip)["__signature__"] = PARAMETERS
+reconstruct_clip.__annotations__ = {p.name: p.annotation for p in PARAMETERS.parameters.values()}
 
 
 def _files(name, value):

@@ -38,10 +38,10 @@ def measure(first: np.ndarray, second: np.ndarray, full_resolution: bool = False
     Inverse-search flow (DIS; Kroeger et al. 2016), medium preset, which stops at half the resolution;
     `full_resolution` goes on, which halves the error for four times the time.
     """
-    engine = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if full_resolution:
         engine.setFinestScale(0)
-    return pixel_grid(*first.shape) + engine.calc(first, second, None)
+    return pixel_grid(*first.shape) + engine.calc(first, second, None)  # type: ignore[call-overload]  # no start
 
 
 def confirm(there: np.ndarray, back: np.ndarray, slack: float, share: float) -> Flow:

@@ -29,7 +29,8 @@ NAMES = ("auto", "preview", *HUB)  # what visitors and programs may name; a path
 ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
 _seconds_per_pair = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05}  # rough, replaced by what the last run took
 START = 5  # seconds that a run takes however few its pairs, roughly
-_loaded, _loading = {}, threading.Lock()
+_loaded: dict = {}
+_loading = threading.Lock()
 _log = logging.getLogger(__name__)
 
 

@@ -99,7 +99,7 @@ def _read(given, clip):
 
 def _cut(given, chosen, framing):
     """Masks (T,H,W) bool of what moves at working size, and (T,) bool for which frames there are any."""
-    levels, width, height = mask_values.Levels(), *framing.size
+    levels, (width, height) = mask_values.Levels(), framing.size
     kinds = np.zeros((2, len(chosen), height, width), bool)  # not 0, above half
     known = np.zeros(len(chosen), bool)
     for index, values, top, lossy, size in given.read(np.unique(chosen[chosen >= 0])):

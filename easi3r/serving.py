@@ -17,10 +17,11 @@ from .export.glb import write_glb
 from .export.surfaces import CUT
 
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
-folders, _folders_lock = {}, threading.Lock()
-files_of = {}  # visitor -> name -> path of what `save` wrote
+folders: dict = {}
+_folders_lock = threading.Lock()
+files_of: dict = {}  # visitor -> name -> path of what `save` wrote
 stored = functools.lru_cache(maxsize=4)(load_reconstruction)  # of folders, which are never written twice
-prepared = {}  # example -> what `_show_scene` and `_show_files` take, and the folder
+prepared: dict = {}  # example -> what `_show_scene` and `_show_files` take, and the folder
 
 
 def keep(visitor, folder):

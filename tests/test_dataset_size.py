@@ -16,8 +16,8 @@ from test_formats import SHAPES, Colmap, known_points, nerfstudio_project, sourc
 
 import easi3r
 from easi3r import InputError, export, synthetic, video
-from easi3r.__main__ import main
 from easi3r.camera import Framing
+from easi3r.cli import main
 from easi3r.export.dataset import write_dataset
 from easi3r.export.trajectory import write_cameras
 from easi3r.metrics import jaccard

@@ -12,8 +12,8 @@ from PIL import Image
 
 import easi3r
 from easi3r import InputError, synthetic, video
-from easi3r.__main__ import main
 from easi3r.benchmark.examples import score
+from easi3r.cli import main
 from easi3r.metrics import jaccard, trajectory_errors
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "orbit.mp4"

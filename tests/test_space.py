@@ -3,6 +3,7 @@
 import re
 import shlex
 import subprocess
+import tomllib
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -60,6 +61,17 @@ def test_the_header_is_one_that_spaces_accept():
 def test_the_header_is_of_the_same_gradio_as_the_pins():
     assert str(PINS["gradio"]) == f"=={HEADER['sdk_version']}"
     assert re.fullmatch(r"==[\d.]+", str(PINS["spaces"]))  # tests/zero_gpu.py stands in for the inside of this one
+
+
+def test_the_requirements_are_those_of_the_package_of_the_page_and_of_the_tests():
+    """requirements.txt is what the Space and the README's commands install; what .ci/run checks with is not in it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    packaged = map(Requirement, [*project["dependencies"], *extras["app"], *extras["dev"]])
+    named = {requirement.name: requirement.specifier for requirement in packaged}
+    assert {name: pin for name, pin in named.items() if name not in ("mypy", "ruff")} == PINS
+    assert not {"gradio", "spaces"} & {Requirement(text).name for text in project["dependencies"]}
+    assert {"app", "ray", "sam2", "dev"} == set(extras)
 
 
 def test_zero_gpu_has_the_python_and_every_requirement_takes_it():

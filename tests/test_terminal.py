@@ -15,7 +15,7 @@ from PIL import Image
 
 import easi3r
 from easi3r import InputError, Options, sources, synthetic, video
-from easi3r.__main__ import main
+from easi3r.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_every_option_can_be_given_in_the_terminal(clip, monkeypatch, tmp_path, 
         seen.append((options, masks))
         raise InputError("Enough.")
 
-    monkeypatch.setattr("easi3r.__main__.reconstruct", stop)
+    monkeypatch.setattr("easi3r.reconstruct", stop)
     main([str(clip), "--out", str(tmp_path / "o"), "--backbone", "preview"])
     given = {"max_frames": 7, "shot": 2, "graph": "swin-2", "sensitivity": 0.25, "fov": 60.0}
     given |= {"refine": False, "flow": False, "smooth": False}
@@ -207,7 +207,7 @@ def test_what_may_not_be_read_gets_a_sentence(kind, clip, tmp_path, capsys):
 
 
 def test_places_that_cannot_hold_results_are_told_before_the_run(clip, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("easi3r.__main__.load_backbone", lambda *_, **__: pytest.fail("a run has begun"))
+    monkeypatch.setattr("easi3r.load_backbone", lambda *_, **__: pytest.fail("a run has begun"))
     (tmp_path / "file").write_text("stays")
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "used").mkdir()

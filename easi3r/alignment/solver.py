@@ -45,7 +45,7 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
     not influence cameras, and get the depth their own frame predicts, or where no pair is sure of it that of the ground
     they stand on. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the camera path,
     see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow of what is
-    static, see `flow_term`. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
+    static. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
     focal that comes out are the first frame's. progress(fraction, text) is called once the predictions are used up and
     may raise to cancel.
 

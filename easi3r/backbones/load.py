@@ -4,8 +4,6 @@ import logging
 import os
 import re
 
-import torch
-
 from ..errors import InputError, shown
 
 HUB = {
@@ -44,12 +42,18 @@ def load_backbone(name="auto", progress=None, precision=None):
 def _automatic(progress, precision):
     from .dust3r import hub
 
-    if not hub.cached(HUB["dust3r"][1]) and not torch.cuda.is_available():
+    if not hub.cached(HUB["dust3r"][1]) and not _has_gpu():
         return _preview("there is no GPU for DUSt3R and its weights have not been fetched")
     try:
         return load_backbone("dust3r", progress, precision)
     except InputError as error:
         return _preview(str(error))
+
+
+def _has_gpu():
+    import torch  # here, as it takes seconds that the preview need not wait for
+
+    return torch.cuda.is_available()
 
 
 def _preview(reason=None):

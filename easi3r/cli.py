@@ -1,0 +1,135 @@
+"""The command line: easi3r CLIP --out DIR."""
+
+import argparse
+import logging
+import re
+import sys
+import time
+from dataclasses import fields
+
+from .errors import InputError, shown
+from .options import Options, allowed, kind
+
+_LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
+
+
+def main(argv=None):
+    """Reconstruct a clip and write all files. Returns the exit code: 0, or 2 when the input cannot be used."""
+    log = logging.getLogger("easi3r")
+    before = log.level
+    log.setLevel(logging.ERROR)  # what it warns of is printed at the end
+    try:
+        return _run(_parser().parse_args(argv))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; nothing was written.", file=sys.stderr)
+        return 130
+    finally:
+        log.setLevel(before)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        message = message if len(message) < 200 else shown(message)
+        raise InputError(f"The command cannot be understood: {message}; {self.prog} --help lists what there is.")
+
+
+def _parser():
+    parser = _Parser(prog="easi3r", description="See a video in 3D over time.")
+    parser.add_argument("clip", help="a video (mp4, mov, webm and more), a photo, or a folder or zip of photos")
+    parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
+    parser.add_argument("--backbone", default="auto", help="auto, preview, dust3r, monst3r, a hub id, folder or file")
+    parser.add_argument(
+        "--masks",
+        nargs="+",
+        metavar="PATH",
+        help="what moves, if you know it better: a video, a folder of pictures or one PNG per frame; white = moving",
+    )
+    parser.add_argument(
+        "--dataset-size",
+        choices=("working", "source"),
+        default="working",
+        help="size of the pictures in the folder dataset: as processed, or as in the clip (default: %(default)s)",
+    )
+    for option in fields(Options):
+        _add_option(parser, option)
+    return parser
+
+
+def _add_option(parser, option):
+    """A flag for a field of `Options`. Values are only converted here; what they may be is for `Options` to say."""
+    flag, told = "--" + option.name.replace("_", "-"), option.metadata.get("help", "")
+    wanted, _ = kind(option)
+    told = told.replace("%", "%%")  # argparse fills in its own words there
+    if wanted is bool:
+        switch = parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=option.default)
+        switch.help = f"{told} (default: {'yes' if option.default else 'no'})"  # some Pythons add True or False to it
+        return
+
+    def convert(text):
+        try:
+            return wanted(text)
+        except ValueError:
+            return text  # `Options` refuses it and knows the words
+
+    told += "" if wanted is str else f"; {allowed(option)}"
+    told += "" if option.default is None else " (default: %(default)s)"
+    parser.add_argument(flag, type=convert, default=option.default, metavar=wanted.__name__.upper(), help=told)
+
+
+def _run(arguments):
+    from . import load_backbone, reconstruct  # here, as they take seconds that --help need not wait for
+    from .export import check_folder
+
+    options = Options(**{option.name: getattr(arguments, option.name) for option in fields(Options)})
+    masks = arguments.masks[0] if arguments.masks and len(arguments.masks) == 1 else arguments.masks
+    check_folder(arguments.out)  # before the minutes that a run may take
+    with _Bar() if sys.stderr.isatty() else _Lines() as progress:
+        backbone = load_backbone(arguments.backbone, progress=progress)
+        result = reconstruct(arguments.clip, backbone, options, progress, masks)
+        progress(1, "Writing the results")
+        full_size = arguments.clip if arguments.dataset_size == "source" else None
+        files = result.save(arguments.out, dataset_source=full_size)
+    print(f"Made with the backbone {result.info['backbone']['name']}. The scale is arbitrary.")
+    print(backbone.note)
+    for warning in result.info["warnings"]:
+        print(f"Note: {warning}")
+    for path in files.values():
+        print(path)
+    return 0
+
+
+class _Bar:
+    """Progress on a terminal."""
+
+    def __enter__(self):
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed} {desc}")
+        return self
+
+    def __call__(self, fraction, text):
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(round(100 * fraction) - self._bar.n)
+
+    def __exit__(self, *failure):
+        self._bar.close()
+
+
+class _Lines:
+    """Progress in a file or a pipe: a line where a step begins, and now and then within it."""
+
+    def __enter__(self):
+        self._step, self._due = None, 0.0
+        return self
+
+    def __call__(self, fraction, text):
+        step, now = re.sub(r"[0-9.]+", "", text), time.monotonic()  # "pair 3 of 190" goes on with "pair 2 of 190"
+        if step != self._step or now >= self._due:
+            print(f"{fraction:4.0%}  {text}", file=sys.stderr, flush=True)
+            self._step, self._due = step, now + _LINE_SECONDS
+
+    def __exit__(self, *failure):
+        pass
