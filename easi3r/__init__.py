@@ -7,32 +7,32 @@ from .errors import InputError
 from .options import Options
 
 if TYPE_CHECKING:
-    from .backbones import Backbone, MotionEvidence, PairPrediction, load_backbone
     from .export import load_reconstruction
     from .pipeline import reconstruct
     from .reconstruction import Reconstruction
+    from .system import SystemCard, load_backbone, load_system, systems
 
 __version__ = "0.2.0"
 __all__ = [
-    "Backbone",
     "InputError",
-    "MotionEvidence",
     "Options",
-    "PairPrediction",
     "Reconstruction",
+    "SystemCard",
     "load_backbone",
     "load_reconstruction",
+    "load_system",
     "reconstruct",
+    "systems",
 ]
 
 _ROOMS = {  # imported when first used: the libraries below take seconds, `easi3r --help` does not need them
-    "Backbone": "backbones",
-    "MotionEvidence": "backbones",
-    "PairPrediction": "backbones",
     "Reconstruction": "reconstruction",
-    "load_backbone": "backbones",
+    "SystemCard": "system",
+    "load_backbone": "system",
     "load_reconstruction": "export",
+    "load_system": "system",
     "reconstruct": "pipeline",
+    "systems": "system",
 }
 
 

@@ -2,44 +2,48 @@
 
 import platform
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
-from . import alignment, darkness, pairs, video
-from .camera import Camera
+from . import __version__, darkness, video
+from .backbones.base import Progress
 from .errors import InputError
-from .motion import estimate_masks
 from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
 from .reconstruction import Reconstruction
-from .zoom import find_zoom
+from .system import Estimate, System, load_system
 
-# Share of the progress bar that each step takes.
-_STEPS = {"read": 0.05, "encode": 0.05, "motion": 0.3, "masks": 0.1, "geometry and alignment": 0.5}
-
+_READING = 0.05  # of the progress bar
 _LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
+_LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
 
-def reconstruct(source, backbone, options=None, progress=None, masks=None):
+def reconstruct(
+    source: Any,
+    system: System | str = "auto",
+    options: Options | None = None,
+    masks: Any = None,
+    progress: Progress | None = None,
+) -> Reconstruction:
     """Cameras, motion masks and 4D geometry of a clip; returns a `Reconstruction`.
 
     source: path of a video, an image or a folder of images; a list of image paths; frames (T,H,W,3) uint8 RGB; or what
     `video.read` made of one of these.
-    backbone: from `load_backbone`. options: `Options`. progress(fraction, text), fraction in [0,1], is called often
-    from this thread; what it raises ends the run and reaches the caller (that is how to cancel). masks: what moves, if
-    you know it
-    better: a video, PNGs or an array, see `own_masks.read_masks`; where given, they replace the masks found here.
+    system: from `load_system`, or its name. masks: what moves, if you know it better: a video, PNGs or an array, see
+    `own_masks.read_masks`; where given, they replace the masks found here. progress(fraction, text), fraction in [0,1],
+    is called often from this thread; what it raises ends the run and reaches the caller (that is how to cancel).
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
-    options = options or Options()
-    clock = _Clock(progress or (lambda fraction, text: None))
-
-    clock.start("read", "Reading the video")
-    clip = video.read(source, options.max_frames, backbone.max_side, backbone.patch, options.shot)
+    options, report = options or Options(), progress or (lambda fraction, text: None)
+    system = load_system(system, progress=progress) if isinstance(system, str) else system
+    began = time.perf_counter()
+    report(0, "Reading the video")
+    clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
     own = None if masks is None else read_masks(masks, clip)
     if not clip.shows.any():
         raise InputError(
@@ -50,100 +54,48 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     overlay = find_overlay(clip.frames[clip.shows])
     if overlay.any():
         said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
-    given = own and own.at(clip.shows)
-    n_frames = len(frames)
-    edges = pairs.build(n_frames, options.graph)
-
-    clock.start("encode", f"Looking at {n_frames} frames")
-    features = backbone.encode(frames, progress=clock.progress)
-
-    clock.start("motion", "Looking for what moves")
-    evidence = backbone.motion(features, edges, progress=clock.progress)
-
-    clock.start("masks", "Outlining what moves")
-    dynamic, motion, clusters = estimate_masks(evidence, frames, options.sensitivity, options.refine)
-    dynamic = dynamic if given is None else given.over(dynamic)
-
-    clock.start("geometry and alignment", "Measuring depth and cameras")
-    final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
-
-    def masks_for_alignment():
-        """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec,
-        section 4).
-        """
-        if features.reweighted is not None:
-            again, motion, clusters = estimate_masks(features.reweighted, frames, options.sensitivity, options.refine)
-            final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
-            final["dynamic"] = again if given is None else given.over(again)
-        return final["dynamic"]
-
-    features.fov, features.zoom = options.fov, find_zoom(frames, dynamic, features.flows)
-    if features.zoom is not None:
-        ends = features.zoom[-1] / features.zoom[0]
-        said.append(
-            f"The lens zooms while filming ({ends:.2f} times from first to last frame): each frame has its own focal "
-            "(camera.gltf, which cannot zoom, has the mean)."
-        )
-    predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
-    world = alignment.solve(
-        predictions,
-        n_frames,
-        masks_for_alignment,
-        features.fov,
-        clock.part(0.5, 1),
-        options.smooth,
-        frames if options.flow else None,
-        features.zoom,
+    reading = round(time.perf_counter() - began, 3)
+    estimate = system.run(
+        _showing(clip, frames),
+        options,
+        own and own.at(clip.shows),
+        lambda fraction, text: report(_READING + (1 - _READING) * fraction, text),
     )
-    clock.stop()
-
-    height, width = frames.shape[1:3]
-    focals = world.focal * (np.ones(n_frames) if features.zoom is None else features.zoom)
-    intrinsics = np.stack([Camera.centred(focal, width, height).intrinsics for focal in focals])
-    maps = {
-        **final["evidence"].maps,
-        "fused": final["evidence"].dynamic,
-        "clusters": final["clusters"].astype(np.float32),
-    }
-    nearest, shown = _in_time(clip.shows)
-    moves = shown(final["dynamic"] & ~overlay)
+    said += own.warnings if own else ()
+    said += [*_warnings(len(frames), estimate), *estimate.warnings]
     return Reconstruction(
-        frames=clip.frames,
-        timestamps=clip.timestamps,
-        cam2world=world.cam2world[nearest],
-        intrinsics=intrinsics[nearest],
-        depth=world.depth[nearest],
-        confidence=shown(np.where(overlay, np.float32(0), world.confidence)),
-        dynamic=moves if own is None else own.over(moves),
-        motion=shown(final["motion"]),
-        evidence={name: shown(array) for name, array in maps.items()},
-        framing=clip.framing,
+        **_in_time(clip, estimate, overlay, own),
         info={
             "source": clip.name,
             "source_frames": clip.n_source_frames,
             "frame_numbers": clip.positions.tolist(),
             "frames": len(clip.frames),
             "frames_left_out": np.flatnonzero(~clip.shows).tolist(),
-            "pairs": len(edges),
-            "size": [width, height],
-            "backbone": {"name": backbone.name, "device": backbone.device, **features.info},
+            "size": list(clip.framing.size),
+            "system": system.name,
+            **estimate.info,
             "options": asdict(options),
             "masks": "estimated" if own is None else own.summary,
-            "objective": world.objective,
-            "warnings": [
-                *clip.warnings,
-                *said,
-                *(own.warnings if own else ()),
-                *_warnings(n_frames, final["dynamic"], world),
-                *features.warnings,
-                *world.warnings,
-            ],
-            "seconds": clock.seconds,
-            "versions": {
-                "python": platform.python_version(),
-                **{p: version(p) for p in ("torch", "numpy", "opencv-python-headless")},
-            },
+            "warnings": [*clip.warnings, *said],
+            "seconds": {"read": reading, **estimate.info.get("seconds", {})},
+            "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
         },
+    )
+
+
+def _versions():
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def _showing(clip, frames):
+    """The `Video` of those frames that show the scene, as they are looked at: `frames`."""
+    kept = clip.shows
+    return replace(
+        clip,
+        frames=frames,
+        timestamps=clip.timestamps[kept],
+        positions=clip.positions[kept],
+        shows=np.ones(len(frames), bool),
     )
 
 
@@ -160,60 +112,45 @@ def _legible(frames):
     return darkness.brought_out(frames), [said]
 
 
-def _in_time(shows):
-    """How what is known of the frames that show the scene, `shows` (T,) bool, fills the whole time line.
+def _in_time(clip, estimate, overlay, own):
+    """The arrays of a `Reconstruction`: what is known of the frames that show the scene fills the whole time line.
 
-    Returns the nearest of these frames for each of the T frames (T,) int, and a function that spreads their arrays over
-    the time line with nothing (0, False) in the others.
+    The others have the camera and depth of the nearest of these, and nothing (0, False) of everything else. What is
+    laid over the picture, `overlay` (H,W) bool, has no confidence and does not move.
     """
-    places = np.flatnonzero(shows)
-    nearest = np.abs(np.arange(len(shows))[:, None] - places).argmin(axis=1)
+    places = np.flatnonzero(clip.shows)
+    nearest = np.abs(np.arange(len(clip.shows))[:, None] - places).argmin(axis=1)
 
     def shown(array):
-        whole = np.zeros((len(shows), *array.shape[1:]), array.dtype)
+        whole = np.zeros((len(clip.shows), *array.shape[1:]), array.dtype)
         whole[places] = array
         return whole
 
-    return nearest, shown
+    moves = shown(estimate.motion.dynamic & ~overlay)
+    return {
+        "frames": clip.frames,
+        "timestamps": clip.timestamps,
+        "cam2world": estimate.cam2world[nearest],
+        "intrinsics": estimate.intrinsics[nearest],
+        "depth": estimate.depth[nearest],
+        "confidence": shown(np.where(overlay, np.float32(0), estimate.confidence)),
+        "dynamic": moves if own is None else own.over(moves),
+        "motion": shown(estimate.motion.values),
+        "evidence": {name: shown(array) for name, array in estimate.motion.maps.items()},
+        "framing": clip.framing,
+    }
 
 
-def _warnings(n_frames, dynamic, world):
-    said = []
+def _warnings(n_frames: int, estimate: Estimate) -> list[str]:
+    said, dynamic = [], estimate.motion.dynamic
     if n_frames == 1:
         said.append("There is only one frame: nothing can be told about motion, and depth is a guess. Give a video.")
     elif n_frames < 6:
         said.append(f"There are only {n_frames} frames; motion and depth become clearer with ten or more.")
-    elif np.linalg.norm(np.ptp(world.cam2world[:, :3, 3], axis=0)) < _LEAST_PATH * np.median(world.depth):
+    elif np.linalg.norm(np.ptp(estimate.cam2world[:, :3, 3], axis=0)) < _LEAST_PATH * np.median(estimate.depth):
         said.append("The camera hardly moves in this clip, so its depth is unsure. Walk a few steps while filming.")
-    if n_frames > 1 and not dynamic.any():
+    if n_frames > 1 and not dynamic.any() and estimate.motion.maps:
         said.append("Nothing in this clip was found to move on its own; everything is shown as static.")
     if dynamic.mean() > 0.6:
         said.append("More than half of the picture moves; the camera path is a rough guess.")
     return said
-
-
-class _Clock:
-    """Seconds per step, and one progress bar over all steps."""
-
-    def __init__(self, report):
-        self._report, self._step, self._began = report, None, 0.0
-        self.seconds = {}
-
-    def start(self, step, text):
-        self.stop()
-        self._step, self._text, self._began = step, text, time.perf_counter()
-        names = list(_STEPS)
-        self._base = sum(_STEPS[n] for n in names[: names.index(step)])
-        self._report(self._base, text)
-
-    def stop(self):
-        if self._step:
-            self.seconds[self._step] = round(time.perf_counter() - self._began, 3)
-
-    def progress(self, fraction, text=None):
-        """Progress within the current step."""
-        self._report(min(1.0, self._base + _STEPS[self._step] * fraction), text or self._text)
-
-    def part(self, low, high):
-        """A progress function for a part of the current step."""
-        return lambda fraction, text=None: self.progress(low + (high - low) * fraction, text)

@@ -12,9 +12,9 @@ from scipy.ndimage import median_filter
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from .backbones.preview.matches import flow_both_ways
 from .backbones.preview.two_view import NOISE, USUAL_ANGLE, initial_pose, sampson, static_matches
 from .camera import focal_of
+from .flow import both_ways
 
 PRIOR = 0.05  # deviation of the log zoom between two frames where the flow does not tell
 FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that are used
@@ -47,7 +47,7 @@ def _neighbours(frames):
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     flows = {}
     for i, pair in enumerate(pairwise(greys)):
-        flows[i, i + 1], flows[i + 1, i] = flow_both_ways(*pair)
+        flows[i, i + 1], flows[i + 1, i] = both_ways(*pair)
     return flows
 
 

@@ -1,40 +1,41 @@
-"""What every two-view predictor offers. Everything after it (masks, alignment, export, page) sees only this."""
+"""What networks turn pixels into, and what every network offers. Systems (easi3r/system) are made of these.
 
-from collections.abc import Iterator
+Frames are (T,H,W,3) uint8 RGB at working size, H and W multiples of a network's `patch`. A network is shared between
+users and threads: it keeps nothing of a run, and all values below are frozen.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+Progress = Callable[[float, str], None]  # (fraction in [0,1], what is being done); may raise to cancel
+Edges = Iterable[tuple[int, int]]  # directed frame pairs (i, j)
 
-@dataclass
+
+@dataclass(frozen=True)
 class Features:
-    """What `encode` learnt about the frames; lives for one run and is the only place where a run keeps state."""
+    """What `encode` learnt about the frames."""
 
     frames: np.ndarray  # (T,H,W,3) uint8 RGB
-    data: Any  # the backbone's own
-    warnings: list = field(default_factory=list)  # sentences for the user, why the result may be weak
-    info: dict = field(default_factory=dict)  # what goes into Reconstruction.info["backbone"]
-    fov: float | None = (
-        None  # horizontal, degrees: given by the user, or what `geometry` settled on; None: the alignment finds it
-    )
-    zoom: np.ndarray | None = None  # (T,) focal of every frame over that of the first; None: it does not change
-    flows: dict | None = None  # (i, j) -> Flow, filled by `motion`, where a backbone measures it anyway
-    reweighted: "MotionEvidence | None" = None  # evidence of pass 2, set when `geometry` with masks has been exhausted
+    tokens: np.ndarray  # (T,h,w,C) float32, in the computer's own memory: what clusters are made of
+    data: Any = None  # what the network itself goes on with, such as the tokens on its device
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w): tokens per column and row of a frame."""
+        return self.tokens.shape[1], self.tokens.shape[2]
 
 
-@dataclass
-class MotionEvidence:
-    """What a pass says about motion, on a grid of h x w tokens per frame."""
+@dataclass(frozen=True)
+class PairAttention:
+    """Cross-attention logits of the directed pair (i, j), averaged over the queries, C = layers * heads channels."""
 
-    # name -> (T,h,w) float32 in [0,1], for display: A_src_mean, A_src_std, A_ref_mean, A_ref_std or counterparts
-    maps: dict
-    dynamic: np.ndarray  # (T,h,w) float32 in [0,1], high = moves
-    tokens: np.ndarray  # (T,h,w,C) float32 features for clustering
-    cluster_weight: float = 1.0  # share of a token's value that comes from its cluster; less where features tell little
-    limits: tuple | None = (
-        None  # (below is noise, above surely moves); None: only differences within a frame mean anything
-    )
+    i: int
+    j: int
+    source: np.ndarray  # (h,w,C) float32, per token of frame j: what decoder 1 (of frame i) looks at
+    reference: np.ndarray  # (h,w,C) float32, per token of frame i: what decoder 2 (of frame j) looks at
 
 
 @dataclass(frozen=True)
@@ -47,24 +48,66 @@ class PairPrediction:
     pts2: np.ndarray  # (H,W,3), points of frame j's pixels
     conf1: np.ndarray  # (H,W) confidence >= 1 of pts1; 1 = no information
     conf2: np.ndarray  # (H,W)
+    attention: PairAttention | None = None  # of this pass, where it was re-weighted by masks
+    moving1: np.ndarray | None = None  # (H,W) probability that a pixel of frame i moves, of networks that say so
+    moving2: np.ndarray | None = None  # (H,W), of frame j
 
 
-class Backbone(Protocol):
-    """A two-view predictor. Frames are (T,H,W,3) uint8 RGB at working size, H and W multiples of `patch`.
+@dataclass(frozen=True)
+class Predictions:
+    """A stream of pairs, and what is known before the first of them."""
 
-    An instance is shared between users and threads: methods keep everything of a run in the `Features` they are given.
-    """
+    pairs: Iterator[PairPrediction]
+    fov: float | None = None  # horizontal field of view in degrees that the points were made with; None: unknown
+    warnings: tuple[str, ...] = ()  # sentences for the user, why the result may be weak
+    info: dict = field(default_factory=dict)  # what else a report should say
+
+
+class PairNetwork(Protocol):
+    """A two-view predictor."""
 
     name: str  # as shown to the user
     patch: int  # H and W of the frames are multiples of this, pixels
     max_side: int  # long side of the frames, pixels
     device: str  # "cpu", "cuda", ...
-    note: str  # for the user: what this backbone is, why it was chosen, the licence of its weights
+    info: dict  # name, device, precision, weights, hash, license: what a report says
 
-    def encode(self, frames, progress=None) -> Features: ...
+    def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
+        """Per frame, once."""
 
-    def motion(self, features, edges, progress=None) -> MotionEvidence:
-        """Pass 1: what moves, without geometry."""
+    def predict(
+        self, features: Features, edges: Edges, masks: np.ndarray | None = None, progress: Progress | None = None
+    ) -> Predictions:
+        """A `PairPrediction` per edge, where one can be made; masks (T,H,W) bool of moving pixels, which are ignored."""
 
-    def geometry(self, features, edges, masks=None, progress=None) -> Iterator[PairPrediction]:
-        """Pass 2: geometry per edge; masks (T,H,W) bool of moving pixels re-weight it, None = no re-weighting."""
+
+class AttentionNetwork(PairNetwork, Protocol):
+    """A two-view predictor that lets its cross-attention be read."""
+
+    def attention(self, features: Features, edges: Edges, progress: Progress | None = None) -> Iterator[PairAttention]:
+        """A `PairAttention` per edge, without geometry."""
+
+
+@dataclass(frozen=True)
+class FramePrediction:
+    """Camera and geometry of one frame as a network gives them: no scaling, no alignment."""
+
+    cam2world: np.ndarray  # (4,4)
+    intrinsics: np.ndarray  # (3,3)
+    points: np.ndarray  # (H,W,3) in the frame's own camera
+    confidence: np.ndarray  # (H,W)
+    world_points: np.ndarray | None = None  # (H,W,3)
+    world_confidence: np.ndarray | None = None  # (H,W)
+
+
+class SequenceNetwork(Protocol):
+    """A predictor with cameras of its own, frame by frame or all at once."""
+
+    name: str
+    patch: int
+    max_side: int
+    device: str
+    info: dict
+
+    def predict(self, frames: np.ndarray, progress: Progress | None = None) -> Iterator[FramePrediction]:
+        """A `FramePrediction` per frame, in order."""

@@ -1,7 +1,6 @@
-"""From motion evidence to masks of moving pixels; the same for every backbone."""
+"""What moves: from attention or from flow to evidence, and from evidence to masks."""
 
-from .masks import estimate_masks
+from .evidence import Evidence, Motion
+from .masks import cluster, outline
 
-__all__ = [
-    "estimate_masks",
-]
+__all__ = ["Evidence", "Motion", "cluster", "outline"]

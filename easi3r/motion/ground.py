@@ -1,5 +1,7 @@
 """Moving objects as connected parts of a mask, and the ground they stand on."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 
@@ -7,7 +9,7 @@ NEAR = 0.02  # share of the width around moving pixels within which depth is not
 FEET = 0.15  # lowest share of an object's height, which stands on the ground
 
 
-def objects(mask):
+def objects(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
     """(box, inside) of every connected part of a mask (H,W) bool: two slices, and bool in the size of the box."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for k in range(1, count):
@@ -16,7 +18,9 @@ def objects(mask):
         yield box, labels[box] == k
 
 
-def stand_on_ground(depth, weight, mask, known=None):
+def stand_on_ground(
+    depth: np.ndarray, weight: np.ndarray, mask: np.ndarray, known: np.ndarray | None = None
+) -> list[tuple[tuple[slice, slice], np.ndarray]]:
     """Give every object of a mask one depth, in place: that of the ground around its feet. Returns these `objects`.
 
     depth (H,W); weight (H,W): what a pixel outside the mask counts, 0 where it does not show the ground; mask (H,W)

@@ -5,49 +5,49 @@ import numpy as np
 from skimage.filters import threshold_multiotsu
 from sklearn.cluster import KMeans
 
+from .evidence import Evidence, Motion
 from .refine import refine_masks
 
 CLUSTERS = 64  # at most 256: labels are uint8
 
 
-def estimate_masks(evidence, frames, sensitivity=0.5, refine=True):
-    """Masks of moving pixels.
+def outline(
+    evidence: Evidence, clusters: np.ndarray, frames: np.ndarray, sensitivity: float = 0.5, refine: bool = True
+) -> Motion:
+    """Masks of moving pixels of frames (T,H,W,3) uint8 RGB.
 
-    evidence: MotionEvidence on (T,h,w) tokens; frames (T,H,W,3) uint8 RGB. `sensitivity` in [0,1]: 0.5 cuts at the
-    automatic threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more). Returns masks
-    (T,H,W) bool, the values they were cut from, (T,H,W) float32 in [0,1], and the cluster of every token, (T,h,w)
-    uint8.
+    clusters (T,h,w) uint8: which tokens look alike, see `cluster`. `sensitivity` in [0,1]: 0.5 cuts at the automatic
+    threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more). refine: let the edges of
+    masks follow those of the image.
     """
     height, width = frames.shape[1:3]
-    clusters = cluster(evidence.tokens)
     fused = fuse_over_time(evidence, clusters)
     values = np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in fused])
     values = np.clip(values, 0, 1).astype(np.float32)
+    maps = {**evidence.maps, "fused": evidence.values, "clusters": clusters.astype(np.float32)}
     cut = automatic_threshold(values)
     if cut is None:
-        return np.zeros(values.shape, bool), values, clusters
+        return Motion(np.zeros(values.shape, bool), values, maps)
     if evidence.limits:
-        cut = np.clip(cut, *evidence.limits)
+        cut = float(np.clip(cut, *evidence.limits))
     cut = cut ** (2 ** (2 * sensitivity - 1))
-    if refine:
-        return refine_masks(values, cut, frames), values, clusters
-    return values > cut, values, clusters
+    return Motion(refine_masks(values, cut, frames) if refine else values > cut, values, maps)
 
 
-def cluster(tokens):
+def cluster(tokens: np.ndarray) -> np.ndarray:
     """Labels (T,h,w) uint8 of tokens (T,h,w,C): one label for what looks alike, in all frames together."""
     features = tokens.reshape(-1, tokens.shape[-1]).astype(np.float32)
     model = KMeans(min(CLUSTERS, len(np.unique(features, axis=0))), random_state=42, n_init=1).fit(features)
     return model.labels_.reshape(tokens.shape[:3]).astype(np.uint8)
 
 
-def fuse_over_time(evidence, clusters):
+def fuse_over_time(evidence: Evidence, clusters: np.ndarray) -> np.ndarray:
     """(T,h,w) float32: every token takes the mean evidence of its cluster, so that an object moves as a whole and at
     all times.
 
     Where evidence is relative (no `limits`) each frame is then stretched to [0,1], as published.
     """
-    values = evidence.dynamic.astype(np.float64)
+    values = evidence.values.astype(np.float64)
     count = np.maximum(np.bincount(clusters.ravel()), 1)
     mean = np.bincount(clusters.ravel(), values.ravel()) / count
     share = evidence.cluster_weight  # weighted geometric mean: both must speak for motion
@@ -58,7 +58,7 @@ def fuse_over_time(evidence, clusters):
     return fused.astype(np.float32)
 
 
-def automatic_threshold(values):
+def automatic_threshold(values: np.ndarray) -> float | None:
     """The cut between still and moving: multi-Otsu (Liao et al. 2001) with 2, 3 and 4 classes on all frames together.
 
     The class count with the largest variance of the class means over sqrt(classes) wins; its highest threshold is the

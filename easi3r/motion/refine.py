@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 
-def refine_masks(values, cut, frames):
+def refine_masks(values: np.ndarray, cut: float, frames: np.ndarray) -> np.ndarray:
     """Refine `values > cut` frame by frame with GrabCut (Rother et al. 2004), seeded by the evidence.
 
     values (T,H,W) float32 in [0,1], frames (T,H,W,3) uint8 RGB. Only pixels near the cut region may change sides.

@@ -1,7 +1,5 @@
-"""The DUSt3R network: layers, heads, model, checkpoints, and the backbone made of them."""
+"""The DUSt3R network: layers, heads, model, and the network that systems use."""
 
-from .backbone import Dust3rBackbone
+from .network import Dust3rNetwork
 
-__all__ = [
-    "Dust3rBackbone",
-]
+__all__ = ["Dust3rNetwork"]

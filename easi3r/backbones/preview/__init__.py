@@ -1,7 +1,5 @@
-"""The embedded default: classical two-view geometry behind the `Backbone` interface. No weights, CPU, seconds."""
+"""Classical two-view geometry behind the interface of a network. No weights, CPU, seconds."""
 
-from .backbone import PreviewBackbone
+from .network import PreviewNetwork
 
-__all__ = [
-    "PreviewBackbone",
-]
+__all__ = ["PreviewNetwork"]

@@ -8,7 +8,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from ...camera import focal_of
-from .matches import grid_matches
+from ...flow import grid_matches
 
 VIEW_ANGLES = np.array([20, 25, 30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
 USUAL_ANGLE = 60.0  # assumed where the clip does not tell

@@ -9,9 +9,9 @@ fill, the second alone decides.
 import cv2
 import numpy as np
 
-from ...flow import inside, pixel_grid, sample
-from ...overlays import find_overlay
-from .matches import apply_homography, fit_homography, grid_matches
+from ..flow import Flow, apply_homography, fit_homography, grid_matches, inside, pixel_grid, sample
+from ..overlays import find_overlay
+from .evidence import Evidence
 
 OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
 MOST = np.log1p(30.0)  # residuals count up to 30 times the ordinary one
@@ -20,7 +20,7 @@ SURE = np.log1p(2.5) / MOST  # evidence above this is motion: 2.5 times the ordi
 PLANE_ENOUGH, PLANE_FAILS = 0.25, 0.35  # share of the picture that the homography leaves unexplained between neighbours
 
 
-def pair_residuals(flow, grey_i, grey_j):
+def pair_residuals(flow: Flow, grey_i: np.ndarray, grey_j: np.ndarray) -> dict | None:
     """Residuals of one directed pair, or None if too little of it matches.
 
     Returns a dict of (H,W) arrays: `plane`, `epipolar` in multiples of the pair's ordinary residual, `appearance` (how
@@ -95,13 +95,32 @@ def _appearance_residual(grey, warped):
     return cv2.GaussianBlur(np.maximum(beyond, 0), (0, 0), 1.5) / 4
 
 
-def frame_evidence(frames, flows):
-    """Evidence of motion per pixel and the maps it was made from.
+CLUSTER_WEIGHT = 0.3  # tokens of colour, texture and position tell less than a network's
 
-    frames (T,H,W,3) uint8; `flows` dict (i, j) -> Flow. Returns evidence (T,H,W) float32 in [0,1] (absolute: see
-    `NOISE` and `SURE`) and a dict name -> (T,H,W) float32 in [0,1]: mean and standard deviation over the pairs, of both
-    explanations.
+
+def epipolar_evidence(frames: np.ndarray, flows: dict[tuple[int, int], Flow], grid: tuple[int, int]) -> Evidence:
+    """Evidence of motion on a grid (h, w) of tokens, from frames (T,H,W,3) uint8 RGB and flows (i, j) -> Flow.
+
+    Its values are absolute: see `NOISE` and `SURE`. Its maps: mean and standard deviation over the pairs of the
+    residuals of both explanations.
     """
+    values, maps = _pixel_evidence(frames, flows)
+    return Evidence(
+        maps={name: _to_tokens(pixels, grid) for name, pixels in maps.items()},
+        values=_to_tokens(values, grid),
+        cluster_weight=CLUSTER_WEIGHT,
+        limits=(NOISE, SURE),
+    )
+
+
+def _to_tokens(maps, grid):
+    return np.stack(
+        [cv2.resize(np.ascontiguousarray(m), grid[::-1], interpolation=cv2.INTER_AREA) for m in maps]
+    ).astype(np.float32)
+
+
+def _pixel_evidence(frames, flows):
+    """Evidence (T,H,W) float32 in [0,1], and a dict name -> (T,H,W) float32 of what it was made from."""
     grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
     pairs = {}
     for (i, j), flow in flows.items():
@@ -109,9 +128,8 @@ def frame_evidence(frames, flows):
             found = pair_residuals(flow, grey[i], grey[j])
             if found is not None:
                 pairs[i, j] = found
-    sums = {
-        name: np.zeros((3, *frames.shape[:3]), np.float32) for name in ("plane", "epipolar")
-    }  # weight, value, value^2
+    # weight, value, value^2
+    sums = {name: np.zeros((3, *frames.shape[:3]), np.float32) for name in ("plane", "epipolar")}
     if not pairs:
         return sums["plane"][1], _display(sums)
     nearest = min(abs(i - j) for i, j in pairs)
@@ -120,9 +138,8 @@ def frame_evidence(frames, flows):
         # changes too, and hardly where another pair shows the pixel well.
         weight = np.where(p["consistent"], 1.0, np.where(p["seen"], 0.1, 0.0))
         look = 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST
-        for name in (
-            ("plane", "epipolar") if abs(i - j) == nearest else ("epipolar",)
-        ):  # a plane stands for a scene over short ways only
+        # a plane stands for a scene over short ways only
+        for name in ("plane", "epipolar") if abs(i - j) == nearest else ("epipolar",):
             value = np.minimum(np.log1p(p[name]) / MOST, 1)
             value = np.where(p["consistent"], value, np.minimum(value, look))
             sums[name][:, i] += weight * np.stack([np.ones_like(value), value, value**2])
@@ -130,9 +147,8 @@ def frame_evidence(frames, flows):
     trust = np.clip((unexplained - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry alone
     plane, epipolar = (s[1] / (s[0] + 1e-6) for s in sums.values())
     evidence = plane ** (0.5 * (1 - trust)) * epipolar ** (0.5 * (1 + trust))
-    evidence[:, find_overlay(frames)] = np.median(
-        evidence
-    )  # what stands still while the picture moves is not motion of the scene
+    # what stands still while the picture moves is not motion of the scene
+    evidence[:, find_overlay(frames)] = np.median(evidence)
     return evidence, _display(sums)
 
 

@@ -1,16 +1,17 @@
-"""The two-view network behind the `Backbone` interface: batches of pairs, precision, devices, Easi3R's two passes."""
+"""The two-view network as systems use it: batches of pairs, precision, devices, Easi3R's two passes."""
 
 import functools
 import os
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from ...errors import InputError
-from ...motion.statistics import AttentionStatistics
-from ..base import Features, MotionEvidence, PairPrediction
+from ..base import Edges, Features, PairAttention, PairPrediction, Predictions, Progress
+from .model import TwoViewTransformer
 
 _LARGEST_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}  # pairs: on a CPU more brings nothing; on a GPU it bounds memory
 HEAD_SHARE = 4  # the heads run on batches this many times smaller
@@ -18,8 +19,8 @@ _BIG_NETWORK = 512  # encoder channels; below, lower precision would save nothin
 _HALF_MAX = float(np.finfo(np.float16).max)
 
 
-class Dust3rBackbone:
-    """DUSt3R, MonST3R and their kin.
+class Dust3rNetwork:
+    """DUSt3R, MonST3R and their kin: an `AttentionNetwork`.
 
     model: `TwoViewTransformer` with weights. name: as shown to the user. info: what to record about the weights.
     device: "cpu", "cuda", "mps"; None picks the best one. precision: "float32" computes and hands on everything in
@@ -27,27 +28,32 @@ class Dust3rBackbone:
     Unless float32 was asked for, predictions are handed on as float16.
     """
 
-    def __init__(self, model, name="DUSt3R", info=None, device=None, precision=None):
+    def __init__(
+        self,
+        model: TwoViewTransformer,
+        name: str = "DUSt3R",
+        info: dict | None = None,
+        device: str | None = None,
+        precision: str | None = None,
+    ) -> None:
         if precision not in (None, "float32", "bfloat16"):
             raise InputError(f"The precision {precision!r} is unknown; use float32, bfloat16 or None (the faster).")
         self.name = name
-        self.note = ""  # why this backbone was chosen, for the user
         self.device = device or best_device()
         self.precision = precision or fast_precision(self.device, model.config.enc_embed_dim)
         self.patch, self.max_side = model.config.patch, model.config.max_side
         self.largest_batch = _LARGEST_BATCH.get(self.device.split(":")[0], 1)
         self.prediction_dtype = torch.float32 if precision == "float32" else torch.float16
-        self.license = (info or {}).get("license")
         self.info = {"name": name, "device": self.device, "precision": self.precision, **(info or {})}
         self.model = model.set_precision(getattr(torch, self.precision)).to(self.device).eval().requires_grad_(False)
         if self.device == "cpu":  # oneDNN's convolutions are fastest with channels last
             self.model.to(memory_format=torch.channels_last)
 
-    def encode(self, frames, progress=None):
-        """Encoder tokens of frames (T,H,W,3) uint8 RGB, once for both passes.
+    def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
+        """Encoder tokens of frames (T,H,W,3) uint8 RGB after the encoder's last norm, once for both passes.
 
-        `Features.data` is a tensor (T,h,w,C) float32 on the device, after the encoder's last norm. Raises `InputError`
-        for frames of another shape or type, or whose sides are no multiples of `patch`.
+        `Features.data` is a tensor (T,h,w,C) float32 on the device. Raises `InputError` for frames of another shape or
+        type, or whose sides are no multiples of `patch`.
         """
         if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
             raise InputError(f"Frames have shape {frames.shape} and type {frames.dtype}; they must be (T,H,W,3) uint8.")
@@ -61,44 +67,38 @@ class Dust3rBackbone:
         for done, chunk, encoded in batches:
             tokens[chunk] = encoded.view(-1, *tokens.shape[1:])
             _report(progress, done / len(frames), "Encoding frames")
-        return Features(frames, tokens, info=dict(self.info))
+        return Features(frames, tokens.cpu().numpy(), tokens)
 
-    def motion(self, features, edges, progress=None):
-        """Pass 1: motion evidence from cross-attention; no geometry heads, no N x N matrix.
-
-        edges: directed pairs (i, j). Returns `MotionEvidence` with the maps A_src_mean, A_src_std, A_ref_mean,
-        A_ref_std and the fused one; `tokens` (T,h,w,C) float32 are the encoder's.
-        """
+    def attention(self, features: Features, edges: Edges, progress: Progress | None = None) -> Iterator[PairAttention]:
+        """Cross-attention per directed pair (i, j), in the order of `edges`; no geometry heads, no N x N matrix."""
         edges = [(int(i), int(j)) for i, j in edges]
-        statistics = AttentionStatistics(*_frames_and_grid(features))
         run = functools.partial(self._decode, features.data, only_evidence=True)
         working = self.decoder_bytes(*features.frames.shape[1:3])
         for done, chunk, (_, evidence) in self._batches(edges, run, working):
-            statistics.add(chunk, *evidence)
+            yield from _attentions(chunk, evidence, features.grid)
             _report(progress, done / len(edges), "Reading motion from attention")
-        return _motion_evidence(features, statistics)
 
-    def geometry(self, features, edges, masks=None, progress=None):
-        """Pass 2: a `PairPrediction` per directed pair (i, j), in the order of `edges`, numpy.
+    def predict(
+        self, features: Features, edges: Edges, masks: np.ndarray | None = None, progress: Progress | None = None
+    ) -> Predictions:
+        """A `PairPrediction` per directed pair (i, j), in the order of `edges`.
 
-        masks (T,H,W) bool of moving pixels re-weight decoder 1's cross-attention (Easi3R, section 4), and once the
-        iterator is exhausted `features.reweighted` holds this pass's `MotionEvidence`. None: the network as it is.
+        masks (T,H,W) bool of moving pixels re-weight decoder 1's cross-attention (Easi3R, section 4), and every pair
+        then carries its `attention`. None: the network as it is.
         """
-        edges = [(int(i), int(j)) for i, j in edges]
         moving = None if masks is None else self._masks_to_tokens(features, masks)
-        statistics = AttentionStatistics(*_frames_and_grid(features))
+        return Predictions(self._pairs(features, [(int(i), int(j)) for i, j in edges], moving, progress))
+
+    def _pairs(self, features, edges, moving, progress):
         run = functools.partial(self._predict, features.data, moving=moving)
         size = features.frames.shape[1:3]
         working = self.decoder_bytes(*size) + self.head_bytes(*size) / HEAD_SHARE
         for done, chunk, (evidence, views) in self._batches(edges, run, working):
-            if moving is not None:
-                statistics.add(chunk, *evidence)
             (pts1, conf1), (pts2, conf2) = views
+            seen = [None] * len(chunk) if moving is None else list(_attentions(chunk, evidence, features.grid))
             for k, (i, j) in enumerate(chunk):
-                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k])
+                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k], seen[k])
             _report(progress, done / len(edges), "Predicting geometry")
-        if moving is not None:
-            features.reweighted = _motion_evidence(features, statistics)
 
     # What runs on the device, a batch at a time ---------------------------------------------------------------------
 
@@ -141,12 +141,12 @@ class Dust3rBackbone:
         pixels = torch.from_numpy(masks.astype(np.float32)).to(self.device)
         return F.max_pool2d(pixels[:, None], self.patch).flatten(1) > 0
 
-    def decoder_bytes(self, height, width):
+    def decoder_bytes(self, height: int, width: int) -> int:
         """Working memory of the decoders per pair in bytes, estimated: two dozen float32 activations of both views."""
         config = self.model.config
         return (height // self.patch) * (width // self.patch) * 8 * (config.enc_embed_dim + 16 * config.dec_embed_dim)
 
-    def head_bytes(self, height, width):
+    def head_bytes(self, height: int, width: int) -> int:
         """Working memory of a head per view in bytes, estimated: its widest float32 maps."""
         return height * width * (2400 if self.model.config.head_type == "dpt" else 64)
 
@@ -176,13 +176,14 @@ class Dust3rBackbone:
             yield done, chunk, result
 
 
-def best_device():
+def best_device() -> str:
+    """ "cuda", "mps" or "cpu", the first there is."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def fast_precision(device, channels):
+def fast_precision(device: str, channels: int) -> str:
     """ "bfloat16" where this device multiplies matrices markedly faster in it than in float32, else "float32"."""
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float32"
@@ -204,7 +205,7 @@ def _cpu_prefers_bfloat16():
     return seconds[torch.bfloat16] * 1.5 < seconds[torch.float32]
 
 
-def free_memory(device):
+def free_memory(device: str) -> float:
     """Bytes that can still be allocated, by a guess where the system does not say."""
     if device.startswith("cuda"):
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -220,13 +221,10 @@ def _is_out_of_memory(error):
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def _frames_and_grid(features):
-    return len(features.frames), features.data.shape[1:3]
-
-
-def _motion_evidence(features, statistics):
-    maps, dynamic = statistics.result()
-    return MotionEvidence(maps, dynamic, features.data.cpu().numpy())
+def _attentions(edges, evidence, grid):
+    source, reference = (part.float().cpu().numpy().reshape(len(edges), *grid, -1) for part in evidence)
+    for k, (i, j) in enumerate(edges):
+        yield PairAttention(i, j, source[k], reference[k])
 
 
 def _report(progress, fraction, text):

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ...errors import InputError
-from .heads import HEADS
-from .model import Config, TwoViewTransformer
+from ..dust3r.heads import HEADS
+from ..dust3r.model import Config, TwoViewTransformer
 
 _FILES = "config.json and model.safetensors"
 _SIZES = ("enc_embed_dim", "enc_depth", "enc_num_heads", "dec_embed_dim", "dec_depth", "dec_num_heads")
@@ -39,7 +39,7 @@ _ALLOWED = {
 }
 
 
-def load(path):
+def load(path: str | Path) -> tuple[TwoViewTransformer, dict]:
     """The model of a folder, `.safetensors` or `.pth` file: (TwoViewTransformer in float32, info).
 
     info: weights (file or folder name), hash (first 12 hex digits of the file's SHA-256). Raises `InputError` for a
@@ -60,7 +60,7 @@ def load(path):
     return model, {"weights": path.parent.name if path.suffix == ".safetensors" else path.name, "hash": file_hash(path)}
 
 
-def configuration(values, source):
+def configuration(values: dict, source: str) -> Config:
     """`Config` from constructor arguments as the published models name them, a dict. Raises `InputError`."""
     missing = [name for name in (*_SIZES, "head_type") if name not in values]
     if missing:
@@ -93,7 +93,7 @@ def _is_count(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
 
 
-def build(config, state, source="The checkpoint"):
+def build(config: Config, state: dict, source: str = "The checkpoint") -> TwoViewTransformer:
     """A model with the tensors of a state dict, cast to float32. Raises `InputError` if they do not fit.
 
     Completed first: `dec_blocks2` is a copy of `dec_blocks` where a file has one decoder only; the DPT head's four
@@ -173,7 +173,7 @@ def _read_pth(path):
     return constructor_arguments(call, path.name), state
 
 
-def constructor_arguments(call, source):
+def constructor_arguments(call: str, source: str) -> dict:
     """Keyword values of a constructor call in a string, read without running it. Raises `InputError`."""
     refused = InputError(f"The constructor call in {source} cannot be read: {call[:80]!r}.")
     try:
@@ -208,7 +208,7 @@ def _literal(node):
     raise ValueError
 
 
-def file_hash(path):
+def file_hash(path: str | Path) -> str:
     """First 12 hex digits of a file's SHA-256. The hub's cache names a large file by it: that saves reading it."""
     stored = Path(path).resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", stored):

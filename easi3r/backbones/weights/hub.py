@@ -19,18 +19,19 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from tqdm import tqdm
 
 from ...errors import InputError, shown
+from ..base import Progress
 
 FILES = ("config.json", "model.safetensors")
 PATIENCE = 4.0  # seconds to find out whether the hub answers; the library's own retries take half a minute
 
 
-def cached(repository):
+def cached(repository: str) -> str | None:
     """Path of the folder with a repository's files if all are in the cache, else None. No network."""
     paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in FILES]
     return os.path.dirname(paths[0]) if all(isinstance(path, str) for path in paths) else None
 
 
-def fetch(repository, progress=None):
+def fetch(repository: str, progress: Progress | None = None) -> str:
     """Path of a folder with the files of a hub repository ("owner/name"), downloaded unless cached.
 
     A download that was cut off goes on where it stopped. Raises `InputError`, within 5 seconds, if the hub cannot be

@@ -1,0 +1,121 @@
+"""The preview's network: optical flow and epipolar geometry where DUSt3R has weights."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ...camera import Camera, focal_of
+from ...flow import Flow, both_ways
+from ..base import Edges, Features, PairPrediction, Predictions, Progress
+from . import dense, two_view
+
+COLUMNS = 64  # tokens along the longer side: fewer swallow what is near a moving object, more fall apart
+SUPPORT = 0.3  # share of a pair's pixels that must agree on its pose for the pair to count
+Flows = dict[tuple[int, int], Flow]
+
+
+class PreviewNetwork:
+    """A `PairNetwork` of two-view geometry with OpenCV. Instances hold nothing of a run."""
+
+    name = "preview"
+    patch = 16
+    max_side = 512
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self.info = {"name": self.name, "device": self.device, "weights": None}
+
+    def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
+        """Grey images, T of (H,W) uint8, as `data`; tokens for clustering: colour (Lab), texture, position."""
+        return Features(frames, _tokens(frames), [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames])
+
+    def flows(self, features: Features, edges: Edges, progress: Progress | None = None) -> Flows:
+        """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow."""
+        pairs, flows = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]}), {}
+        for done, (i, j) in enumerate(pairs):
+            flows[i, j], flows[j, i] = both_ways(features.data[i], features.data[j])
+            if progress:
+                progress((done + 1) / len(pairs), f"Following pixels: pair {done + 1} of {len(pairs)}")
+        return flows
+
+    def predict(
+        self,
+        features: Features,
+        edges: Edges,
+        masks: np.ndarray | None = None,
+        progress: Progress | None = None,
+        flows: Flows | None = None,
+        fov: float | None = None,
+        zoom: np.ndarray | None = None,
+    ) -> Predictions:
+        """Relative pose and dense depth per pair, from static pixels only.
+
+        masks (T,H,W) bool of moving pixels. flows: as of `flows`, measured here if left out. fov: horizontal, degrees,
+        of the first frame; found if left out. zoom (T,): focal of every frame over that of the first one.
+        """
+        edges, (height, width) = list(edges), features.data[0].shape
+        flows = self.flows(features, edges) if flows is None else flows
+        moving = np.zeros(features.frames.shape[:3], bool) if masks is None else masks
+        focal = two_view.find_focal(flows, moving, width, zoom)
+        if fov is not None:
+            focal = replace(focal, pixels=focal_of(fov, width), known=True)
+        said = []
+        if not focal.known:
+            said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
+        relative = two_view.relative_poses(flows, moving, focal, zoom)
+        if not any(r.parallax for r in relative.values()):
+            said.append("No depth can be seen in this clip: the scene is shown flat.")
+        focals = focal.pixels * (np.ones(len(moving)) if zoom is None else zoom)
+        view = _View(features.data, flows, relative, focals, moving)
+        how = "given" if fov is not None else "estimated" if focal.known else "assumed"
+        angle = Camera.centred(focal.pixels, width, height).fov[0]
+        return Predictions(_predictions(view, edges, progress), angle, tuple(said), {"focal": how})
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the points of a pair are made from."""
+
+    grey: list  # T images (H,W) uint8
+    flows: Flows
+    relative: dict  # (i, j) -> RelativePose
+    focals: np.ndarray  # (T,) pixels
+    moving: np.ndarray  # (T,H,W) bool
+
+
+def _predictions(clip, edges, progress):
+    for done, (i, j) in enumerate(edges):
+        if abs(i - j) <= 1 or clip.relative[i, j].support > SUPPORT:  # neighbours hold the clip together, come what may
+            yield _predict(clip, i, j)
+        if progress:
+            progress((done + 1) / len(edges), f"Measuring depth: pair {done + 1} of {len(edges)}")
+
+
+def _predict(clip, i, j):
+    if i == j:
+        points, confidence = dense.flat_points(clip.grey[i].shape, clip.focals[i])
+        return PairPrediction(i, j, points, points, confidence, confidence)
+    views = []
+    for a, b in ((i, j), (j, i)):
+        of_pair = clip.flows[a, b], clip.relative[a, b], clip.focals[[a, b]]
+        views.append(dense.view_points(*of_pair, clip.grey[a], clip.moving[a], clip.moving[b]))
+    first, second = views
+    pose = clip.relative[i, j]
+    in_i = (second[0] - pose.translation) @ pose.rotation  # X_j = R X_i + t, so X_i = R^T (X_j - t)
+    return PairPrediction(i, j, first[0], in_i.astype(np.float32), first[1], second[1])
+
+
+def _tokens(frames):
+    height, width = frames.shape[1:3]
+    cell = max(4, round(max(height, width) / COLUMNS))
+    size = width // cell, height // cell
+    place = np.stack(np.meshgrid(np.arange(size[0]) / size[0], np.arange(size[1]) / size[1]), axis=-1) * 120
+    tokens = []
+    for frame in frames:
+        lab = cv2.cvtColor(frame, cv2.COLOR_RGB2LAB).astype(np.float32)
+        light = lab[..., 0]
+        variance = cv2.blur(light**2, (cell, cell)) - cv2.blur(light, (cell, cell)) ** 2
+        features = np.concatenate([lab, np.sqrt(np.maximum(variance, 0))[..., None]], axis=-1)
+        tokens.append(np.concatenate([cv2.resize(features, size, interpolation=cv2.INTER_AREA), place], axis=-1))
+    return np.stack(tokens).astype(np.float32)

@@ -1,0 +1,34 @@
+"""What is known about motion: evidence on the tokens of the frames, and what is cut from it."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for motion, on a grid of h x w tokens per frame."""
+
+    maps: dict[str, np.ndarray]  # name -> (T,h,w) float32 in [0,1], what `values` was made from, for display
+    values: np.ndarray  # (T,h,w) float32 in [0,1], high = moves
+    cluster_weight: float = 1.0  # share of a token's value that comes from its cluster; less where tokens tell little
+    # (below is noise, above surely moves); None: only differences within a frame mean anything
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What moves in T frames of H x W, and why it was taken for moving."""
+
+    dynamic: np.ndarray  # (T,H,W) bool, moving pixels
+    values: np.ndarray  # (T,H,W) float32 in [0,1], what `dynamic` was cut from
+    maps: dict[str, np.ndarray]  # name -> (T,h,w) float32, for display: those of the evidence, `fused` and `clusters`
+
+    def with_masks(self, dynamic: np.ndarray) -> "Motion":
+        """The same evidence with other masks (T,H,W) bool, such as the user's."""
+        return replace(self, dynamic=dynamic)
+
+    @classmethod
+    def none(cls, shape: tuple[int, int, int]) -> "Motion":
+        """Of T frames of H x W, `shape`, in which nothing was looked for."""
+        return cls(np.zeros(shape, bool), np.zeros(shape, np.float32), {})

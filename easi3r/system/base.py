@@ -1,0 +1,74 @@
+"""What a system is, what it plans and what it gives."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..backbones.base import Progress
+from ..motion import Motion
+from ..options import Options
+from ..video import Video
+
+
+@dataclass(frozen=True)
+class SystemCard:
+    """A row of the registry: what page, terminal and README say of a system."""
+
+    name: str  # what people type
+    label: str  # in menus
+    licence: str  # of its weights, in words
+    weights: str | None  # hub id; None: it needs none
+    download_mb: int  # megabytes fetched on first use
+    note: str  # one sentence for the user: what to expect
+
+    @property
+    def menu(self) -> str:
+        """As in a menu: with the licence of its weights."""
+        return f"{self.label} ({'weights ' if self.weights else ''}{self.licence})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take, known without loading or fetching anything. Seconds are rough."""
+
+    frames: int
+    pairs: int | None  # directed frame pairs; None for systems without pairs
+    seconds: float  # on this machine, reading and writing included
+    gpu_seconds: float  # to ask for where a GPU is lent
+    download_mb: int  # still to be fetched
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a system makes of T frames of H x W. OpenCV camera frame; world = first camera; unit arbitrary."""
+
+    cam2world: np.ndarray  # (T,4,4) float64, the first one is the identity
+    intrinsics: np.ndarray  # (T,3,3) float64, pixels
+    depth: np.ndarray  # (T,H,W) float32, z depth, positive
+    confidence: np.ndarray  # (T,H,W) float32, 0 = unusable
+    motion: Motion
+    warnings: tuple[str, ...] = ()  # sentences for the user
+    info: dict = field(default_factory=dict)  # network, pairs, objective, seconds per step: what a report says
+
+
+class System(Protocol):
+    """Anything that turns a clip into an `Estimate`. Shared between users and threads: it keeps nothing of a run."""
+
+    card: SystemCard
+    name: str  # as shown to the user: "Easi3R on" the network's name
+    note: str  # for the user: what it is, why it was chosen, the licence of its weights
+    network: Any  # see easi3r/backbones/base.py
+    patch: int  # H and W of the frames are multiples of this, pixels
+    max_side: int  # long side of the frames, pixels
+    device: str  # "cpu", "cuda", ...
+
+    def plan(self, n_frames: int, options: Options) -> Plan:
+        """Of a clip with so many frames. Never loads or fetches anything."""
+
+    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
+        """All frames of `video` are taken; leave out before what does not show the scene.
+
+        masks: what moves, if the user knows it better: (T,H,W) bool, or `OwnMasks`, which may know some frames only.
+        progress(fraction, text), fraction in [0,1], may raise to cancel.
+        """

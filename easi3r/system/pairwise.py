@@ -1,0 +1,147 @@
+"""Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import pairs
+from ..alignment import Store
+from ..backbones.base import AttentionNetwork, PairNetwork, Progress
+from ..backbones.preview import PreviewNetwork
+from ..motion import Evidence, Motion, cluster, outline
+from ..motion.attention import AttentionStatistics, statistics
+from ..motion.epipolar import epipolar_evidence
+from ..options import Options
+from ..video import Video
+from ..zoom import find_zoom
+from .base import Estimate, Plan, SystemCard
+from .planning import plan_pairs
+from .steps import Clock, align, given_masks
+
+_SHARES = {"encode": 0.05, "motion": 0.32, "masks": 0.1, "geometry": 0.25, "alignment": 0.28}  # of the progress bar
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """What these systems have in common; `run` is the recipe."""
+
+    card: SystemCard
+    network: PairNetwork
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """As shown to the user: that of the network, and Easi3R's where it is more than that."""
+        return self.network.name
+
+    @property
+    def patch(self) -> int:
+        """See `System`, as for the others."""
+        return self.network.patch
+
+    @property
+    def max_side(self) -> int:
+        return self.network.max_side
+
+    @property
+    def device(self) -> str:
+        return self.network.device
+
+    def plan(self, n_frames: int, options: Options) -> Plan:
+        return plan_pairs(self.card, n_frames, options, self.device, loaded=True)
+
+    def _start(self, video: Video, options: Options, masks: Any, progress: Progress | None):
+        shape = video.frames.shape[:3]
+        return Clock(progress, _SHARES), pairs.build(shape[0], options.graph), given_masks(masks, shape)
+
+    def _info(self, edges: list, clock: Clock, **more: Any) -> dict:
+        return {"backbone": {**self.network.info, **more}, "pairs": len(edges), "seconds": clock.seconds}
+
+
+class Preview(Pairwise):
+    """Optical flow and two-view geometry: what the camera's motion does not explain moves."""
+
+    network: PreviewNetwork
+
+    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
+        """See `System.run`."""
+        frames = video.frames
+        clock, edges, given = self._start(video, options, masks, progress)
+        clock.start("encode", f"Looking at {len(frames)} frames")
+        features = self.network.encode(frames, clock.progress)
+        clock.start("motion", "Looking for what moves")
+        flows = self.network.flows(features, edges, clock.progress)
+        evidence = epipolar_evidence(frames, flows, features.grid)
+        clock.start("masks", "Outlining what moves")
+        motion = outline(evidence, cluster(features.tokens), frames, options.sensitivity, options.refine)
+        motion = motion.with_masks(given.over(motion.dynamic))
+        clock.start("geometry", "Measuring depth")
+        zoom = find_zoom(frames, motion.dynamic, flows)
+        found = self.network.predict(features, edges, motion.dynamic, clock.progress, flows, options.fov, zoom)
+        with Store() as store:
+            for pair in found.pairs:
+                store.add(pair)
+            clock.start("alignment", "Solving cameras")
+            info = self._info(edges, clock, **found.info)
+            result = align(store, frames, motion, options, found.fov, zoom, clock.progress, info)
+        clock.stop()
+        return replace(result, warnings=(*found.warnings, *result.warnings))
+
+
+class Easi3r(Pairwise):
+    """Easi3R: attention tells static from moving, a second pass ignores what moves (arXiv 2503.24391)."""
+
+    network: AttentionNetwork
+
+    @property
+    def name(self) -> str:
+        """As shown to the user."""
+        return f"Easi3R on {self.network.name}"
+
+    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
+        """See `System.run`."""
+        frames = video.frames
+        clock, edges, given = self._start(video, options, masks, progress)
+        clock.start("encode", f"Looking at {len(frames)} frames")
+        features = self.network.encode(frames, clock.progress)
+        clock.start("motion", "Looking for what moves")
+        maps, values = statistics(self.network.attention(features, edges, clock.progress), len(frames), features.grid)
+        clock.start("masks", "Outlining what moves")
+        clusters = cluster(features.tokens)
+        first = outline(Evidence(maps, values), clusters, frames, options.sensitivity, options.refine)
+        ignored = given.over(first.dynamic)
+        clock.start("geometry", "Measuring depth and cameras")
+        again = AttentionStatistics(len(frames), features.grid)
+        with Store() as store:
+            found = self.network.predict(features, edges, ignored, clock.progress)
+            for pair in found.pairs:
+                store.add(pair)
+                again.add(pair.attention)
+            clock.start("alignment", "Solving cameras")
+            # the second pass has looked at motion again (specification, section 4)
+            motion = outline(Evidence(*again.result()), clusters, frames, options.sensitivity, options.refine)
+            motion = motion.with_masks(given.over(motion.dynamic))
+            zoom, info = find_zoom(frames, ignored), self._info(edges, clock)
+            result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+        clock.stop()
+        return result
+
+
+class Plain(Pairwise):
+    """The network as it is: nothing is looked for that moves, all of the picture is aligned."""
+
+    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
+        """See `System.run`; masks of the user are kept out of the cameras."""
+        frames = video.frames
+        clock, edges, given = self._start(video, options, masks, progress)
+        motion = Motion.none(frames.shape[:3]).with_masks(given.masks)
+        clock.start("encode", f"Looking at {len(frames)} frames")
+        features = self.network.encode(frames, clock.progress)
+        clock.start("geometry", "Measuring depth and cameras")
+        with Store() as store:
+            for pair in self.network.predict(features, edges, None, clock.progress).pairs:
+                store.add(pair)
+            clock.start("alignment", "Solving cameras")
+            zoom, info = find_zoom(frames, motion.dynamic), self._info(edges, clock)
+            result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+        clock.stop()
+        return result

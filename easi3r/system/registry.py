@@ -1,0 +1,187 @@
+"""The table of systems: what page, terminal, README and evaluation know. Adding a system = one recipe + one row."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..backbones.base import Progress
+from ..backbones.weights import has_gpu, is_hub_id, load_dust3r
+from ..errors import InputError, shown
+from .base import System, SystemCard
+from .pairwise import Easi3r, Plain, Preview
+
+DUST3R = "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt"
+MONST3R = "Junyi42/MonST3R_PO-TA-S-W_ViTLarge_BaseDecoder_512_dpt"
+NON_COMMERCIAL = "CC BY-NC-SA 4.0: for non-commercial use only"
+_DOWNLOAD = 2300  # MB of either
+
+_log = logging.getLogger(__name__)
+
+Loader = Callable[..., Any]  # (weights, device, precision, progress) -> network
+Recipe = Callable[[SystemCard, Any, str], System]  # (card, network, note)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system: what is said of it, how its network is loaded, and the recipe that uses it."""
+
+    card: SystemCard
+    load: Loader
+    recipe: Recipe
+
+
+def _preview(weights: str | None, device: str | None, precision: str | None, progress: Progress | None) -> Any:
+    from ..backbones.preview import PreviewNetwork
+
+    if weights is not None:
+        raise InputError("The preview has no weights; leave them out, or use another system.")
+    return PreviewNetwork()
+
+
+def _dust3r(name: str) -> Loader:
+    def load(weights: str, device: str | None, precision: str | None, progress: Progress | None) -> Any:
+        own = name if weights in (DUST3R, MONST3R) else None
+        return load_dust3r(weights, own, device, precision, progress, NON_COMMERCIAL)
+
+    return load
+
+
+_CARDS = {
+    "preview": SystemCard(
+        "preview",
+        "Preview: runs anywhere, rough depth",
+        "no weights needed",
+        None,
+        0,
+        "Quick preview without a neural network: good for masks and camera rotation, rough in depth. "
+        "DUSt3R would give solid surfaces.",
+    ),
+    "easi3r-dust3r": SystemCard(
+        "easi3r-dust3r",
+        "Easi3R on DUSt3R",
+        NON_COMMERCIAL,
+        DUST3R,
+        _DOWNLOAD,
+        "What moves is read from the network's attention, and a second pass ignores it.",
+    ),
+    "easi3r-monst3r": SystemCard(
+        "easi3r-monst3r",
+        "Easi3R on MonST3R",
+        NON_COMMERCIAL,
+        MONST3R,
+        _DOWNLOAD,
+        "What moves is read from the network's attention, and a second pass ignores it.",
+    ),
+    "dust3r": SystemCard(
+        "dust3r",
+        "DUSt3R alone, without masks",
+        NON_COMMERCIAL,
+        DUST3R,
+        _DOWNLOAD,
+        "The network as published: everything is taken for static.",
+    ),
+}
+_ROWS: dict[str, Row] = {
+    "preview": Row(_CARDS["preview"], _preview, Preview),
+    "easi3r-dust3r": Row(_CARDS["easi3r-dust3r"], _dust3r("DUSt3R"), Easi3r),
+    "easi3r-monst3r": Row(_CARDS["easi3r-monst3r"], _dust3r("MonST3R"), Easi3r),
+    "dust3r": Row(_CARDS["dust3r"], _dust3r("DUSt3R"), Plain),
+}
+_OF_BACKBONE = {
+    "dust3r": "easi3r-dust3r",
+    "monst3r": "easi3r-monst3r",
+}  # what `load_backbone` has always meant by these
+
+
+def systems() -> tuple[SystemCard, ...]:
+    """The systems there are."""
+    return tuple(row.card for row in _ROWS.values())
+
+
+def register(card: SystemCard, load: Loader, recipe: Recipe) -> None:
+    """Add a system, or replace the one of the same name.
+
+    load(weights, device, precision, progress) gives its network, recipe(card, network, note) the `System`.
+    """
+    _ROWS[card.name] = Row(card, load, recipe)
+
+
+def row_of(name: str) -> Row:
+    """The row of a system. Raises `InputError` for a name that is not in the table."""
+    if name not in _ROWS:
+        raise InputError(f"The system {shown(name)} is unknown; use auto, {', '.join(_ROWS)}.")
+    return _ROWS[name]
+
+
+def load_system(
+    name: str = "auto",
+    weights: str | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: Progress | None = None,
+) -> System:
+    """A system by name, ready to run.
+
+    name: one of `systems`, or "auto": Easi3R on DUSt3R if its weights are in the cache or there is a CUDA GPU to run it
+    and a network to fetch them, else the preview; its `note` says why, and without a network that takes under 5
+    seconds. weights: None = the registry's (fetched from the model hub on first use), or a hub id "owner/name", a
+    folder with config.json and model.safetensors, or a .safetensors or .pth file. device: "cpu", "cuda", "mps"; None
+    picks. precision: "float32", "bfloat16"; None picks what is faster. progress(fraction, text) follows a download.
+
+    Raises `InputError` for a name that leads nowhere or weights that cannot be had or used.
+    """
+    if name == "auto" and weights is None:
+        return automatic(lambda found: load_system(found, None, device, precision, progress))
+    row = row_of("easi3r-dust3r" if name == "auto" else name)
+    network = row.load(weights or row.card.weights, device, precision, progress)
+    note = note_of(row.card, network)
+    if row.card.weights:
+        _log.warning(note)
+    return row.recipe(row.card, network, note)
+
+
+def note_of(card: SystemCard, network: Any) -> str:
+    """For the user: what a system is, or which weights it runs and under what licence."""
+    if card.weights is None:
+        return card.note
+    return f"Weights: {network.info['weights']} ({network.info['hash']}), {card.licence}."
+
+
+def automatic(load: Callable[[str], System]) -> System:
+    """The best system that can run here now; load(name) loads one."""
+    reason = unavailable("easi3r-dust3r")
+    if reason is None:
+        try:
+            return load("easi3r-dust3r")
+        except InputError as error:
+            reason = str(error)
+    row = row_of("preview")
+    said = f"{row.card.note} Chosen because {reason[0].lower()}{reason[1:].rstrip('.')}."
+    return row.recipe(row.card, load("preview").network, said)
+
+
+def unavailable(name: str) -> str | None:
+    """Why a system is not worth trying on this machine, in words; None if it is. Fetches nothing."""
+    from ..backbones.weights import hub
+
+    weights = row_of(name).card.weights
+    if weights is None or hub.cached(weights) or has_gpu():
+        return None
+    return "there is no GPU for DUSt3R and its weights have not been fetched"
+
+
+def load_backbone(name: str = "auto", progress: Progress | None = None, precision: str | None = None) -> System:
+    """Easi3R on some weights: "auto", "preview", "dust3r", "monst3r", a hub id, a folder or a file.
+
+    Short for `load_system`, see there; "dust3r" is Easi3R on DUSt3R here, and not DUSt3R alone.
+    """
+    if name in ("auto", "preview"):
+        return load_system(name, precision=precision, progress=progress)
+    if name in _OF_BACKBONE:
+        return load_system(_OF_BACKBONE[name], precision=precision, progress=progress)
+    if isinstance(name, str) and (os.path.exists(name) or is_hub_id(name)):
+        return load_system("easi3r-dust3r", name, precision=precision, progress=progress)
+    known = ", ".join(("auto", "preview", *_OF_BACKBONE))
+    raise InputError(f"The backbone {shown(name)} is unknown; use {known}, a hub id (owner/name), a folder or a file.")

@@ -1,0 +1,94 @@
+"""Steps that recipes share."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import alignment, cleanup
+from ..backbones.base import Progress
+from ..camera import Camera
+from ..motion import Motion
+from ..options import Options
+from ..own_masks import OwnMasks
+from .base import Estimate
+
+
+class Clock:
+    """Seconds per step, and one progress bar over all steps: `shares` name -> share of the bar, in order."""
+
+    def __init__(self, progress: Progress | None, shares: dict[str, float]) -> None:
+        self._report, self._shares = progress or (lambda fraction, text: None), shares
+        self._step, self._text, self._began = "", "", 0.0
+        self.seconds: dict[str, float] = {}
+
+    def start(self, step: str, text: str) -> None:
+        """End the step before, begin the next one; text: what is being done, for the user."""
+        self.stop()
+        self._step, self._text, self._began = step, text, time.perf_counter()
+        names = list(self._shares)
+        self._base = sum(self._shares[name] for name in names[: names.index(step)])
+        self._report(self._base, text)
+
+    def stop(self) -> None:
+        """End the step."""
+        if self._step:
+            self.seconds[self._step] = round(time.perf_counter() - self._began, 3)
+
+    def progress(self, fraction: float, text: str | None = None) -> None:
+        """Progress within the current step."""
+        self._report(min(1.0, self._base + self._shares[self._step] * fraction), text or self._text)
+
+    def part(self, low: float, high: float) -> Callable[..., None]:
+        """A progress function for a part of the current step."""
+        return lambda fraction, text=None: self.progress(low + (high - low) * fraction, text)
+
+
+def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]) -> OwnMasks:
+    """Masks of the user, of T frames of H x W (`shape`), as `OwnMasks`; of None: for no frame."""
+    if isinstance(masks, OwnMasks):
+        return masks
+    none = masks is None
+    array = np.zeros(shape, bool) if masks is None else np.asarray(masks, bool)
+    if array.shape != tuple(shape):
+        raise ValueError(f"masks have shape {array.shape}; with these frames it must be {tuple(shape)}")
+    return OwnMasks(array, np.full(shape[0], not none), ())
+
+
+def align(
+    store: alignment.Store,
+    frames: np.ndarray,
+    motion: Motion,
+    options: Options,
+    fov: float | None,
+    zoom: np.ndarray | None,
+    progress: Progress,
+    info: dict,
+) -> Estimate:
+    """Cameras, depth and confidence of aligned and cleaned predictions.
+
+    frames (T,H,W,3) uint8; fov: horizontal, degrees, of the first frame, None: found; zoom (T,): focal of every frame
+    over that of the first one, None: it does not change. info goes into the estimate, with the aligner's objective.
+    """
+    n_frames, height, width = frames.shape[:3]
+    world = alignment.solve(
+        store,
+        n_frames,
+        motion.dynamic,
+        fov,
+        progress,
+        smooth=options.smooth,
+        frames=frames if options.flow else None,
+        zoom=zoom,
+    )
+    focals = world.focal * (np.ones(n_frames) if zoom is None else zoom)
+    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, focals, motion.dynamic)
+    intrinsics = np.stack([Camera.centred(focal, width, height).intrinsics for focal in focals])
+    said, info = list(world.warnings), {**info, "objective": world.objective}
+    if zoom is not None:
+        said.insert(
+            0,
+            f"The lens zooms while filming ({zoom[-1] / zoom[0]:.2f} times from first to last frame): each frame has "
+            "its own focal (camera.gltf, which cannot zoom, has the mean).",
+        )
+    return Estimate(world.cam2world, intrinsics, depth, confidence, motion, tuple(said), info)
