@@ -23,10 +23,10 @@ class Framing:
     resized: tuple[int, int]
     offset: tuple[int, int]
     size: tuple[int, int]
-    inner: tuple[int, int, int, int] = ()  # left out: the whole source
+    inner: tuple[int, int, int, int] = (0, 0, 0, 0)  # of no size: the whole source
 
     def __post_init__(self):
-        if not self.inner:
+        if not all(self.inner[2:]):
             object.__setattr__(self, "inner", (0, 0, *self.source_size))
 
     @classmethod
@@ -38,12 +38,13 @@ class Framing:
         The short side becomes at least one patch; where that needs a larger scale, the crop takes more off the long
         side, so that the pixels stay square.
         """
-        width, height = source_size if inner is None else inner[2:]
+        inner = inner or (0, 0, *source_size)
+        width, height = inner[2:]
         scale = max(min(1.0, max_side / max(width, height)), patch / min(width, height))
         resized = (round(width * scale), round(height * scale))
-        size = tuple(min(side, max_side) // patch * patch for side in resized)
-        offset = tuple((r - s) // 2 for r, s in zip(resized, size))
-        return cls(tuple(source_size), resized, offset, size, tuple(inner or ()))
+        size = (min(resized[0], max_side) // patch * patch, min(resized[1], max_side) // patch * patch)
+        offset = ((resized[0] - size[0]) // 2, (resized[1] - size[1]) // 2)
+        return cls(source_size, resized, offset, size, inner)
 
     def cut(self, image: np.ndarray) -> np.ndarray:
         """The working frame (H,W[,C]) of an upright source image of any resolution; shrinking averages over areas."""
@@ -80,9 +81,9 @@ class Framing:
         return (np.asarray(pixels) - self.inner[:2] + 0.5) * scale - 0.5 - self.offset
 
 
-def focal_of(fov: float, side: int) -> float:
-    """Focal in pixels of a field of view in degrees that spans `side` pixels."""
-    return float(side / 2 / np.tan(np.radians(fov) / 2))
+def focal_of(fov: np.ndarray | float, side: int) -> np.ndarray:
+    """Focals in pixels of fields of view (...) in degrees that span `side` pixels, float64."""
+    return side / 2 / np.tan(np.radians(fov) / 2)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Camera:
     size: tuple[int, int]  # (width, height), pixels
 
     @classmethod
-    def centred(cls, focal: float, width: int, height: int) -> "Camera":
+    def centred(cls, focal: float | np.ndarray, width: int, height: int) -> "Camera":
         """With square pixels and the principal point at (width / 2, height / 2); focal in pixels."""
         matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=np.float64)
         return cls(matrix, (width, height))
