@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from . import alignment, darkness, pairs, video
+from . import alignment, cleanup, darkness, pairs, video
 from .camera import Camera
 from .errors import InputError
 from .motion import estimate_masks
@@ -90,16 +90,19 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         n_frames,
         masks_for_alignment,
         features.fov,
-        clock.part(0.5, 1),
+        clock.part(0.5, 0.975),
         options.smooth,
         frames if options.flow else None,
         features.zoom,
     )
-    clock.stop()
-
+    clock.progress(0.975, "Removing floating points")
     height, width = frames.shape[1:3]
     focals = world.focal * (np.ones(n_frames) if features.zoom is None else features.zoom)
-    intrinsics = np.stack([Camera.centred(focal, width, height).intrinsics for focal in focals])
+    cameras = [Camera.centred(focal, width, height) for focal in focals]
+    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras, final["dynamic"])
+    clock.stop()
+
+    intrinsics = np.stack([camera.intrinsics for camera in cameras])
     maps = {
         **final["evidence"].maps,
         "fused": final["evidence"].dynamic,
@@ -112,8 +115,8 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         timestamps=clip.timestamps,
         cam2world=world.cam2world[nearest],
         intrinsics=intrinsics[nearest],
-        depth=world.depth[nearest],
-        confidence=shown(np.where(overlay, np.float32(0), world.confidence)),
+        depth=depth[nearest],
+        confidence=shown(np.where(overlay, np.float32(0), confidence)),
         dynamic=moves if own is None else own.over(moves),
         motion=shown(final["motion"]),
         evidence={name: shown(array) for name, array in maps.items()},
@@ -134,7 +137,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
                 *clip.warnings,
                 *said,
                 *(own.warnings if own else ()),
-                *_warnings(n_frames, final["dynamic"], world),
+                *_warnings(n_frames, final["dynamic"], world.cam2world, depth),
                 *features.warnings,
                 *world.warnings,
             ],
@@ -177,13 +180,13 @@ def _in_time(shows):
     return nearest, shown
 
 
-def _warnings(n_frames, dynamic, world):
+def _warnings(n_frames, dynamic, cam2world, depth):
     said = []
     if n_frames == 1:
         said.append("There is only one frame: nothing can be told about motion, and depth is a guess. Give a video.")
     elif n_frames < 6:
         said.append(f"There are only {n_frames} frames; motion and depth become clearer with ten or more.")
-    elif np.linalg.norm(np.ptp(world.cam2world[:, :3, 3], axis=0)) < _LEAST_PATH * np.median(world.depth):
+    elif np.linalg.norm(np.ptp(cam2world[:, :3, 3], axis=0)) < _LEAST_PATH * np.median(depth):
         said.append("The camera hardly moves in this clip, so its depth is unsure. Walk a few steps while filming.")
     if n_frames > 1 and not dynamic.any():
         said.append("Nothing in this clip was found to move on its own; everything is shown as static.")
