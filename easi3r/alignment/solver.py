@@ -6,11 +6,9 @@ import numpy as np
 
 from ..camera import focal_of, invert
 from . import refine as refinement
-from .cleanup import remove_floaters
 from .depth import FLOOR, solve_depth
 from .flow_term import FlowTerm
 from .initial import USUAL_FOV, start
-from .objects import place_objects
 from .similarity import register, scale_of
 from .smooth import smooth_path
 from .store import Store
@@ -32,7 +30,7 @@ class Alignment:
     cam2world: np.ndarray  # (T,4,4) float64, the first one is the identity
     focal: float  # pixels, shared by all frames (the first one's where they zoom); principal point at (W/2, H/2)
     depth: np.ndarray  # (T,H,W) float32, z depth, positive everywhere
-    confidence: np.ndarray  # (T,H,W) float32, maximum over the pairs after the clean-up; 0 = unusable
+    confidence: np.ndarray  # (T,H,W) float32, maximum over the pairs, before any clean-up; 0 = unusable
     objective: float  # mean over pairs and pixels of log(conf) * distance, both views, mean log pair scale = log 0.5
     warnings: list = field(default_factory=list)  # sentences for the user
 
@@ -42,12 +40,11 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
 
     predictions: iterable of PairPrediction, consumed once. n_frames: T. masks: (T,H,W) bool of moving pixels, or a
     function without arguments that returns it and is called when the predictions are used up, or None. Moving pixels do
-    not influence cameras, and get the depth their own frame predicts, or where no pair is sure of it that of the ground
-    they stand on. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the camera path,
-    see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow of what is
-    static. zoom (T,): focal of every frame over that of the first one, None: one focal for all; fov and the
-    focal that comes out are the first frame's. progress(fraction, text) is called once the predictions are used up and
-    may raise to cancel.
+    not influence cameras, and mainly get the depth their own frame predicts. fov: horizontal, degrees, or None to
+    estimate the focal. smooth: take noise out of the camera path, see `smooth`. frames: (T,H,W,3) uint8 RGB, or None;
+    if given, the cameras also follow the optical flow of what is static, see `flow_term`. zoom (T,): focal of every
+    frame over that of the first one, None: one focal for all; fov and the focal that comes out are the first frame's.
+    progress(fraction, text) is called once the predictions are used up and may raise to cancel.
 
     Returns an `Alignment`; anything doubtful about the predictions is a sentence in its `warnings`. The objective
     counts all pixels, moving ones too. Raises ValueError when predictions differ in size, name a frame outside the
@@ -55,9 +52,10 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
     `refine`).
     """
     progress = progress or (lambda fraction, text: None)
-    store = Store()
+    given = isinstance(predictions, Store)
+    store = predictions if given else Store()
     try:
-        for pair in predictions:
+        for pair in () if given else predictions:
             if not (0 <= pair.i < n_frames and 0 <= pair.j < n_frames):
                 raise ValueError(f"pair ({pair.i}, {pair.j}) names a frame outside 0 to {n_frames - 1}")
             store.add(pair)
@@ -69,7 +67,8 @@ def solve(predictions, n_frames, masks=None, fov=None, progress=None, smooth=Tru
             zoom = np.ones(n_frames) if zoom is None else np.asarray(zoom, float)
             return _align(store, n_frames, masks, fov, progress, pool, smooth, frames, zoom)
     finally:
-        store.close()
+        if not given:
+            store.close()
 
 
 def _align(store, n_frames, masks, fov, progress, pool, smooth, images, zoom):
@@ -97,16 +96,12 @@ def _align(store, n_frames, masks, fov, progress, pool, smooth, images, zoom):
         )
 
     for v, (depth[v], confidence[v], part) in enumerate(pool.map(place, range(n_frames))):
-        progress(0.6 + 0.35 * v / n_frames, f"Depth of frame {v + 1} of {n_frames}")
+        progress(0.6 + 0.4 * v / n_frames, f"Depth of frame {v + 1} of {n_frames}")
         total += part
     _fill_unknown(depth, n_frames, warnings)
     blind = sum(1 for c in confidence if 0 < c.max() <= 1)
     if blind:
         warnings.append(f"In {blind} of {n_frames} frames nothing could be measured for sure; their depth is a guess.")
-    progress(0.95, "Removing floating points")
-    if masks is not None:
-        place_objects(depth, confidence, masks)
-    remove_floaters(confidence, depth, cam2world, focal * zoom, masks)
     cam2world = world2cam[0] @ cam2world
     cam2world[0] = np.eye(4)
     progress(1.0, "Aligned")

@@ -78,6 +78,12 @@ class Store:
             found[j].append((e, 1))
         return found
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        self.close()
+
     def close(self):
         if self._file is not None:
             self._file.close()

@@ -78,7 +78,7 @@ class PairNetwork(Protocol):
     def predict(
         self, features: Features, edges: Edges, masks: np.ndarray | None = None, progress: Progress | None = None
     ) -> Predictions:
-        """A `PairPrediction` per edge, where one can be made; masks (T,H,W) bool of moving pixels, which are ignored."""
+        """A `PairPrediction` per edge, where one can be made; masks (T,H,W) bool: moving pixels, to be ignored."""
 
 
 class AttentionNetwork(PairNetwork, Protocol):

@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import alignment, synthetic
-from ..alignment.cleanup import MARGIN, remove_floaters
+from .. import alignment, cleanup, synthetic
 from ..backbones.base import PairPrediction
+from ..camera import Camera
+from ..cleanup.floaters import MARGIN, remove_floaters
 from ..metrics import depth_absrel, trajectory_errors
 from ..pairs import build
 from .reference_solver import solve_reference
@@ -39,6 +40,19 @@ def load_golden(path):
     depth, dynamic = data["gt_depth"].astype(np.float64), data["gt_dynamic"]
     truth = {"cam2world": cam2world, "depth": depth, "dynamic": dynamic, "focal": float(data["gt_focal"])}
     return pairs, len(depth), truth
+
+
+def solve(pairs, n_frames, masks=None):
+    """The alignment of `pairs` (iterable of PairPrediction) with its clean-up; masks (T,H,W) bool or None."""
+    world = alignment.solve(pairs, n_frames, masks)
+    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras_of(world), masks)
+    return replace(world, depth=depth, confidence=confidence)
+
+
+def cameras_of(world):
+    """The cameras of an `Alignment` without zoom."""
+    height, width = world.depth.shape[1:]
+    return [Camera.centred(world.focal, width, height)] * len(world.depth)
 
 
 def score(result, truth):
@@ -89,7 +103,7 @@ def _golden_table(folder, names, with_reference):
             result, seconds = _timed(solve_reference, pairs, n_frames)
             rows.append(("reference, here", score(result, truth), seconds))
         for label, masks in (("ours", None), ("ours, true masks", truth["dynamic"])):
-            result, seconds = _timed(alignment.solve, pairs, n_frames, masks)
+            result, seconds = _timed(solve, pairs, n_frames, masks)
             rows.append((label, score(result, truth), seconds))
         for label, values, seconds in rows:
             cells = " | ".join(f"{values[c]:.4f} ({values[c] / published[name][c]:.3f})" for c in columns)
@@ -105,7 +119,7 @@ def _scaling_table():
         edges = build(n_frames)
         truth = {"cam2world": clip.cam2world, "depth": clip.depth}
         spent = [0.0]
-        result, seconds = _timed(alignment.solve, _counted(synthetic.predictions(clip, edges), spent), n_frames)
+        result, seconds = _timed(solve, _counted(synthetic.predictions(clip, edges), spent), n_frames)
         ours, reference, reference_seconds = score(result, truth), {"ate": np.nan, "depth_absrel": np.nan}, np.nan
         if len(edges) * width * height <= REFERENCE_LIMIT:
             pairs = list(synthetic.predictions(clip, edges))
@@ -130,20 +144,18 @@ def _cleanup_table():
         clip = synthetic.render(name, 24, 224, 128)
         smeared = np.stack([1 / cv2.GaussianBlur(1 / depth, (0, 0), 1.5) for depth in clip.depth])
         doubt = 1 / (1 + 20 * np.abs(np.log(smeared / clip.depth)))  # the network is less sure there
-        pairs, confidence = [], np.zeros_like(clip.depth)
+        pairs = []
         for pair in synthetic.predictions(replace(clip, depth=smeared), build(24)):
             conf1, conf2 = 1 + (pair.conf1 - 1) * doubt[pair.i], 1 + (pair.conf2 - 1) * doubt[pair.j]
             pairs.append(replace(pair, conf1=conf1, conf2=conf2))
-            for v, conf in ((pair.i, conf1), (pair.j, conf2)):
-                confidence[v] = np.maximum(confidence[v], conf)
         world = alignment.solve(pairs, 24, clip.dynamic)
+        cameras = cameras_of(world)
         static = ~clip.dynamic
         error = world.depth / clip.depth * np.median((clip.depth / world.depth)[static])
         good, floating = static & (np.abs(error - 1) < 0.05), static & (error < 0.9)
         cells = []
         for margin in MARGINS:
-            left = confidence.copy()
-            remove_floaters(left, world.depth, world.cam2world, world.focal, clip.dynamic, margin)
+            left = remove_floaters(world.depth, world.confidence, world.cam2world, cameras, clip.dynamic, margin)
             cells.append(f"{(left[good] == 0).mean():.1%}, {(left[floating] == 0).mean():.0%}")
         print(f"| {name} | {floating.sum() / static.sum():.1%} | " + " | ".join(cells) + " |", flush=True)
 

@@ -82,8 +82,9 @@ def align(
         zoom=zoom,
     )
     focals = world.focal * (np.ones(n_frames) if zoom is None else zoom)
-    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, focals, motion.dynamic)
-    intrinsics = np.stack([Camera.centred(focal, width, height).intrinsics for focal in focals])
+    cameras = [Camera.centred(focal, width, height) for focal in focals]
+    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras, motion.dynamic)
+    intrinsics = np.stack([camera.intrinsics for camera in cameras])
     said, info = list(world.warnings), {**info, "objective": world.objective}
     if zoom is not None:
         said.insert(

@@ -4,18 +4,19 @@ import numpy as np
 
 from ..motion.ground import stand_on_ground
 
-KNOWN = 1.01  # pixels of this confidence or less were placed by no pair
+KNOWN = 1.01  # depth of this confidence or less is a guess: 1 is no information, 1.001 the preview's filled holes
 REACH = 3  # frames before and after that say how far away an object is
 IN_FRONT = 0.97  # share of its distance: it must not sink into a wall that is as far away as its feet
 
 
-def place_objects(depth, confidence, masks):
-    """Change `depth` (T,H,W) of moving pixels in place; confidence (T,H,W) of the pairs, masks (T,H,W) bool.
+def place_objects(depth: np.ndarray, confidence: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """The depth (T,H,W), a new array, with moving objects of unknown depth on the ground.
 
-    An object, a connected part of a frame's mask, whose depth no pair knows is put on the ground, and then moved along
-    the rays to where a straight line through its distance over a few frames puts it, as this guess jumps.
+    confidence (T,H,W): `KNOWN` or less where the depth is a guess; masks (T,H,W) bool of moving pixels. An object is a
+    connected part of a frame's mask. It is put where the ground around its feet is, and then moved along the rays to
+    where a straight line through its distance over a few frames puts it, as this guess jumps.
     """
-    guessed = []
+    depth, guessed = depth.copy(), []
     for z, sure, mask in zip(depth, confidence, masks):
         known = sure > KNOWN
         guessed.append(stand_on_ground(z, np.where(known, np.log(np.maximum(sure, 1)), 0), mask, known))
@@ -23,9 +24,10 @@ def place_objects(depth, confidence, masks):
     for t, found in enumerate(guessed):
         for box, inside in found:
             depth[t][box][inside] = IN_FRONT * np.exp(_steady(distance, t, box))
+    return depth
 
 
-def _steady(distance, t, box):
+def _steady(distance: np.ndarray, t: int, box: tuple[slice, slice]) -> float:
     """Log depth at frame t of what moves inside a box, by a line through the medians of the frames around t.
 
     The line has the least sum of absolute errors, so that a few frames with a wrong depth do not count.
@@ -38,4 +40,4 @@ def _steady(distance, t, box):
     for _ in range(20):
         line = np.linalg.lstsq(design * weight[:, None], value * weight, rcond=None)[0]
         weight = 1 / np.sqrt(np.abs(value - design @ line) + 1e-3)
-    return line[0]
+    return float(line[0])

@@ -1,4 +1,6 @@
-"""Lowers the confidence of points that float in front of a surface another frame is surer of."""
+"""Floaters: points that hang in the air before a surface which another frame is surer of."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,23 +10,30 @@ REACH = (1, 2, 4, 8)  # compared with frames this far before and after, so the c
 MARGIN = 0.95  # nearer than this share of a surer depth is floating
 
 
-def remove_floaters(confidence, depth, cam2world, focal, masks=None, margin=MARGIN):
-    """Set to 0, in place, the confidence (T,H,W) of points nearer than `margin` times a surer depth of another frame.
+def remove_floaters(
+    depth: np.ndarray,
+    confidence: np.ndarray,
+    cam2world: np.ndarray,
+    cameras: Sequence[Camera],
+    masks: np.ndarray | None = None,
+    margin: float = MARGIN,
+) -> np.ndarray:
+    """The confidence (T,H,W) float32, a new array, with 0 at points nearer than `margin` times a surer depth elsewhere.
 
-    depth (T,H,W), cam2world (T,4,4), focal in pixels, one or (T,); masks (T,H,W) bool of moving pixels, which are
-    neither judged nor judge (an object that moved on would be erased by the wall behind it). Source: MonST3R's
+    depth and confidence (T,H,W), cam2world (T,4,4), cameras T of size W x H; masks (T,H,W) bool of moving pixels, which
+    are neither judged nor judge (an object that moved on would be erased by the wall behind it). Source: MonST3R's
     clean-up, which compares all frames with all and with a margin of 0.999. At the noise level of network depth that
     removes half of all good points; 0.95 removes less than one in a hundred and as many of the floating ones
     (`benchmark alignment` measures it).
     """
     n_frames, height, width = depth.shape
-    cameras = [Camera.centred(f, width, height) for f in np.broadcast_to(focal, n_frames)]
+    left = np.array(confidence, np.float32).reshape(n_frames, -1)
+    flat_depth = depth.reshape(n_frames, -1)
+    static = np.ones(left.shape, bool) if masks is None else ~masks.reshape(n_frames, -1)
     world2cam = invert(cam2world)
     for i in range(n_frames):
         points = cameras[i].unproject(depth[i]).reshape(-1, 3)
-        judged = confidence[i].ravel() > 0
-        if masks is not None:
-            judged &= ~masks[i].ravel()
+        judged = (left[i] > 0) & static[i]
         for j in (i + sign * step for step in REACH for sign in (-1, 1)):
             if not 0 <= j < n_frames:
                 continue
@@ -32,10 +41,9 @@ def remove_floaters(confidence, depth, cam2world, focal, masks=None, margin=MARG
             column, row = np.rint(pixels).T
             inside = judged & (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
             at = row[inside].astype(int) * width + column[inside].astype(int)
-            less_sure = confidence[i].ravel()[inside] < confidence[j].ravel()[at]
-            floats = less_sure & (z[inside] < margin * depth[j].ravel()[at])
-            if masks is not None:
-                floats &= ~masks[j].ravel()[at]
+            less_sure = left[i, inside] < left[j, at]
+            floats = less_sure & (z[inside] < margin * flat_depth[j, at]) & static[j, at]
             gone = np.flatnonzero(inside)[floats]
-            confidence[i].ravel()[gone] = 0
+            left[i, gone] = 0
             judged[gone] = False
+    return left.reshape(confidence.shape)
