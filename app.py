@@ -4,11 +4,6 @@ import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything tha
 
 # isort: split
 
-import contextvars
-import html
-import queue
-import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -16,467 +11,289 @@ from pathlib import Path
 import gradio as gr
 
 import easi3r
-from easi3r import chosen, endpoint, gpu, serving
-from easi3r.export.archive import ARCHIVE
 from easi3r.export.glb import write_glb
+from easi3r.export.surfaces import CUT
+from easi3r.web import clips, compute, endpoint, jobs, texts
+from easi3r.web.files import Examples
+from easi3r.web.sessions import Session, Sessions
 
-HERE = Path(__file__).parent
-EXAMPLES = sorted(p for p in (HERE / "examples").glob("*.mp4") if p.with_suffix(".result.npz").exists())
-BACKBONES = [
-    ("Automatic: the best that can run here", "auto"),
-    ("Preview: no weights, runs anywhere, rough depth", "preview"),
-    ("DUSt3R (weights CC BY-NC-SA 4.0: not for commercial use)", "dust3r"),
-    ("MonST3R (weights CC BY-NC-SA 4.0: not for commercial use)", "monst3r"),
-]
+FOLDER = Path(__file__).parent / "examples"
+EXAMPLES, SESSIONS = Examples(FOLDER), Sessions()
 SHOW = [("Everything (4D)", "4d"), ("Only what stands still", "static"), ("Only what moves", "moving")]
-PAGE = """# See your video in 3D over time
-Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid,
-the moving people and animals playing on top. Nothing to install, nothing to sign up for."""
-FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence.
-The *weights* of DUSt3R and MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none. The scale
-of every result is arbitrary: a video alone does not tell metres from miles."""
-FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for
-Blender, COLMAP and nerfstudio datasets, depth and mask images, point clouds, arrays. Or singly, below (what is a folder
-comes in the zip only)."""
-
-CSS = """
-#preview :is(video, img) {
-    display: block; width: 100%; max-height: 260px; object-fit: contain; border-radius: 8px; background: #000;
-}
-#preview figcaption { padding-top: 6px; font-size: var(--text-sm); }
-#path, #inside { padding-top: 40px; } /* keeps the label and the buttons off their headings */
-#path .icon-button-wrapper { top: -40px; }
-#inside video { max-height: 80vh; }
-#player iframe { width: 100%; height: min(78vh, 620px); border: 0; border-radius: 8px; }
-#player .html-container, #preview .html-container { padding: 0; }
-#files button[aria-label="Remove this file"] { display: none; }
-@media (max-width: 720px) { /* a phone: one column */
-    #model { height: 320px !important; }
-    .icon-button-wrapper button, .overflow-menu > button { min-width: 36px; min-height: 36px; }
-    input[type=range] { height: 32px; }
-}
-"""
+STYLES = [("Surfaces", "surfaces"), ("Points", "points")]
+WAITING = "<p>The player is being made; a few seconds.</p>"
 TO_PROGRESS = """() => { setTimeout(() => {
     if (innerWidth <= 720) document.querySelector('#status')?.scrollIntoView();
 }, 800); }"""  # on a phone what a click starts is below the screen
+QUIET = {"show_progress": "hidden", "api_name": False}
+
+
+def build_page() -> gr.Blocks:
+    """The page with all its widgets and what they do."""
+    gr.set_static_paths([FOLDER])  # shown as they are: the preview of an example
+    page = Page()
+    with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as blocks:
+        gr.Markdown(texts.PAGE)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=320):
+                page.lay_out_inputs()
+            with gr.Column(scale=2, min_width=320):
+                page.lay_out_results()
+        gr.Markdown(texts.FOOT)
+        page.wire(blocks)
+        gr.api(endpoint.reconstruct_clip, api_name="reconstruct", concurrency_limit=1)
+    return blocks
 
 
 def upload_box(**settings):
-    """gr.File for several files. No list of kinds: the browser would drop, without a word, what is not in it, and our
-    reader says best what it takes."""
-    box = gr.File(file_count="multiple", **settings)
-    box.preprocess = lambda payload: (
-        payload and [file.path for file in payload]
-    )  # gradio's leaves an empty file each time
+    """gr.File for several files. No list of kinds: the browser would drop, without a word, what is not in it."""
+    box = gr.File(file_count="multiple", height=150, **settings)
+    box.preprocess = lambda payload: payload and [file.path for file in payload]  # gradio's leaves an empty file
     return box
 
 
-class Cancelled(Exception):
-    """The visitor left or pressed Cancel."""
+def looped(label, name):
+    """A video of the result that plays by itself."""
+    return gr.Video(label=label, elem_id=name, autoplay=True, loop=True, buttons=["download"])
 
 
-# ---- events
+class Page:
+    """The widgets, and what happens to them. Functions return or yield what changes: widget -> value."""
 
+    def lay_out_inputs(self):
+        """What the visitor gives."""
+        self.clip = gr.State()  # `clips.Chosen`: stays with the server, so nobody can name a file of it
+        with gr.Column(elem_id="clip"):
+            self.drop = upload_box(label="Your clip: a video, or photos, or a zip of them")
+            self.preview = gr.HTML(visible=False, elem_id="preview")
+        self.plan = gr.Markdown(clips.CHOOSE, elem_id="plan")
+        self.start = gr.Button("Reconstruct", variant="primary", elem_id="run")
+        with gr.Accordion("Settings", open=False, elem_id="settings"):
+            label, count = "Frames used, spread over the whole clip", easi3r.Options.max_frames
+            self.frames = gr.Slider(2, 96, count, step=1, label=label, elem_id="frames")
+            self.system = gr.Dropdown(texts.menu(), value="auto", label="System", elem_id="system")
+            label, middle = "Mask sensitivity: 0 marks only what surely moves", easi3r.Options.sensitivity
+            self.sensitivity = gr.Slider(0, 1, middle, step=0.05, label=label, elem_id="sensitivity")
+            self.own_mask = upload_box(label="Your own mask (optional); white = moving", elem_id="own-mask")
+        gr.Markdown("**Examples**, computed beforehand: click and look")
+        samples, thumbnail = [[str(path)] for path in EXAMPLES.clips], gr.Video(render=False)
+        self.examples = gr.Dataset([thumbnail], samples, type="tuple", show_label=False, elem_id="examples")
 
-def upload(files, frames, name):
-    """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
-    return {drop: None, **_take(chosen.choose(files), frames, name)}
+    def lay_out_results(self):
+        """What the visitor gets."""
+        with gr.Row():
+            look = {"label": "Progress", "interactive": False, "max_lines": 1, "container": False, "scale": 4}
+            self.status = gr.Textbox(visible=False, elem_id="status", min_width=320, **look)
+            look = {"variant": "stop", "visible": False, "scale": 1, "min_width": 90}
+            self.cancel = gr.Button("Cancel", elem_id="cancel", **look)
+        label, quiet = "What comes out (an example)", {"interactive": False, "autoplay": True, "loop": True}
+        self.teaser = gr.Video(str(FOLDER / "teaser.mp4"), label=label, elem_id="teaser", buttons=[], **quiet)
+        with gr.Column(visible=False) as self.outputs:
+            self.report = gr.Markdown(elem_id="report")
+            with gr.Tabs():
+                with gr.Tab("4D scene"):
+                    self.lay_out_scene()
+                with gr.Tab("Player"):
+                    self.player = gr.HTML(elem_id="player")
+                self.lay_out_pictures()
+                with gr.Tab("Downloads"):
+                    gr.Markdown(texts.FILES)
+                    look = {"interactive": False, "variant": "primary"}
+                    self.everything = gr.DownloadButton("Download everything (zip)", elem_id="everything", **look)
+                    look = {"interactive": False, "file_count": "multiple"}
+                    self.singly = gr.File(label="Single files", elem_id="files", **look)
 
+    def lay_out_scene(self):
+        """The 3D view and its four controls."""
+        label, dark = "Drag to turn, scroll or pinch to zoom", (0.08, 0.09, 0.11, 1)
+        self.model = gr.Model3D(label=label, elem_id="model", height=460, clear_color=dark)
+        with gr.Row():
+            self.show = gr.Radio(SHOW, value="4d", label="Show", elem_id="show", scale=2, min_width=280)
+            self.style = gr.Radio(STYLES, value="surfaces", label="As", elem_id="style", min_width=200)
+        with gr.Row():
+            label = "Freeze a moment (0 = play)"
+            self.moment = gr.Slider(0, 24, 0, step=1, label=label, elem_id="moment", min_width=280)
+            label = "Leave out unsure points"
+            self.cut = gr.Slider(0, 0.9, CUT, step=0.05, label=label, elem_id="cut", min_width=280)
 
-def choose_example(clicked, frames, name):
-    return _take(chosen.choose([EXAMPLES[clicked[0]]]), frames, name)
-
-
-def _take(taken, frames, name):
-    shown = gr.HTML(chosen.preview(taken), visible=not taken.problem)
-    return {clip: taken, preview: shown, planned: chosen.plan(taken, frames, name)}
-
-
-def forget(request: gr.Request):
-    """The page was closed."""
-    serving.keep(request.session_hash, None)
-
-
-def cancelled():
-    return {status: "Cancelled.", cancel: gr.update(visible=False)}
-
-
-def run(clip, frames, name, sensitivity, mask_files, cut, style, request: gr.Request):
-    """Reconstruct and show; yields what changes on the page."""
-    if not clip:
-        raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
-    if clip.problem:
-        raise gr.Error(clip.problem, duration=None, print_exception=False)
-    options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
-
-    def make(progress):
-        masks = chosen.source_of(mask_files) if mask_files else None
-        return gpu.reconstruct(clip.source, name, options, masks, progress)
-
-    yield from _produce(make, cut, style, request.session_hash)
-
-
-def show_example(clicked, request: gr.Request):
-    """The result computed beforehand; no GPU and no waiting. clicked: (number, sample) of gradio's Examples."""
-    path = EXAMPLES[clicked[0]]
-    ready = serving.prepared.get(path)
-    if ready is None:
-        yield from _produce(lambda progress: serving.load_example(path), serving.CUT, "surfaces", request.session_hash)
-        return
-    scene, files, prepared = ready
-    folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
-    shutil.copy(prepared / ARCHIVE, folder)  # a copy: the visitor's page deletes its own
-    serving.keep(request.session_hash, folder)
-    serving.files_of[request.session_hash] = files[0]
-    yield {
-        status: gr.update(value="", visible=True),
-        outputs: gr.update(visible=True),
-        teaser: gr.update(visible=False),
-    }
-    yield _show_scene(*scene)
-    time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
-    yield _show_files(*files)
-    yield {status: "done"}
-
-
-def _produce(make, cut, style, visitor):
-    """Run `make(progress)` -> (result, note) in a thread and show what there is to see; yields updates."""
-    folder = Path(tempfile.mkdtemp(prefix="easi3r-"))
-    news, stop, finished = queue.Queue(), threading.Event(), False
-    context = contextvars.copy_context()  # says who asks: ZeroGPU lends to a visitor, not to a thread
-    worker = threading.Thread(target=context.run, args=(_work, make, cut, style, folder, news, stop), daemon=True)
-    worker.start()
-    try:
-        yield {
-            status: gr.update(value="Starting", visible=True),
-            outputs: gr.update(visible=True),
-            cancel: gr.update(visible=True),
-            teaser: gr.update(visible=False),
+    def lay_out_pictures(self):
+        """Tabs with videos and images; `pictures` widget -> file of the result."""
+        self.tabs, self.pictures = [], {}
+        named = {
+            "Video": {"orbit": "The scene as a video"},
+            "What moves": {"masks": "What moves"},
+            "Depth": {"depth": "Depth: red is near, blue is far", "confidence": "How sure: yellow is sure"},
+            "Camera path": {"path": "From above"},
+            "Look inside": {"inside": "How the moving pixels were found"},
         }
-        while True:
-            try:
-                kind, value = news.get(timeout=0.4)
-            except queue.Empty:
-                yield {status: gr.update()}  # a run can be cancelled only between yields
-                continue
-            if kind == "progress":
-                while not news.empty() and news.queue[0][0] == "progress":
-                    kind, value = news.get()
-                yield {status: f"{value[0]:4.0%}  {value[1]}"}
-            elif kind == "scene":
-                serving.keep(visitor, folder)
-                yield _show_scene(*value)
-            elif kind == "files":
-                finished = True
-                serving.files_of[visitor] = value[0]
-                yield _show_files(*value)
-                yield {cancel: gr.update(visible=False), status: "done"}
-                return
-            else:
-                yield {status: gr.update(value="", visible=False), cancel: gr.update(visible=False)}
-                raise gr.Error(value, duration=None, print_exception=False)
-    finally:
-        stop.set()
-        if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
-            threading.Thread(target=_clear_up, args=(worker, visitor, folder), daemon=True).start()
-
-
-def _clear_up(worker, visitor, folder):
-    worker.join()
-    serving.drop(visitor, folder)
-
-
-def _work(make, cut, style, folder, news, stop):
-    """In a thread of its own: compute and write the files."""
-
-    def progress(fraction, text):
-        if stop.is_set():
-            raise Cancelled
-        news.put(("progress", (0.9 * fraction, text)))
-
-    try:
-        progress(0, "Loading")
-        result, note = make(progress)
-        progress(1, "Building the scene")
-        news.put(("scene", serving.write_scene(result, folder, cut, style, note)))
-        progress(1.05, "Making the player, the videos and the downloads")
-        news.put(("files", serving.write_files(result, folder)))
-    except Cancelled:
-        news.put(("error", "Cancelled."))
-    except easi3r.InputError as error:
-        news.put(("error", str(error)))
-    except gr.Error as error:  # ZeroGPU's own: no GPU free, the visitor's share for the day used up
-        news.put(("error", error.message))
-    except Exception:  # a bug: the visitor gets a sentence, the server's log gets the trace
-        news.put(("error", "Something went wrong on our side; please try another clip or fewer frames."))
-        raise
-
-
-def _show_scene(info, n_frames, view, note):
-    seconds = sum(info["seconds"].values())
-    made = (
-        f"Made with **{info['backbone']['name']}** from {info['frames']} frames and {info['pairs']} pairs "
-        f"in {seconds:.0f} s. Scale is arbitrary."
-    )
-    mind = (
-        "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {w}" for w in info["warnings"])])
-        if info["warnings"]
-        else ""
-    )
-    waiting = "<p>The player is being made; a few seconds.</p>"
-    return {
-        report: "\n\n".join(filter(None, [made, mind, note])),
-        model: gr.Model3D(value=str(view.path), camera_position=view.camera_position),
-        show: "4d",
-        moment: gr.Slider(value=0, maximum=n_frames),
-        player: waiting,
-        everything: gr.DownloadButton(interactive=False),
-    }
-
-
-def _show_files(files, archive):
-    return {
-        player: _embedded(files["player.html"]),
-        **{component: files[file] for component, file in PICTURES.items()},
-        singly: [path for path in files.values() if Path(path).is_file()],
-        everything: gr.DownloadButton(value=archive, interactive=True),
-    }
-
-
-def _embedded(path):
-    text = html.escape(Path(path).read_text(encoding="utf-8"))
-    return f'<iframe title="4D player" allow="fullscreen" srcdoc="{text}"></iframe>'
-
-
-def change_view(show, moment, cut, style, request: gr.Request):
-    """Another view of the stored result; nothing is computed again."""
-    folder = serving.folders.get(request.session_hash)
-    if folder is None or not (folder / ARCHIVE).exists():
-        return gr.skip()
-    result = serving.stored(folder / ARCHIVE)
-    at = None if not moment else min(int(moment), len(result.frames)) - 1
-    view = write_glb(result, folder / "view.glb", show, at, cut, "babylon", style == "points")
-    return gr.Model3D(value=view.path, camera_position=view.camera_position)
-
-
-def pictures(request: gr.Request):
-    """Videos and images of the stored result: gradio loses what comes for a tab that is closed, so opening it asks
-    again.
-    """
-    files = serving.files_of.get(request.session_hash, {})
-    return {component: files.get(file, gr.skip()) for component, file in PICTURES.items()}
-
-
-# ---- the page
-
-
-gr.set_static_paths([HERE / "examples"])  # shown as they are: the preview of an example
-with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as demo:
-    gr.Markdown(PAGE)
-    with gr.Row():
-        with gr.Column(scale=1, min_width=320):
-            clip = gr.State()  # `chosen.Chosen`: stays with the server, so nobody can name a file of it
-            with gr.Column(elem_id="clip"):
-                drop = upload_box(label="Your clip: a video, or photos, or a zip of them", height=150)
-                preview = gr.HTML(visible=False, elem_id="preview")
-            planned = gr.Markdown(chosen.CHOOSE, elem_id="plan")
-            start = gr.Button("Reconstruct", variant="primary", elem_id="run")
-            with gr.Accordion("Settings", open=False, elem_id="settings"):
-                frames = gr.Slider(
-                    2,
-                    96,
-                    easi3r.Options.max_frames,
-                    step=1,
-                    label="Frames used, spread over the whole clip",
-                    elem_id="frames",
-                )
-                name = gr.Dropdown(BACKBONES, value="auto", label="Backbone", elem_id="backbone")
-                sensitivity = gr.Slider(
-                    0,
-                    1,
-                    easi3r.Options.sensitivity,
-                    step=0.05,
-                    label="Mask sensitivity: 0 marks only what surely moves",
-                    elem_id="sensitivity",
-                )
-                mask_files = upload_box(
-                    label="Your own mask (optional); white = moving",
-                    elem_id="own-mask",
-                    height=150,
-                )
-            gr.Markdown("**Examples**, computed beforehand: click and look")
-            examples = gr.Dataset(
-                components=[gr.Video(render=False)],
-                samples=[[str(e)] for e in EXAMPLES],
-                type="tuple",
-                show_label=False,
-                elem_id="examples",
-            )
-        with gr.Column(scale=2, min_width=320):
-            with gr.Row():
-                status = gr.Textbox(
-                    label="Progress",
-                    visible=False,
-                    interactive=False,
-                    elem_id="status",
-                    max_lines=1,
-                    container=False,
-                    scale=4,
-                    min_width=320,
-                )
-                cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel", scale=1, min_width=90)
-            teaser = gr.Video(
-                str(HERE / "examples" / "teaser.mp4"),
-                label="What comes out (an example)",
-                elem_id="teaser",
-                interactive=False,
-                autoplay=True,
-                loop=True,
-                buttons=[],
-            )
-            with gr.Column(visible=False) as outputs:
-                report = gr.Markdown(elem_id="report")
-                with gr.Tabs():
-                    with gr.Tab("4D scene"):
-                        model = gr.Model3D(
-                            label="Drag to turn, scroll or pinch to zoom",
-                            elem_id="model",
-                            height=460,
-                            clear_color=(0.08, 0.09, 0.11, 1),
+        for title, shown in named.items():
+            with gr.Tab(title) as tab:
+                self.tabs.append(tab)
+                for name, label in shown.items():
+                    if name == "path":
+                        buttons = ["download", "fullscreen"]
+                        self.pictures[gr.Image(label=label, elem_id=name, interactive=False, buttons=buttons)] = (
+                            "path.png"
                         )
-                        with gr.Row():
-                            show = gr.Radio(SHOW, value="4d", label="Show", elem_id="show", scale=2, min_width=280)
-                            style = gr.Radio(
-                                [("Surfaces", "surfaces"), ("Points", "points")],
-                                value="surfaces",
-                                label="As",
-                                elem_id="style",
-                                min_width=200,
-                            )
-                        with gr.Row():
-                            moment = gr.Slider(
-                                0, 24, 0, step=1, label="Freeze a moment (0 = play)", elem_id="moment", min_width=280
-                            )
-                            cut = gr.Slider(
-                                0,
-                                0.9,
-                                serving.CUT,
-                                step=0.05,
-                                label="Leave out unsure points",
-                                elem_id="cut",
-                                min_width=280,
-                            )
-                    with gr.Tab("Player"):
-                        player = gr.HTML(elem_id="player")
-                    with gr.Tab("Video") as video_tab:
-                        orbit = gr.Video(
-                            label="The scene as a video",
-                            elem_id="orbit",
-                            autoplay=True,
-                            loop=True,
-                            buttons=["download"],
-                        )
-                    with gr.Tab("What moves") as moves_tab:
-                        masks = gr.Video(
-                            label="What moves", elem_id="masks", autoplay=True, loop=True, buttons=["download"]
-                        )
-                    with gr.Tab("Depth") as depth_tab:
-                        depth = gr.Video(
-                            label="Depth: red is near, blue is far",
-                            elem_id="depth",
-                            autoplay=True,
-                            loop=True,
-                            buttons=["download"],
-                        )
-                        confidence = gr.Video(
-                            label="How sure: yellow is sure",
-                            elem_id="confidence",
-                            autoplay=True,
-                            loop=True,
-                            buttons=["download"],
-                        )
-                    with gr.Tab("Camera path") as path_tab:
-                        path_plot = gr.Image(
-                            label="From above", elem_id="path", interactive=False, buttons=["download", "fullscreen"]
-                        )
-                    with gr.Tab("Look inside") as inside_tab:
-                        inside = gr.Video(
-                            label="How the moving pixels were found",
-                            elem_id="inside",
-                            autoplay=True,
-                            loop=True,
-                            buttons=["download"],
-                        )
-                    with gr.Tab("Downloads"):
-                        gr.Markdown(FILES)
-                        everything = gr.DownloadButton(
-                            "Download everything (zip)", interactive=False, variant="primary", elem_id="everything"
-                        )
-                        singly = gr.File(
-                            label="Single files", interactive=False, file_count="multiple", elem_id="files"
-                        )
-    gr.Markdown(FOOT)
+                    else:
+                        self.pictures[looped(label, name)] = f"{name}.mp4"
 
-    PICTURES = {
-        orbit: "orbit.mp4",
-        masks: "masks.mp4",
-        depth: "depth.mp4",
-        confidence: "confidence.mp4",
-        path_plot: "path.png",
-        inside: "inside.mp4",
-    }
-    results = [
-        status,
-        outputs,
-        cancel,
-        teaser,
-        report,
-        model,
-        show,
-        moment,
-        player,
-        orbit,
-        masks,
-        depth,
-        confidence,
-        path_plot,
-        inside,
-        everything,
-        singly,
-    ]
-    quiet = {"show_progress": "hidden", "api_name": False}
-    gr.on([frames.release, name.change, demo.load], chosen.plan, [clip, frames, name], planned, **quiet)
-    drop.upload(upload, [drop, frames, name], [drop, clip, preview, planned], **quiet)
-    examples.click(choose_example, [examples, frames, name], [clip, preview, planned], **quiet)
-    gr.on([start.click, examples.click], None, js=TO_PROGRESS, **quiet)  # first: events of a button wait for each other
-    work = start.click(
-        run, [clip, frames, name, sensitivity, mask_files, cut, style], results, concurrency_limit=2, **quiet
-    )
-    shown = examples.click(show_example, examples, results, concurrency_limit=4, **quiet)
-    stopped = cancel.click(cancelled, None, [status, cancel], cancels=[work, shown], queue=False, **quiet)
-    stopped.then(lambda: time.sleep(0.5), **quiet).then(
-        cancelled, None, [status, cancel], **quiet
-    )  # progress may still have been on its way
-    view = [show, moment, cut, style]
-    gr.on(
-        [show.input, moment.release, cut.release, style.input],
-        change_view,
-        view,
-        model,
-        trigger_mode="always_last",
-        **quiet,
-    )
-    for tab in (video_tab, moves_tab, depth_tab, path_tab, inside_tab):
-        tab.select(pictures, None, list(PICTURES), **quiet)
-    demo.unload(forget)
-    gr.api(endpoint.reconstruct_clip, api_name="reconstruct", concurrency_limit=1)
+    def wire(self, blocks):
+        """Events."""
+        chosen = [self.frames, self.system]
+        shown = [self.clip, self.preview, self.plan]
+        changes = [self.frames.release, self.system.change, blocks.load]
+        gr.on(changes, clips.plan, [self.clip, *chosen], self.plan, **QUIET)
+        self.drop.upload(self.upload, [self.drop, *chosen], [self.drop, *shown], **QUIET)
+        self.examples.click(self.choose_example, [self.examples, *chosen], shown, **QUIET)
+        # first: events of a button wait for each other
+        gr.on([self.start.click, self.examples.click], None, js=TO_PROGRESS, **QUIET)
+        results = [self.status, self.outputs, self.cancel, self.teaser, self.report, self.model, self.show, self.moment]
+        results += [self.player, *self.pictures, self.everything, self.singly]
+        given = [self.clip, *chosen, self.sensitivity, self.own_mask, self.cut, self.style]
+        work = self.start.click(self.run, given, results, concurrency_limit=2, **QUIET)
+        ready = self.examples.click(self.show_example, self.examples, results, concurrency_limit=4, **QUIET)
+        state = [self.status, self.cancel]
+        stopped = self.cancel.click(self.cancelled, None, state, cancels=[work, ready], queue=False, **QUIET)
+        # progress may still have been on its way
+        stopped.then(lambda: time.sleep(0.5), **QUIET).then(self.cancelled, None, state, **QUIET)
+        view = [self.show, self.moment, self.cut, self.style]
+        changes = [self.show.input, self.moment.release, self.cut.release, self.style.input]
+        gr.on(changes, self.change_view, view, self.model, trigger_mode="always_last", **QUIET)
+        for tab in self.tabs:
+            tab.select(self.show_pictures, None, list(self.pictures), **QUIET)
+        blocks.unload(self.forget)
+
+    # ---- the clip
+
+    def upload(self, files, frames, system):
+        """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
+        return {self.drop: None, **self._take(clips.choose(files), frames, system)}
+
+    def choose_example(self, clicked, frames, system):
+        """An example was clicked; clicked: (number, sample) of gradio's Dataset."""
+        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), frames, system)
+
+    def _take(self, taken, frames, system):
+        shown = gr.HTML(clips.preview(taken), visible=not taken.problem)
+        return {self.clip: taken, self.preview: shown, self.plan: clips.plan(taken, frames, system)}
+
+    # ---- runs
+
+    def run(self, clip, frames, system, sensitivity, own_mask, cut, style, request: gr.Request):
+        """Reconstruct and show; yields what changes on the page."""
+        if not clip:
+            raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
+        if clip.problem:
+            raise gr.Error(clip.problem, duration=None, print_exception=False)
+        options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
+
+        def make(progress):
+            masks = clips.source_of(own_mask) if own_mask else None
+            result, used = compute.reconstruct(clip.source, system, options, masks, progress)
+            return result, used.note
+
+        yield from self._produce(make, cut, style, request.session_hash)
+
+    def show_example(self, clicked, request: gr.Request):
+        """The result computed beforehand; no GPU and no waiting. clicked: as of `choose_example`."""
+        clip = EXAMPLES.clips[clicked[0]]
+        ready = EXAMPLES.prepared(clip)
+        if ready is None:
+            make = lambda progress: (EXAMPLES.load(clip), texts.COMPUTED)
+            yield from self._produce(make, CUT, "surfaces", request.session_hash)
+            return
+        scene, files, session = ready
+        SESSIONS.keep(request.session_hash, session)
+        shown, hidden = gr.update(visible=True), gr.update(visible=False)
+        yield {self.status: gr.update(value="", visible=True), self.outputs: shown, self.teaser: hidden}
+        yield self._scene(jobs.SceneReady(*scene, texts.COMPUTED))
+        time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
+        yield self._files(jobs.FilesReady(*files))
+        yield {self.status: "done"}
+
+    def _produce(self, make, cut, style, visitor):
+        """Run `make(progress)` -> (result, note) in a thread and show what there is to see; yields updates."""
+        session, finished = Session(), False
+        job = jobs.Job(make, session, cut, style, known=(gr.Error,))  # ZeroGPU's: no GPU free, the day's share used up
+        shown, hidden = gr.update(visible=True), gr.update(visible=False)
+        try:
+            begun = gr.update(value="Starting", visible=True)
+            yield {self.status: begun, self.outputs: shown, self.cancel: shown, self.teaser: hidden}
+            for event in job.events():
+                match event:
+                    case jobs.Tick():
+                        yield {self.status: gr.update()}  # a run can be cancelled only between yields
+                    case jobs.Progress():
+                        yield {self.status: f"{event.fraction:4.0%}  {event.text}"}
+                    case jobs.SceneReady():
+                        SESSIONS.keep(visitor, session)
+                        yield self._scene(event)
+                    case jobs.FilesReady():
+                        finished, session.files = True, event.files
+                        yield self._files(event)
+                        yield {self.cancel: hidden, self.status: "done"}
+                    case jobs.Failed():
+                        yield {self.status: gr.update(value="", visible=False), self.cancel: hidden}
+                        raise gr.Error(event.sentence, duration=None, print_exception=False)
+        finally:
+            job.cancel()
+            if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
+                job.then(lambda: SESSIONS.drop(visitor, session))
+
+    def cancelled(self):
+        """Cancel was pressed."""
+        return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+
+    # ---- results
+
+    def _scene(self, ready):
+        return {
+            self.report: texts.made_with(ready.info, ready.note),
+            self.model: gr.Model3D(value=str(ready.view.path), camera_position=ready.view.camera_position),
+            self.show: "4d",
+            self.moment: gr.Slider(value=0, maximum=ready.n_frames),
+            self.player: WAITING,
+            self.everything: gr.DownloadButton(interactive=False),
+        }
+
+    def _files(self, ready):
+        return {
+            self.player: texts.embedded(ready.files["player.html"]),
+            **{widget: ready.files[name] for widget, name in self.pictures.items()},
+            self.singly: [path for path in ready.files.values() if Path(path).is_file()],
+            self.everything: gr.DownloadButton(value=ready.archive, interactive=True),
+        }
+
+    def change_view(self, show, moment, cut, style, request: gr.Request):
+        """Another view of the stored result; nothing is computed again."""
+        session = SESSIONS.get(request.session_hash)
+        result = session and session.result()
+        if not result:
+            return gr.skip()
+        at = None if not moment else min(int(moment), len(result.frames)) - 1
+        view = write_glb(result, session.folder / "view.glb", show, at, cut, "babylon", style == "points")
+        return gr.Model3D(value=view.path, camera_position=view.camera_position)
+
+    def show_pictures(self, request: gr.Request):
+        """Videos and images of the stored result: gradio loses what comes for a closed tab; opening it asks again."""
+        session = SESSIONS.get(request.session_hash)
+        files = session.files if session else {}
+        return {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
+
+    def forget(self, request: gr.Request):
+        """The page was closed."""
+        SESSIONS.keep(request.session_hash, None)
+
+
+demo = build_page()
 
 
 def launch(**kwargs):
     """Start the server; keyword arguments go to gradio's `launch`."""
-    return demo.queue(max_size=20).launch(max_file_size="500mb", css=CSS, **kwargs)
+    return demo.queue(max_size=20).launch(max_file_size="500mb", css=texts.CSS, **kwargs)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=serving.prepare_examples, args=(EXAMPLES,), daemon=True).start()
+    threading.Thread(target=EXAMPLES.prepare, daemon=True).start()
     launch()

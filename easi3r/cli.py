@@ -40,7 +40,12 @@ def _parser():
     parser = _Parser(prog="easi3r", description="See a video in 3D over time.")
     parser.add_argument("clip", help="a video (mp4, mov, webm and more), a photo, or a folder or zip of photos")
     parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
-    parser.add_argument("--backbone", default="auto", help="auto, preview, dust3r, monst3r, a hub id, folder or file")
+    parser.add_argument(
+        "--system", help="auto (the best that can run here), or a name of the table in the README (default: auto)"
+    )
+    parser.add_argument(
+        "--backbone", help="Easi3R on these weights: preview, dust3r, monst3r, a hub id, folder or file"
+    )
     parser.add_argument(
         "--masks",
         nargs="+",
@@ -80,25 +85,35 @@ def _add_option(parser, option):
 
 
 def _run(arguments):
-    from . import load_backbone, reconstruct  # here, as they take seconds that --help need not wait for
+    from . import reconstruct  # here, as it takes seconds that --help need not wait for
     from .export import check_folder
 
     options = Options(**{option.name: getattr(arguments, option.name) for option in fields(Options)})
     masks = arguments.masks[0] if arguments.masks and len(arguments.masks) == 1 else arguments.masks
     check_folder(arguments.out)  # before the minutes that a run may take
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
-        backbone = load_backbone(arguments.backbone, progress=progress)
-        result = reconstruct(arguments.clip, backbone, options, progress, masks)
+        system = _load(arguments, progress)
+        result = reconstruct(arguments.clip, system, options, masks, progress)
         progress(1, "Writing the results")
         full_size = arguments.clip if arguments.dataset_size == "source" else None
         files = result.save(arguments.out, dataset_source=full_size)
-    print(f"Made with the backbone {result.info['backbone']['name']}. The scale is arbitrary.")
-    print(backbone.note)
+    print(f"Made with {system.name}. The scale is arbitrary.")
+    print(system.note)
     for warning in result.info["warnings"]:
         print(f"Note: {warning}")
     for path in files.values():
         print(path)
     return 0
+
+
+def _load(arguments, progress):
+    from . import load_backbone, load_system
+
+    if arguments.backbone is None:
+        return load_system(arguments.system or "auto", progress=progress)
+    if arguments.system is not None:
+        raise InputError("--system and --backbone exclude each other; --backbone X is Easi3R on the weights X.")
+    return load_backbone(arguments.backbone, progress=progress)
 
 
 class _Bar:

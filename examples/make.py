@@ -24,9 +24,9 @@ TEASER, TEASER_WIDTH = "room", 400
 def main():
     if "--results" not in sys.argv:
         clips()
-    backbone = easi3r.load_backbone("preview")
+    system = easi3r.load_system("preview")
     for name in synthetic.SCENES:
-        result = easi3r.reconstruct(FOLDER / f"{name}.mp4", backbone, easi3r.Options(max_frames=RESULT_FRAMES))
+        result = easi3r.reconstruct(FOLDER / f"{name}.mp4", system, easi3r.Options(max_frames=RESULT_FRAMES))
         write_small(result, FOLDER / f"{name}.result.npz")
         if name == TEASER:
             write_orbit(result, FOLDER / "teaser.mp4", TEASER_WIDTH)

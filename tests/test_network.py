@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +23,16 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 import easi3r
-from easi3r.backbones.dust3r import Dust3rBackbone, checkpoints
+from easi3r import pairs
+from easi3r.backbones.base import PairAttention
+from easi3r.backbones.dust3r import Dust3rNetwork
 from easi3r.backbones.dust3r.model import Config, TwoViewTransformer
+from easi3r.backbones.weights import checkpoints, parameter_shapes
 from easi3r.benchmark import network as benchmark
-from easi3r.motion.masks import cluster, fuse_over_time
-from easi3r.motion.statistics import AttentionStatistics
+from easi3r.motion import Evidence, cluster
+from easi3r.motion.attention import statistics
+from easi3r.motion.masks import fuse_over_time
+from easi3r.system import registry
 
 DATA = Path(__file__).parent / "data"
 TINY = {
@@ -75,11 +81,11 @@ def golden(name):
     data = np.load(DATA / name)
     c = json.loads(str(data["config"]))
     model = seeded(Config(*c["enc"], *c["dec"], head_type=c["head"]))
-    return data, Dust3rBackbone(copy.deepcopy(model), device="cpu", precision="float32")
+    return data, Dust3rNetwork(copy.deepcopy(model), device="cpu", precision="float32")
 
 
-def tiny_backbone(head="linear", precision=None):
-    return Dust3rBackbone(copy.deepcopy(seeded(Config(**TINY, head_type=head))), device="cpu", precision=precision)
+def tiny_network(head="linear", precision=None):
+    return Dust3rNetwork(copy.deepcopy(seeded(Config(**TINY, head_type=head))), device="cpu", precision=precision)
 
 
 def clip(n_frames, height=32, width=48):
@@ -95,14 +101,14 @@ def error(a, b):
 
 @pytest.mark.parametrize("name", ["pair_linear_48x64.npz", "pair_dpt_64x96.npz"])
 def test_a_pair_is_as_the_reference_computes_it(name):
-    data, backbone = golden(name)
-    features = backbone.encode(data["images"])
+    data, network = golden(name)
+    features = network.encode(data["images"])
     assert error(features.data[0], data["features_1"]) < 1e-4
-    _, attention = backbone._decode(features.data, [(0, 1)], only_evidence=True)
-    assert error(attention[0][0], data["attn_1"]) < 1e-4
-    assert error(attention[1][0], data["attn_2"]) < 1e-4
+    (attention,) = network.attention(features, [(0, 1)])
+    assert error(attention.source, data["attn_1"]) < 1e-4
+    assert error(attention.reference, data["attn_2"]) < 1e-4
     for prefix, masks in (("", None), ("masked_", data["masks"])):
-        (pair,) = backbone.geometry(features, [(0, 1)], masks)
+        (pair,) = network.predict(features, [(0, 1)], masks).pairs
         for ours, reference in (("pts1", "pts3d_1"), ("pts2", "pts3d_2"), ("conf1", "conf_1"), ("conf2", "conf_2")):
             assert getattr(pair, ours).dtype == np.float32
             assert error(getattr(pair, ours), data[prefix + reference]) < 1e-4, prefix + reference
@@ -115,27 +121,26 @@ def check_maps(maps, dynamic, data):
     np.testing.assert_allclose(dynamic, data["dynamic_map"], atol=1e-4)
 
 
+def motion_of(network, features, edges):
+    """(maps, dynamic) of pass 1."""
+    return statistics(network.attention(features, edges), len(features.frames), features.grid)
+
+
 def test_a_sequence_gives_the_reference_motion_maps():
-    data, backbone = golden("sequence_5x64x80.npz")
+    data, network = golden("sequence_5x64x80.npz")
     edges = [tuple(e) for e in data["edges"]]
-    evidence = backbone.motion(backbone.encode(data["images"]), edges)
-    check_maps(evidence.maps, evidence.dynamic, data)
-    assert evidence.tokens.shape == (5, 4, 5, 64) and evidence.tokens.dtype == np.float32
-    assert (
-        np.corrcoef(fuse_over_time(evidence, cluster(evidence.tokens)).ravel(), data["refined_map"].ravel())[0, 1]
-        > 0.95
-    )
+    features = network.encode(data["images"])
+    maps, dynamic = motion_of(network, features, edges)
+    check_maps(maps, dynamic, data)
+    assert features.tokens.shape == (5, 4, 5, 64) and features.tokens.dtype == np.float32
+    fused = fuse_over_time(Evidence(maps, dynamic), cluster(features.tokens))
+    assert np.corrcoef(fused.ravel(), data["refined_map"].ravel())[0, 1] > 0.95
 
 
-def test_statistics_do_not_depend_on_how_pairs_are_batched():
+def test_statistics_come_from_the_attention_of_pairs_alone():
     data = np.load(DATA / "sequence_5x64x80.npz")
-    edges = [tuple(e) for e in data["edges"]]
-    for size in (1, 5, 12):
-        statistics = AttentionStatistics(5, (4, 5))
-        for k in range(0, len(edges), size):
-            part = slice(k, k + size)
-            statistics.add(edges[part], *(torch.from_numpy(data[n][part]) for n in ("attn_1", "attn_2")))
-        check_maps(*statistics.result(), data)
+    stored = zip(data["edges"], data["attn_1"], data["attn_2"])
+    check_maps(*statistics((PairAttention(i, j, one, two) for (i, j), one, two in stored), 5, (4, 5)), data)
 
 
 # The two passes -------------------------------------------------------------------------------------------------------
@@ -144,10 +149,10 @@ def test_statistics_do_not_depend_on_how_pairs_are_batched():
 @pytest.mark.parametrize("head", ["linear", "dpt"])
 @pytest.mark.parametrize("size", [(16, 16), (80, 48), (16, 112)])
 def test_any_size_that_is_a_multiple_of_the_patch_works(head, size):
-    backbone = tiny_backbone(head)
+    network = tiny_network(head)
     frames = clip(2, *size)
-    features = backbone.encode(frames)
-    for pair in backbone.geometry(features, [(0, 1), (1, 0)], np.ones(frames.shape[:3], bool)):
+    features = network.encode(frames)
+    for pair in network.predict(features, [(0, 1), (1, 0)], np.ones(frames.shape[:3], bool)).pairs:
         assert pair.pts1.shape == pair.pts2.shape == (*size, 3) and pair.conf1.shape == pair.conf2.shape == size
         assert pair.pts1.dtype == pair.conf2.dtype == np.float16
         assert np.isfinite(pair.pts1).all() and (pair.conf1 >= 1).all()
@@ -155,20 +160,20 @@ def test_any_size_that_is_a_multiple_of_the_patch_works(head, size):
 
 @pytest.mark.parametrize("edges", [[(0, 0)], [(0, 1), (1, 0)]])
 def test_one_and_two_frames_use_the_mean_terms_alone(edges):
-    backbone = tiny_backbone()
+    network = tiny_network()
     frames = clip(edges[0][1] + 1)
-    features = backbone.encode(frames)
-    evidence = backbone.motion(features, edges)
-    assert not evidence.maps["A_src_std"].any() and not evidence.maps["A_ref_std"].any()
-    product = (1 - evidence.maps["A_src_mean"]) * evidence.maps["A_ref_mean"]
+    features = network.encode(frames)
+    maps, dynamic = motion_of(network, features, edges)
+    assert not maps["A_src_std"].any() and not maps["A_ref_std"].any()
+    product = (1 - maps["A_src_mean"]) * maps["A_ref_mean"]
     low, high = product.min((1, 2), keepdims=True), product.max((1, 2), keepdims=True)
-    np.testing.assert_allclose(evidence.dynamic, (product - low) / (high - low), atol=1e-4)
-    masks = evidence.dynamic.repeat(16, 1).repeat(16, 2) > 0.5
-    assert len(list(backbone.geometry(features, edges, masks))) == len(edges)
+    np.testing.assert_allclose(dynamic, (product - low) / (high - low), atol=1e-4)
+    masks = dynamic.repeat(16, 1).repeat(16, 2) > 0.5
+    assert len(list(network.predict(features, edges, masks).pairs)) == len(edges)
 
 
 def test_frames_are_encoded_once_and_pass_one_runs_no_heads():
-    backbone = tiny_backbone("dpt")
+    network = tiny_network("dpt")
     calls = {"encoder": 0, "head": 0}
 
     def count(part):
@@ -177,72 +182,73 @@ def test_frames_are_encoded_once_and_pass_one_runs_no_heads():
 
         return hook
 
-    backbone.model.enc_norm.register_forward_pre_hook(count("encoder"))
-    for head in (backbone.model.downstream_head1, backbone.model.downstream_head2):
+    network.model.enc_norm.register_forward_pre_hook(count("encoder"))
+    for head in (network.model.downstream_head1, network.model.downstream_head2):
         head.register_forward_pre_hook(count("head"))
     frames = clip(4)
-    edges = easi3r.pairs.build(4)
-    features = backbone.encode(frames)
-    backbone.motion(features, edges)
+    edges = pairs.build(4)
+    features = network.encode(frames)
+    list(network.attention(features, edges))
     assert calls == {"encoder": 4, "head": 0}
-    list(backbone.geometry(features, edges, np.zeros(frames.shape[:3], bool)))
+    list(network.predict(features, edges, np.zeros(frames.shape[:3], bool)).pairs)
     assert calls["encoder"] == 4 and calls["head"] > 0
 
 
 def test_pass_two_reads_motion_again_and_streams_pair_by_pair():
-    backbone = tiny_backbone()
-    frames, edges = clip(4), easi3r.pairs.build(4)
-    features = backbone.encode(frames)
-    first = backbone.motion(features, edges)
-    stream = backbone.geometry(features, edges, np.zeros(frames.shape[:3], bool))
-    assert [(next(stream).i) for _ in range(2)] == [edges[0][0], edges[1][0]]
-    assert features.reweighted is None
-    assert [(p.i, p.j) for p in stream] == edges[2:]
-    np.testing.assert_allclose(features.reweighted.dynamic, first.dynamic, atol=1e-4)  # empty masks change nothing
+    network = tiny_network()
+    frames, edges = clip(4), pairs.build(4)
+    features = network.encode(frames)
+    _, first = motion_of(network, features, edges)
+
+    def second_pass(masks):
+        stream = network.predict(features, edges, masks).pairs
+        return [next(stream), *stream]
+
+    unmasked = second_pass(np.zeros(frames.shape[:3], bool))
+    assert [(p.i, p.j) for p in unmasked] == edges
+    _, again = statistics((p.attention for p in unmasked), 4, features.grid)
+    np.testing.assert_allclose(again, first, atol=1e-4)  # empty masks change nothing
     masks = np.zeros(frames.shape[:3], bool)
     masks[:, 3:20, 20:40] = True
-    list(backbone.geometry(features, edges, masks))
-    assert np.abs(features.reweighted.dynamic - first.dynamic).max() > 1e-3
-    again = backbone.encode(frames)
-    list(backbone.geometry(again, edges))
-    assert again.reweighted is None
+    _, masked = statistics((p.attention for p in second_pass(masks)), 4, features.grid)
+    assert np.abs(masked - first).max() > 1e-3
+    assert all(p.attention is None for p in second_pass(None))
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on():
-    backbone = tiny_backbone()
-    backbone.largest_batch = 8
-    edges = easi3r.pairs.build(4)
-    features = backbone.encode(clip(4))
-    whole = backbone.motion(features, edges)
-    decode, sizes = backbone._decode, []
+    network = tiny_network()
+    network.largest_batch = 8
+    edges = pairs.build(4)
+    features = network.encode(clip(4))
+    _, whole = motion_of(network, features, edges)
+    decode, sizes = network.model.decode, []
 
-    def scarce(tokens, chunk, **options):
-        sizes.append(len(chunk))
-        if len(chunk) > 3:
+    def scarce(tokens, *arguments):
+        sizes.append(len(tokens))
+        if len(tokens) > 3:
             raise torch.OutOfMemoryError("out of memory")
-        return decode(tokens, chunk, **options)
+        return decode(tokens, *arguments)
 
-    backbone._decode = scarce
-    np.testing.assert_allclose(backbone.motion(features, edges).dynamic, whole.dynamic, atol=1e-4)
+    network.model.decode = scarce
+    np.testing.assert_allclose(motion_of(network, features, edges)[1], whole, atol=1e-4)
     assert sizes == [8, 4, 2, 2, 2, 2]
 
     def none_left(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    backbone._decode = none_left
+    network.model.decode = none_left
     with pytest.raises(easi3r.InputError, match="memory"):
-        backbone.motion(features, edges)
+        list(network.attention(features, edges))
 
 
 def test_two_runs_at_once_do_not_disturb_each_other():
-    backbone = tiny_backbone()
+    network = tiny_network()
     clips = {n: clip(n) for n in (3, 4)}
 
     def run(n):
-        features = backbone.encode(clips[n])
-        evidence = backbone.motion(features, easi3r.pairs.build(n))
-        points = [p.pts2 for p in backbone.geometry(features, easi3r.pairs.build(n))]
-        return evidence.dynamic, np.array(points)
+        features = network.encode(clips[n])
+        _, dynamic = motion_of(network, features, pairs.build(n))
+        return dynamic, np.array([p.pts2 for p in network.predict(features, pairs.build(n)).pairs])
 
     alone = {n: run(n) for n in clips}
     with ThreadPoolExecutor(2) as pool:
@@ -252,21 +258,21 @@ def test_two_runs_at_once_do_not_disturb_each_other():
 
 
 def test_lower_precision_stays_close_and_predictions_stay_finite():
-    frames, edges = clip(3), easi3r.pairs.build(3)
-    exact, rough = tiny_backbone(precision="float32"), tiny_backbone(precision="bfloat16")
-    a, b = (x.motion(x.encode(frames), edges) for x in (exact, rough))
+    frames, edges = clip(3), pairs.build(3)
+    exact, rough = tiny_network(precision="float32"), tiny_network(precision="bfloat16")
+    a, b = (x.encode(frames) for x in (exact, rough))
     assert error(b.tokens, a.tokens) < 0.02
-    assert np.abs(a.dynamic - b.dynamic).mean() < 0.1
+    assert np.abs(motion_of(exact, a, edges)[1] - motion_of(rough, b, edges)[1]).mean() < 0.1
     with torch.inference_mode():
         rough.model.downstream_head1.proj.bias += 100  # points beyond any float
-    pair = next(rough.geometry(rough.encode(frames), edges))
+    pair = next(rough.predict(rough.encode(frames), edges).pairs)
     assert pair.pts1.dtype == np.float16 and np.isfinite(pair.pts1).all() and np.isfinite(pair.conf1).all()
 
 
 @pytest.mark.parametrize("frames", [clip(2, 30, 48), clip(2).astype(np.float32), clip(2)[0]])
 def test_unusable_frames_are_refused(frames):
     with pytest.raises(easi3r.InputError):
-        tiny_backbone().encode(frames)
+        tiny_network().encode(frames)
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------------
@@ -275,10 +281,14 @@ def test_unusable_frames_are_refused(frames):
 @pytest.mark.parametrize("name, head", [("dust3r_512_dpt", "dpt"), ("dust3r_224_linear", "linear")])
 def test_released_configurations_have_the_released_names_shapes_and_size(name, head):
     released = json.loads((DATA / "released_shapes.json").read_text())[name]
+    sizes = dict(zip(TINY, (1024, 24, 16, 768, 12, 12)))
+    shapes = parameter_shapes("dust3r", {**sizes, "head_type": head})
+    assert {k: list(v) for k, v in shapes.items()} == released["shapes"]
     with torch.device("meta"):
         model = TwoViewTransformer(Config(head_type=head))
-    assert {k: list(v.shape) for k, v in model.state_dict().items()} == released["shapes"]
     assert sum(p.numel() for p in model.parameters()) == released["parameters"]
+    with pytest.raises(easi3r.InputError, match="unknown"):
+        parameter_shapes("gaussians", {})
 
 
 def state_of(head="linear"):
@@ -295,22 +305,22 @@ def write_folder(folder, state, values=JSON):
 def test_a_folder_loads_and_says_what_it_is(tmp_path, caplog):
     assert "Infinity" in json.dumps(JSON)
     with caplog.at_level(logging.WARNING):
-        backbone = easi3r.load_backbone(write_folder(tmp_path / "mine", state_of()), precision="float32")
-    assert "non-commercial" in caplog.text and "CC BY-NC-SA 4.0" in backbone.note
-    assert (backbone.name, backbone.max_side, backbone.patch) == ("mine", 512, 16)
-    features = backbone.encode(clip(2))
-    assert features.info["weights"] == "mine" and re.fullmatch("[0-9a-f]{12}", features.info["hash"])
-    expected = tiny_backbone(precision="float32").encode(clip(2))
-    assert torch.equal(features.data, expected.data)
-    assert easi3r.load_backbone(str(tmp_path / "mine" / "model.safetensors")).info["hash"] == features.info["hash"]
+        system = easi3r.load_backbone(write_folder(tmp_path / "mine", state_of()), precision="float32")
+    assert "non-commercial" in caplog.text and "CC BY-NC-SA 4.0" in system.note
+    assert (system.name, system.max_side, system.patch) == ("Easi3R on mine", 512, 16)
+    info = system.network.info
+    assert info["weights"] == "mine" and re.fullmatch("[0-9a-f]{12}", info["hash"])
+    assert torch.equal(system.network.encode(clip(2)).data, tiny_network(precision="float32").encode(clip(2)).data)
+    plain = easi3r.load_system("dust3r", str(tmp_path / "mine" / "model.safetensors"))
+    assert plain.name == "model.safetensors" and plain.network.info["hash"] == info["hash"]
 
 
 def test_the_authors_file_loads_without_running_anything(tmp_path):
     path = tmp_path / "published.pth"
     torch.save({"args": argparse.Namespace(model=CALL, lr=0.1), "model": state_of(), "epoch": 3}, path)
-    backbone = easi3r.load_backbone(str(path))
-    assert torch.equal(backbone.model.state_dict()["dec_norm.weight"], state_of()["dec_norm.weight"])
-    assert backbone.model.config == Config(**TINY, head_type="linear")
+    network = easi3r.load_backbone(str(path)).network
+    assert torch.equal(network.model.state_dict()["dec_norm.weight"], state_of()["dec_norm.weight"])
+    assert network.model.config == Config(**TINY, head_type="linear")
 
 
 class Attack:
@@ -363,13 +373,13 @@ def test_either_name_of_the_shared_convolutions_will_do(tmp_path, kept):
     other = re.compile(r"layer_rn\.\d" if kept == "numbered" else r"layer\d_rn")
     state = {k: v for k, v in state.items() if not other.search(k)}
     backbone = easi3r.load_backbone(write_folder(tmp_path, state, {**JSON, "head_type": "dpt"}))
-    loaded = backbone.model.state_dict()
+    loaded = backbone.network.model.state_dict()
     assert all(torch.equal(loaded[k], v) for k, v in state_of("dpt").items())
 
 
 def test_a_missing_second_decoder_is_a_copy_of_the_first(tmp_path):
     state = {k: v for k, v in state_of().items() if not k.startswith("dec_blocks2.")}
-    model = easi3r.load_backbone(write_folder(tmp_path, state)).model
+    model = easi3r.load_backbone(write_folder(tmp_path, state)).network.model
     for a, b in zip(model.dec_blocks.parameters(), model.dec_blocks2.parameters()):
         assert torch.equal(a, b)
 
@@ -480,10 +490,10 @@ def hub(tmp_path, empty_cache, monkeypatch):
 def test_a_hub_model_is_fetched_once_with_progress_then_cached(hub, monkeypatch):
     said = []
     backbone = easi3r.load_backbone("me/tiny", progress=lambda fraction, text: said.append((fraction, text)))
-    assert backbone.info["weights"] == "me/tiny"
+    assert backbone.network.info["weights"] == "me/tiny"
     assert any("Downloading" in text for _, text in said) and all(0 <= fraction <= 1 for fraction, _ in said)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert easi3r.load_backbone("me/tiny").info["hash"] == backbone.info["hash"]
+    assert easi3r.load_backbone("me/tiny").network.info["hash"] == backbone.network.info["hash"]
     with pytest.raises(easi3r.InputError, match="cannot be reached"):
         easi3r.load_backbone("me/other")
 
@@ -516,7 +526,7 @@ def test_a_download_that_was_stopped_goes_on_where_it_stopped(hub, monkeypatch):
     ((name, start),) = hub.asked
     assert name == "model.safetensors" and 0.4 * size < start < size
     assert min(fraction for fraction, text in said if "Downloading" in text) > 0.4
-    assert backbone.info["hash"] == easi3r.load_backbone(str(hub.files)).info["hash"]
+    assert backbone.network.info["hash"] == easi3r.load_backbone(str(hub.files)).network.info["hash"]
 
 
 def test_a_model_the_hub_does_not_have_is_said_to_be_missing(hub):
@@ -528,10 +538,11 @@ def test_a_model_the_hub_does_not_have_is_said_to_be_missing(hub):
 
 
 def test_automatic_takes_cached_weights_and_survives_broken_ones(hub, monkeypatch):
-    monkeypatch.setitem(easi3r.backbones.load.HUB, "dust3r", ("DUSt3R", "me/tiny"))
+    row = registry.row_of("easi3r-dust3r")
+    monkeypatch.setitem(registry._ROWS, "easi3r-dust3r", replace(row, card=replace(row.card, weights="me/tiny")))
     assert easi3r.load_backbone("auto").name == "preview"  # no GPU, nothing fetched: no download
     easi3r.load_backbone("dust3r")
-    assert easi3r.load_backbone("auto").name == "DUSt3R"
+    assert easi3r.load_backbone("auto").name == "Easi3R on tiny"
     (path,) = Path(constants.HF_HUB_CACHE).rglob("model.safetensors")
     path.resolve().write_bytes(b"broken")
     assert "damaged" in easi3r.load_backbone("auto").note

@@ -27,9 +27,8 @@ from pages import (
 from safetensors.torch import save_file
 from test_network import JSON, TINY, seeded
 
-from easi3r import InputError, synthetic, video
+from easi3r import InputError, synthetic, systems, video
 from easi3r.backbones.dust3r.model import Config
-from easi3r.backbones.load import HUB
 
 
 def test_a_clip_becomes_a_scene_videos_and_files(browser, address, walk, tmp_path):
@@ -150,15 +149,13 @@ def test_cancel_stops_a_run(browser, address):
 
 
 def test_nobody_waits_for_a_run_that_its_visitor_has_left(browser, address, walk, monkeypatch):
-    from easi3r import gpu
-
     going_on = threading.Event()
 
     def a_long_step(*arguments):
         going_on.wait(30)
         raise InputError("It was of no use.")
 
-    monkeypatch.setattr(gpu, "reconstruct", a_long_step)
+    monkeypatch.setattr("easi3r.web.compute.reconstruct", a_long_step)
     before = our_folders()
     page = open_page(browser, address)
     upload(page, walk)
@@ -181,7 +178,7 @@ def zero_gpu(tmp_path):
     ones.
     """
     hub = tmp_path / "hub"
-    for _, repository in HUB.values():
+    for repository in {card.weights for card in systems() if card.weights}:
         model = hub / repo_folder_name(repo_id=repository, repo_type="model")
         for folder in (model / "refs", model / "snapshots" / "1"):
             folder.mkdir(parents=True)
@@ -216,8 +213,8 @@ def test_on_zero_gpu_a_run_gets_its_gpu_for_the_visitor(browser, zero_gpu, tmp_p
     upload(page, tmp_path / "short.mp4")
     page.locator("#settings button").first.click()
     # the preview first: it leaves the server with threads that the other's fork lacks
-    for option, name in (("Preview:", "preview"), ("MonST3R (", "MonST3R")):
-        page.locator("#backbone input").click()
+    for option, name in (("Preview:", "preview"), ("Easi3R on MonST3R (", "Easi3R on MonST3R")):
+        page.locator("#system input").click()
         page.get_by_role("option", name=option).click()
         page.locator("#plan", has_text=name).wait_for()
         page.locator("#run").click()

@@ -15,7 +15,7 @@ from huggingface_hub.utils import filter_repo_objects
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from easi3r.backbones.load import HUB
+from easi3r import systems
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -85,7 +85,7 @@ def test_zero_gpu_has_the_python_and_every_requirement_takes_it():
 
 def test_the_weights_fetched_are_the_ones_of_the_code():
     preloaded = [line.split(" ") for line in HEADER["preload_from_hub"]]
-    hub = [repository for _, repository in HUB.values()]
+    hub = list(dict.fromkeys(card.weights for card in systems() if card.weights))
     assert [name for name, _ in preloaded] == hub == HEADER["models"]
     assert {names for _, names in preloaded} == {"config.json,model.safetensors"}
 

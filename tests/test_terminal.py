@@ -90,7 +90,7 @@ def test_numbers_of_numpy_are_numbers():
 def test_every_option_can_be_given_in_the_terminal(clip, monkeypatch, tmp_path, capsys):
     seen = []
 
-    def stop(clip, backbone, options, progress, masks):
+    def stop(clip, system, options, masks, progress):
         seen.append((options, masks))
         raise InputError("Enough.")
 
@@ -264,3 +264,10 @@ def test_progress_through_a_pipe_is_a_few_lines(clip, tmp_path):
     texts = [re.sub(r"\d+", "", line.partition("%")[2]) for line in lines]
     assert len(lines) <= 14 and "Writing the results" in lines[-1]
     assert {"  Reading the video", "  Outlining what moves", "  Writing the results"} <= set(texts)
+
+
+def test_a_system_or_a_backbone_but_not_both(clip, tmp_path, capsys):
+    assert "exclude each other" in refused(
+        capsys, clip, "--out", tmp_path / "o", "--system", "preview", "--backbone", "preview"
+    )
+    assert "unknown; use auto, preview" in refused(capsys, clip, "--out", tmp_path / "o", "--system", "spiral")

@@ -57,13 +57,13 @@ def main():
     from spaces.zero.torch import patching
 
     import app  # imports spaces first
-    from easi3r import gpu
+    from easi3r.web.pool import POOL
 
     def move(callback=None):
         for fake, original in list(patching.cuda_aliases.items()):
             fake.data = original
-        for backbone in gpu._loaded.values():
-            backbone.device = "cpu"
+        for network in POOL.networks():
+            network.device = "cpu"
 
     zero.pack, zero.init, zero.move = (lambda: 0), (lambda device: None), move
     utils.self_cgroup_device_path = lambda: ""

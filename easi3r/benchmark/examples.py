@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import InputError, Options, load_backbone, reconstruct
+from .. import InputError, Options, load_system, reconstruct
 from ..metrics import depth_absrel, jaccard, trajectory_errors
 from ..synthetic import load_truth
 from .masks import place_in_source
@@ -45,18 +45,18 @@ def main(argv):
     """Print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark examples", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[2] / "examples")
-    parser.add_argument("--backbone", default="preview")
+    parser.add_argument("--system", default="preview")
     parser.add_argument("--max-frames", type=int, default=24)
     arguments = parser.parse_args(argv)
     try:
-        backbone = load_backbone(arguments.backbone)
+        system = load_system(arguments.system)
         clips = [path for path in sorted(arguments.folder.glob("*.mp4")) if path.with_suffix(".npz").exists()]
         if not clips:
             raise InputError(f"{arguments.folder} holds no clip NAME.mp4 with its truth NAME.npz.")
         print("| clip | ATE / path | rotation error | focal error | depth AbsRel | mask J | seconds |")
         print("|---|---|---|---|---|---|---|")
         for clip in clips:
-            result = reconstruct(clip, backbone, Options(max_frames=arguments.max_frames))
+            result = reconstruct(clip, system, Options(max_frames=arguments.max_frames))
             s = score(result, load_truth(clip.with_suffix(".npz")))
             print(
                 f"| {clip.stem} | {s['ate']:.2%} | {s['rotation']:.3f} deg | {s['focal']:.1%} "

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .. import InputError, Options, load_backbone, reconstruct
+from .. import InputError, Options, load_system, reconstruct
 from ..decode import scan
 from ..metrics import jaccard
 
@@ -20,13 +20,13 @@ def unpack(packed, shape):
     return np.unpackbits(packed, axis=-1)[..., : shape[2]].astype(bool)
 
 
-def score_clip(clip, truth, backbone, max_frames=24):
+def score_clip(clip, truth, system, max_frames=24):
     """Mean J of our masks and of every system in `truth` (path of an npz) at the frames that a run uses. Dict name ->
     J.
     """
     stored = np.load(truth)
     shape = tuple(stored["shape"])
-    result = reconstruct(str(clip), backbone, Options(max_frames=max_frames))
+    result = reconstruct(str(clip), system, Options(max_frames=max_frames))
     times = np.array(scan(clip).seconds)[: shape[0]]
     used = [int(np.abs(times - t).argmin()) for t in result.timestamps]
     masks = place_in_source(result.dynamic, result.framing)
@@ -61,22 +61,22 @@ def main(argv):
     """Print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark masks", description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--backbone", default="preview")
+    parser.add_argument("--system", default="preview")
     parser.add_argument("--max-frames", type=int, default=24)
     arguments = parser.parse_args(argv)
     try:
-        backbone = load_backbone(arguments.backbone)
+        system = load_system(arguments.system)
         rows = {}
         for truth in sorted(arguments.folder.glob("*_masks.npz")):
             name = truth.name.removesuffix("_masks.npz")
-            rows[name] = score_clip(truth.with_name(f"{name}.mp4"), truth, backbone, arguments.max_frames)
+            rows[name] = score_clip(truth.with_name(f"{name}.mp4"), truth, system, arguments.max_frames)
         if not rows:
             raise InputError(f"{arguments.folder} holds no NAME_masks.npz; give a folder of clips with their masks.")
     except InputError as error:
         print(f"error: {error}")
         return 2
     systems = list(next(iter(rows.values())))
-    print(f"mean J, {arguments.max_frames} frames per clip, backbone {backbone.name}")
+    print(f"mean J, {arguments.max_frames} frames per clip, system {system.name}")
     print("| clip |", " | ".join(systems), "|")
     print("|---|" + "---|" * len(systems))
     for name, scores in rows.items():

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import InputError, pairs
-from ..backbones.dust3r import Dust3rBackbone
-from ..backbones.dust3r.backbone import HEAD_SHARE, best_device
+from ..backbones.dust3r import Dust3rNetwork
 from ..backbones.dust3r.model import Config, TwoViewTransformer
+from ..backbones.dust3r.network import HEAD_SHARE, best_device
+from ..motion.attention import statistics
 
 
 def main(argv):
@@ -43,18 +44,18 @@ def main(argv):
 def run(arguments, width, height, edges):
     """Measure all stages once and print the table."""
     config = Config(head_type=arguments.head)
-    backbone = Dust3rBackbone(seeded_model(config), "seeded", device=arguments.device, precision=arguments.precision)
-    backbone.prediction_dtype = torch.float16  # as handed on in a normal run
+    network = Dust3rNetwork(seeded_model(config), "seeded", device=arguments.device, precision=arguments.precision)
+    network.prediction_dtype = torch.float16  # as handed on in a normal run
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (arguments.frames, height, width, 3), dtype=np.uint8)
     masks = np.zeros(frames.shape[:3], bool)
     masks[:, height // 4 : height // 2, width // 4 : width // 2] = True
-    meter = _Meter(backbone)
-    backbone.encode(frames[:1])  # warm up: kernels and the allocator's first pages
-    features = meter.measure("encode", lambda: backbone.encode(frames))
-    meter.measure("pass 1", lambda: backbone.motion(features, edges))
-    heads = _time_heads(backbone)
-    kept = meter.measure("pass 2", lambda: list(backbone.geometry(features, edges, masks)))
+    meter = _Meter(network)
+    network.encode(frames[:1])  # warm up: kernels and the allocator's first pages
+    features = meter.measure("encode", lambda: network.encode(frames))
+    meter.measure("pass 1", lambda: statistics(network.attention(features, edges), len(frames), features.grid))
+    heads = _time_heads(network)
+    kept = meter.measure("pass 2", lambda: list(network.predict(features, edges, masks).pairs))
 
     work = count_work(config, (height // 16, width // 16))
     n_frames, n_pairs = len(frames), len(edges)
@@ -69,7 +70,7 @@ def run(arguments, width, height, edges):
     rows = [("encode", seconds["encode"], rate["encode"]), ("pass 1", seconds["pass 1"], rate["pass 1"])]
     rows += [("pass 2", seconds["pass 2"] - sum(heads), rate["pass 2"]), ("heads", sum(heads), rate["pass 2"])]
     threads = torch.get_num_threads()
-    print(f"{backbone.device}, {arguments.precision}, {threads} threads, ViT-L {arguments.head}", end=", ")
+    print(f"{network.device}, {arguments.precision}, {threads} threads, ViT-L {arguments.head}", end=", ")
     print(f"{n_frames} frames of {width} x {height}, {n_pairs} directed pairs")
     print(f"{'stage':22}{'seconds':>9}{'TFLOP':>9}{'TFLOP/s':>9}{'matrix rate':>13}{'share':>8}")
     _print_row("encode", [rows[0]], tera)
@@ -79,7 +80,7 @@ def run(arguments, width, height, edges):
     _print_row("encoder and decoders", rows[:3], tera)
     _print_row("everything", rows, tera)
     print(f"needed per directed pair and pass, all included: {sum(tera.values()) / n_pairs / 2:.3f} TFLOP")
-    _print_memory(backbone, features, kept, meter)
+    _print_memory(network, features, kept, meter)
 
 
 def _print_row(title, rows, tera):
@@ -88,25 +89,25 @@ def _print_row(title, rows, tera):
     print(f"{title:22}{seconds:9.2f}{work:9.3f}{work / seconds:9.3f}{possible / seconds:13.3f}{work / possible:8.0%}")
 
 
-def _print_memory(backbone, features, kept, meter):
+def _print_memory(network, features, kept, meter):
     """Peak memory beside the weights, measured; and by computation here and for 65 frames."""
     print(f"peak memory beside the weights: {max(meter.peak.values()) / 2**30:.2f} GiB measured", end=", ")
-    here = memory(backbone, features.frames.shape, len(kept))
+    here = memory(network, features.frames.shape, len(kept))
     print(f"{sum(here.values()) / 2**30:.2f} computed")
-    many = memory(backbone, (65, *features.frames.shape[1:]), 600)
+    many = memory(network, (65, *features.frames.shape[1:]), 600)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in many.items())
     print(f"for 65 frames of this size, 600 pairs: {sum(many.values()) / 2**30:.2f} GiB computed ({parts})")
 
 
-def memory(backbone, shape, n_pairs):
+def memory(network, shape, n_pairs):
     """Bytes a run needs beside the weights, by part: frames `shape` (T,H,W,3)."""
     n_frames, height, width, _ = shape
-    tokens = n_frames * (height // backbone.patch) * (width // backbone.patch)
-    channels = backbone.model.config.dec_depth * backbone.model.config.dec_num_heads
-    heads = max(1, backbone.largest_batch // HEAD_SHARE) * backbone.head_bytes(height, width)
-    batch = backbone.largest_batch * backbone.decoder_bytes(height, width) + heads
+    tokens = n_frames * (height // network.patch) * (width // network.patch)
+    channels = network.model.config.dec_depth * network.model.config.dec_num_heads
+    heads = max(1, network.largest_batch // HEAD_SHARE) * network.head_bytes(height, width)
+    batch = network.largest_batch * network.decoder_bytes(height, width) + heads
     return {
-        "frames and tokens": shape[0] * height * width * 3 + 2 * tokens * backbone.model.config.enc_embed_dim * 4,
+        "frames and tokens": shape[0] * height * width * 3 + 2 * tokens * network.model.config.enc_embed_dim * 4,
         "statistics": 8 * tokens * channels * 4,  # mean and square of two decoders, and as much while they are fused
         "batch": batch,
         "predictions": n_pairs * height * width * 8 * 2,  # two views of four float16 numbers, kept by the solver
@@ -145,27 +146,27 @@ def seeded_model(config, seed=0):
     return model
 
 
-def _time_heads(backbone):
+def _time_heads(network):
     """A list that fills with the heads' seconds, call by call, while the model runs."""
-    seconds, points = [], backbone.model.points
+    seconds, points = [], network.model.points
 
     def timed(*arguments):
-        _wait(backbone.device)
+        _wait(network.device)
         start = time.perf_counter()
         result = points(*arguments)
-        _wait(backbone.device)
+        _wait(network.device)
         seconds.append(time.perf_counter() - start)
         return result
 
-    backbone.model.points = timed
+    network.model.points = timed
     return seconds
 
 
 class _Meter:
     """Seconds and peak memory of stages, and the matrix rate (TFLOP/s) around each."""
 
-    def __init__(self, backbone):
-        self.device, self.dtype = backbone.device, getattr(torch, backbone.precision)
+    def __init__(self, network):
+        self.device, self.dtype = network.device, getattr(torch, network.precision)
         self.seconds, self.rate, self.peak = {}, {}, {}
         self.base = self._used()
         self.last_rate = self._matrix_rate()

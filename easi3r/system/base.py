@@ -55,13 +55,33 @@ class Estimate:
 class System(Protocol):
     """Anything that turns a clip into an `Estimate`. Shared between users and threads: it keeps nothing of a run."""
 
-    card: SystemCard
-    name: str  # as shown to the user: "Easi3R on" the network's name
-    note: str  # for the user: what it is, why it was chosen, the licence of its weights
-    network: Any  # see easi3r/backbones/base.py
-    patch: int  # H and W of the frames are multiples of this, pixels
-    max_side: int  # long side of the frames, pixels
-    device: str  # "cpu", "cuda", ...
+    @property
+    def card(self) -> SystemCard:
+        """Its row of the registry."""
+
+    @property
+    def name(self) -> str:
+        """As shown to the user, with its network's: "Easi3R on DUSt3R"."""
+
+    @property
+    def note(self) -> str:
+        """For the user: what it is, why it was chosen, the licence of its weights."""
+
+    @property
+    def network(self) -> Any:
+        """One of the kinds in easi3r/backbones/base.py."""
+
+    @property
+    def patch(self) -> int:
+        """H and W of the frames are multiples of this, pixels."""
+
+    @property
+    def max_side(self) -> int:
+        """Long side of the frames, pixels."""
+
+    @property
+    def device(self) -> str:
+        """ "cpu", "cuda", ..."""
 
     def plan(self, n_frames: int, options: Options) -> Plan:
         """Of a clip with so many frames. Never loads or fetches anything."""

@@ -115,7 +115,8 @@ class Easi3r(Pairwise):
             found = self.network.predict(features, edges, ignored, clock.progress)
             for pair in found.pairs:
                 store.add(pair)
-                again.add(pair.attention)
+                if pair.attention is not None:
+                    again.add(pair.attention)
             clock.start("alignment", "Solving cameras")
             # the second pass has looked at motion again (specification, section 4)
             motion = outline(Evidence(*again.result()), clusters, frames, options.sensitivity, options.refine)

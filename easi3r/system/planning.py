@@ -10,9 +10,14 @@ START = 5  # seconds that a run takes however few its pairs, roughly
 SECONDS_PER_PAIR = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
 
 
-def plan_pairs(card: SystemCard, n_frames: int, options: Options, device: str, loaded: bool) -> Plan:
-    """The `Plan` of a system over pairs; device: where its network runs; loaded: nothing is left to fetch."""
+def plan_pairs(
+    card: SystemCard, n_frames: int, options: Options, device: str, loaded: bool, each: float | None = None
+) -> Plan:
+    """The `Plan` of a system over pairs; device: where its network runs; loaded: nothing is left to fetch; each:
+    seconds per pair, where they have been measured.
+    """
     n_pairs = len(pairs.build(n_frames, options.graph))
-    each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]]
+    if each is None:
+        each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]]
     gpu_seconds = 0.0 if card.weights is None else 12 + 0.3 * n_frames + 0.09 * n_pairs  # start and alignment, rest
     return Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)

@@ -164,12 +164,17 @@ def automatic(load: Callable[[str], System]) -> System:
 
 def unavailable(name: str) -> str | None:
     """Why a system is not worth trying on this machine, in words; None if it is. Fetches nothing."""
+    if is_cached(name) or has_gpu():
+        return None
+    return "there is no GPU for DUSt3R and its weights have not been fetched"
+
+
+def is_cached(name: str) -> bool:
+    """Whether nothing of a system has to be fetched before it can run."""
     from ..backbones.weights import hub
 
     weights = row_of(name).card.weights
-    if weights is None or hub.cached(weights) or has_gpu():
-        return None
-    return "there is no GPU for DUSt3R and its weights have not been fetched"
+    return weights is None or hub.cached(weights) is not None
 
 
 def load_backbone(name: str = "auto", progress: Progress | None = None, precision: str | None = None) -> System:

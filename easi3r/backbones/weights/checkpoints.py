@@ -72,11 +72,11 @@ def configuration(values: dict, source: str) -> Config:
     if not sides or not all(map(_is_count, sides)):
         wrong.append("img_size")
     rope = re.fullmatch(r"RoPE(\d+)", str(values["pos_embed"]))
-    if not rope:
+    if rope is None:
         wrong.append("pos_embed")
     if not wrong:  # rotary positions turn a quarter of a head's channels at a time
         wrong = [f"{p}_embed_dim" for p in ("enc", "dec") if values[f"{p}_embed_dim"] % (4 * values[f"{p}_num_heads"])]
-    if wrong:
+    if wrong or rope is None:
         said = _listed([f"{name} = {values[name]!r}" for name in wrong])
         raise InputError(f"The configuration of {source} has {said}, which this network does not know.")
     return Config(

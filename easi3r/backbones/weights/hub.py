@@ -28,7 +28,8 @@ PATIENCE = 4.0  # seconds to find out whether the hub answers; the library's own
 def cached(repository: str) -> str | None:
     """Path of the folder with a repository's files if all are in the cache, else None. No network."""
     paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in FILES]
-    return os.path.dirname(paths[0]) if all(isinstance(path, str) for path in paths) else None
+    found = [path for path in paths if isinstance(path, str)]
+    return os.path.dirname(found[0]) if len(found) == len(FILES) else None
 
 
 def fetch(repository: str, progress: Progress | None = None) -> str:

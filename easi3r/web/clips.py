@@ -11,8 +11,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from . import InputError, gpu, pairs, stills, survey
-from .sources import Stills, natural, open_source
+from .. import stills, survey
+from ..errors import InputError
+from ..options import Options
+from ..sources import Stills, natural, open_source
+from .pool import POOL
 
 CHOOSE = "Choose a clip or one of the examples below."
 UNSEEN = "Your browser cannot play this kind of clip. It can be used all the same; this is its first frame."
@@ -36,7 +39,7 @@ class Chosen:
     still: str = ""  # the first frame, a JPEG as a data URL
 
 
-def choose(paths):
+def choose(paths: list) -> Chosen:
     """`Chosen` of uploaded files: one video, one zip, or photos. Never raises."""
     name = Path(paths[0]).name if len(paths) == 1 else f"{len(paths)} files"
     try:
@@ -58,7 +61,7 @@ def choose(paths):
     return Chosen(source, name, "", size, n, seconds, _data_url(first))
 
 
-def source_of(paths):
+def source_of(paths: list) -> str | list[str]:
     """The source, as of `video.read`, that uploaded files are: a path, or photos in natural order (2 before 10).
 
     Raises `InputError` where several files are not all photos.
@@ -80,10 +83,10 @@ def _data_url(image):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def preview(taken):
+def preview(taken: Chosen) -> str:
     """The clip where the browser can play it; the browser knows best. Else its first frame, and a sentence."""
     still = f'<img src="{taken.still}" alt="The first frame">'
-    if taken.problem or taken.seconds is None:
+    if taken.problem or taken.seconds is None or isinstance(taken.source, list):
         return still
     address = f"gradio_api/file={urllib.parse.quote(str(taken.source))}"
     instead = f"<figure hidden>{still}<figcaption>{UNSEEN}</figcaption></figure>"
@@ -94,25 +97,24 @@ def preview(taken):
         onerror="{TO_STILL}" onloadedmetadata="if (!this.videoWidth) {{ {TO_STILL} }}"></video>{instead}</div>"""
 
 
-def plan(taken, frames, name):
+def plan(taken: Chosen | None, frames: int, name: str) -> str:
     """What a run will do, in one sentence; shown before Run. Also tells at once when a clip cannot be used."""
     if taken is None:
         return CHOOSE
     if taken.problem:
         return f"⚠️ {taken.problem}"
     n_frames = min(int(frames), taken.n_frames)
-    n_pairs = len(pairs.build(n_frames))
-    if name in ("auto", "preview") or gpu.is_loaded(name):
-        made_by = f"with **{gpu.backbone_for(name).name}**"
-    else:
-        made_by = f"with **{name}** (2.3 GB of weights are fetched on first use)"
-    seconds = _rough(gpu.expected_seconds(name, n_pairs))
+    card, planned = POOL.plan(name, n_frames, Options())
+    made_by = f"with **{card.name if card.weights is None else card.label}**"
+    if planned.download_mb:
+        made_by += f" ({planned.download_mb / 1000:.1f} GB of weights are fetched on first use)"
     width, height = taken.size
     length = _number(taken.n_frames, "photo") if taken.seconds is None else f"{taken.seconds:.1f} s"
+    n_pairs = "" if planned.pairs is None else f"{planned.pairs if n_frames > 1 else 'no'} pairs, "
     return (
         f"{html.escape(taken.name)}: {width} x {height}, {length}. "
         f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
-        f"{n_pairs if n_frames > 1 else 'no'} pairs, {made_by}: **about {seconds}**."
+        f"{n_pairs}{made_by}: **about {_rough(planned.seconds)}**."
         f"{_doubt(n_frames)}"
     )
 

@@ -1,0 +1,88 @@
+"""Where a page's runs are computed, and what ZeroGPU lends a GPU for.
+
+ZeroGPU (Hugging Face) runs a decorated function in a process forked for it. Hence the rules kept here: weights go to
+the GPU at import, as it stands in for CUDA in the main thread only; what goes in and out is pickled; and as a fork has
+none of the threads that libraries keep, nothing there may wait for one.
+"""
+
+import spaces  # first: on ZeroGPU it must come before anything that touches CUDA
+
+# isort: split
+
+import gc
+import os
+from contextlib import nullcontext
+from typing import Any
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+from .. import reconstruct as run_pipeline
+from .. import video
+from ..backbones.base import Progress
+from ..errors import InputError
+from ..options import Options
+from ..own_masks import OwnMasks, read_masks
+from ..reconstruction import Reconstruction
+from ..system import System, registry
+from ..video import Video
+from .pool import POOL
+
+ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
+
+if ON_ZERO_GPU:
+    cv2.setNumThreads(1)  # once OpenCV has had threads, a fork cannot do without them
+    POOL.load_all()
+
+
+def gpu_seconds(clip: Video, name: str, options: Options, *_: Any) -> int:
+    """Seconds of GPU to ask for on ZeroGPU. 24 frames: 36 s."""
+    return int(POOL.plan(name, len(clip.frames), options)[1].gpu_seconds)
+
+
+@spaces.GPU(duration=gpu_seconds)
+def compute_on_gpu(
+    clip: Video, name: str, options: Options, masks: OwnMasks | None = None, progress: Progress | None = None
+) -> Reconstruction | InputError:
+    """The part that wants a GPU; an `InputError` that ends it is returned, as ZeroGPU hands on no exceptions."""
+    try:
+        with threadpool_limits(1) if ON_ZERO_GPU else nullcontext():
+            return run_pipeline(clip, POOL.system(name), options, masks, progress)
+    except InputError as error:
+        return error
+
+
+def reconstruct(
+    source: Any, name: str, options: Options, masks: Any, progress: Progress
+) -> tuple[Reconstruction, System]:
+    """Decode here, compute where it is fast; also which system it was. name: "auto" or one of the registry."""
+    system = POOL.system(name, progress)
+    clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
+    if masks is not None:
+        masks = read_masks(masks, clip)
+    if not system.device.startswith("cuda"):
+        result = run_pipeline(clip, system, options, masks, progress)
+    elif ON_ZERO_GPU:
+        result = _in_a_fork(clip, system.card.name, options, masks, progress)
+    else:
+        result = compute_on_gpu(clip, system.card.name, options, masks, progress)
+    if isinstance(result, InputError):
+        raise result
+    POOL.note_run(system, result)
+    return result, system
+
+
+def names() -> tuple[str, ...]:
+    """What visitors and programs may name; a path would read files of the server."""
+    return ("auto", *(card.name for card in registry.systems()))
+
+
+def _in_a_fork(clip, name, options, masks, progress):
+    """`compute_on_gpu` on ZeroGPU. Video decoders hold threads: a fork that frees one waits for these for ever."""
+    progress(0.1, f"Computing on a GPU (at most {gpu_seconds(clip, name, options)} seconds once there is a free one)")
+    gc.collect()
+    gc.freeze()
+    try:
+        return compute_on_gpu(clip, name, options, masks)
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,102 @@
+"""The endpoint for programs: `reconstruct` over the network. Its parameters are the fields of `Options`."""
+
+import inspect
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio_client.utils import is_file_obj_with_meta
+
+from ..errors import InputError, shown
+from ..options import Options
+from ..reconstruction import Reconstruction
+from . import clips, compute, files
+from .sessions import Session, Sessions
+
+KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
+BACKBONES = {"auto": "auto", "preview": "preview", "dust3r": "easi3r-dust3r", "monst3r": "easi3r-monst3r"}
+_handed = Sessions()  # what programs have been given; deleted at exit, or by `files.sweep`
+_log = logging.getLogger(__name__)
+
+
+def reconstruct_clip(*given: Any) -> tuple[dict, dict]:
+    """Reconstruct a clip on this server. Returns the zip with the files, and the report (dict of `report.json`).
+
+    clip: a video, a photo, a zip of photos, or a list of photos. backbone: Easi3R on auto, preview, dust3r or monst3r.
+    masks: what moves, as one file or a list of files, see `own_masks.read_masks`. system: a name of the registry, in
+    place of backbone. files: names of the files wanted, as of `Reconstruction.save`; all if left out. Everything else:
+    see `Options`.
+    """
+    named = dict(zip(PARAMETERS.parameters, given))
+    files.sweep()
+    try:
+        clip, masks = (_uploaded(name, named.pop(name)) for name in ("clip", "masks"))
+        system, wanted = _system(named.pop("backbone"), named.pop("system")), named.pop("files")
+        result, _ = compute.reconstruct(clip, system, Options(**named), masks, lambda fraction, text: None)
+        return _handed_over(result, wanted)
+    except InputError as error:
+        sentence = str(error)
+    except gr.Error:  # ZeroGPU's own: no GPU free
+        raise
+    except Exception:  # noqa: BLE001 - a bug: the program gets a sentence, the server's log gets the trace
+        _log.exception("A run for a program failed")
+        sentence = "Something went wrong on the server; please try another clip or fewer frames."
+    raise gr.Error(sentence, print_exception=False)
+
+
+def _system(backbone: Any, system: Any) -> str:
+    if system is not None:
+        if system not in compute.names():
+            raise InputError(f"system is {shown(system)}; it must be one of {', '.join(compute.names())}.")
+        return system
+    if not isinstance(backbone, str) or backbone not in BACKBONES:
+        raise InputError(f"backbone is {shown(backbone)}; it must be one of {', '.join(BACKBONES)}.")
+    return BACKBONES[backbone]
+
+
+def _signature() -> inspect.Signature:
+    """clip, max_frames, backbone, sensitivity, masks, other options, system, files; all but clip may be left out."""
+    options = {f.name: inspect.Parameter(f.name, KIND, default=f.default, annotation=f.type) for f in fields(Options)}
+    clip = inspect.Parameter("clip", KIND, annotation=dict | list)
+    backbone = inspect.Parameter("backbone", KIND, default="auto", annotation=str)
+    masks = inspect.Parameter("masks", KIND, default=None, annotation=dict | list | None)
+    first = [clip, options.pop("max_frames"), backbone, options.pop("sensitivity"), masks]
+    system = inspect.Parameter("system", KIND, default=None, annotation=str | None)
+    wanted = inspect.Parameter("files", KIND, default=None, annotation=list[str] | None)
+    return inspect.Signature([*first, *options.values(), system, wanted], return_annotation=tuple[dict, dict])
+
+
+PARAMETERS = _signature()
+vars(reconstruct_clip)["__signature__"] = PARAMETERS
+reconstruct_clip.__annotations__ = {p.name: p.annotation for p in PARAMETERS.parameters.values()}
+
+
+def _uploaded(name: str, value: Any) -> Any:
+    """What `clips.source_of` makes of the uploaded files of a client; None of none.
+
+    gradio has made sure of every file with its mark ("meta") that it was uploaded; without it, a path is anybody's
+    word.
+    """
+    if value is None and name == "masks":
+        return None
+    given = value if isinstance(value, list) else [value]
+    if not given or not all(is_file_obj_with_meta(file) for file in given):
+        raise InputError(f"{name} must be a file, or a list of files; hand it over as handle_file('my-clip.mp4').")
+    return clips.source_of([file["path"] for file in given])
+
+
+def _handed_over(result: Reconstruction, wanted: Iterable[str] | None) -> tuple[dict, dict]:
+    session = Session(files.API_PREFIX)
+    _handed.keep(str(session.folder), session)
+    try:
+        named = None if wanted is None else [*wanted, "report.json"]
+        written, archive = files.write_downloads(result, session.folder, named)
+        report = json.loads(Path(written["report.json"]).read_text(encoding="utf-8"))
+    except BaseException:
+        _handed.drop(str(session.folder), session)
+        raise
+    return gr.FileData(path=archive, orig_name=Path(archive).name).model_dump(), report

@@ -1,0 +1,39 @@
+"""What the page says."""
+
+import html
+from pathlib import Path
+
+from ..system import systems
+
+PAGE = """# See your video in 3D over time
+Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid,
+the moving people and animals playing on top. Nothing to install, nothing to sign up for."""
+FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence.
+The *weights* of DUSt3R and MonST3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs none. The scale
+of every result is arbitrary: a video alone does not tell metres from miles."""
+FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for
+Blender, COLMAP and nerfstudio datasets, depth and mask images, point clouds, arrays. Or singly, below (what is a folder
+comes in the zip only)."""
+COMPUTED = "Computed beforehand; press Reconstruct to compute it here."
+CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def menu() -> list[tuple[str, str]]:
+    """(text, name) of the systems to choose from."""
+    return [("Automatic: the best that can run here", "auto"), *((card.menu, card.name) for card in systems())]
+
+
+def made_with(info: dict, note: str) -> str:
+    """What made a result and what to mind, Markdown; info: of the `Reconstruction`, note: for the visitor."""
+    seconds = sum(info["seconds"].values())
+    pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
+    system = info.get("system", info["backbone"]["name"])  # results of before systems
+    made = f"Made with **{system}** from {info['frames']} frames{pairs} in {seconds:.0f} s. Scale is arbitrary."
+    mind = ["⚠️ **Mind when you look at it:**", "", *(f"- {said}" for said in info["warnings"])]
+    return "\n\n".join(filter(None, [made, "\n".join(mind) if info["warnings"] else "", note]))
+
+
+def embedded(player: str | Path) -> str:
+    """The player's file as a part of the page."""
+    text = html.escape(Path(player).read_text(encoding="utf-8"))
+    return f'<iframe title="4D player" allow="fullscreen" srcdoc="{text}"></iframe>'
