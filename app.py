@@ -76,8 +76,8 @@ class Page:
             self.sensitivity = gr.Slider(0, 1, middle, step=0.05, label=label, elem_id="sensitivity")
             self.own_mask = upload_box(label="Your own mask (optional); white = moving", elem_id="own-mask")
         gr.Markdown("**Examples**, computed beforehand: click and look")
-        samples, thumbnail = [[str(path)] for path in EXAMPLES.clips], gr.Video(render=False)
-        self.examples = gr.Dataset([thumbnail], samples, type="tuple", show_label=False, elem_id="examples")
+        given = {"components": [gr.Video(render=False)], "samples": [[str(path)] for path in EXAMPLES.clips]}
+        self.examples = gr.Dataset(**given, type="tuple", show_label=False, elem_id="examples")
 
     def lay_out_results(self):
         """What the visitor gets."""
