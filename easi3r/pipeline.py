@@ -65,18 +65,6 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
     dynamic = dynamic if given is None else given.over(dynamic)
 
     clock.start("geometry and alignment", "Measuring depth and cameras")
-    final = {"evidence": evidence, "dynamic": dynamic, "motion": motion, "clusters": clusters}
-
-    def masks_for_alignment():
-        """Called when the pairs have streamed by: a network's second pass may have looked at motion again (spec,
-        section 4).
-        """
-        if features.reweighted is not None:
-            again, motion, clusters = estimate_masks(features.reweighted, frames, options.sensitivity, options.refine)
-            final.update(evidence=features.reweighted, motion=motion, clusters=clusters)
-            final["dynamic"] = again if given is None else given.over(again)
-        return final["dynamic"]
-
     features.fov, features.zoom = options.fov, find_zoom(frames, dynamic, features.flows)
     if features.zoom is not None:
         ends = features.zoom[-1] / features.zoom[0]
@@ -85,31 +73,38 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
             "(camera.gltf, which cannot zoom, has the mean)."
         )
     predictions = backbone.geometry(features, edges, dynamic, progress=clock.part(0, 0.5))
-    world = alignment.solve(
-        predictions,
-        n_frames,
-        masks_for_alignment,
-        features.fov,
-        clock.part(0.5, 0.975),
-        options.smooth,
-        frames if options.flow else None,
-        features.zoom,
-    )
+    with alignment.Store() as store:
+        for pair in predictions:
+            store.add(pair)
+        if features.reweighted is not None:  # a network's second pass has looked at motion again (spec, section 4)
+            evidence = features.reweighted
+            again, motion, clusters = estimate_masks(evidence, frames, options.sensitivity, options.refine)
+            dynamic = again if given is None else given.over(again)
+        world = alignment.solve(
+            store,
+            n_frames,
+            dynamic,
+            features.fov,
+            clock.part(0.5, 0.975),
+            smooth=options.smooth,
+            frames=frames if options.flow else None,
+            zoom=features.zoom,
+        )
     clock.progress(0.975, "Removing floating points")
     height, width = frames.shape[1:3]
     focals = world.focal * (np.ones(n_frames) if features.zoom is None else features.zoom)
     cameras = [Camera.centred(focal, width, height) for focal in focals]
-    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras, final["dynamic"])
+    depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras, dynamic)
     clock.stop()
 
     intrinsics = np.stack([camera.intrinsics for camera in cameras])
     maps = {
-        **final["evidence"].maps,
-        "fused": final["evidence"].dynamic,
-        "clusters": final["clusters"].astype(np.float32),
+        **evidence.maps,
+        "fused": evidence.dynamic,
+        "clusters": clusters.astype(np.float32),
     }
     nearest, shown = _in_time(clip.shows)
-    moves = shown(final["dynamic"] & ~overlay)
+    moves = shown(dynamic & ~overlay)
     return Reconstruction(
         frames=clip.frames,
         timestamps=clip.timestamps,
@@ -118,7 +113,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
         depth=depth[nearest],
         confidence=shown(np.where(overlay, np.float32(0), confidence)),
         dynamic=moves if own is None else own.over(moves),
-        motion=shown(final["motion"]),
+        motion=shown(motion),
         evidence={name: shown(array) for name, array in maps.items()},
         framing=clip.framing,
         info={
@@ -137,7 +132,7 @@ def reconstruct(source, backbone, options=None, progress=None, masks=None):
                 *clip.warnings,
                 *said,
                 *(own.warnings if own else ()),
-                *_warnings(n_frames, final["dynamic"], world.cam2world, depth),
+                *_warnings(n_frames, dynamic, world.cam2world, depth),
                 *features.warnings,
                 *world.warnings,
             ],
