@@ -2,28 +2,35 @@
 
 import numpy as np
 
+from ..camera import Camera
+from .problem import FLOOR
+from .store import Store, View
+
 ROUNDS = 8  # re-weighted means per pixel
 CHUNK = 4096  # pixels treated at once, so that the work stays in the processor's cache
 # Share of the second views in a moving pixel's depth: too small to outvote the first views when they see the object
 # elsewhere.
 SECOND = np.float32(0.3)
-FLOOR = np.float32(1e-4)  # weight of a known point with no information: a pixel no pair is sure of still has a depth
 
 
-def solve_depth(store, views, state, mask=None):
-    """Depth of one frame from all its views.
+def solve_depth(
+    store: Store,
+    views: list[View],
+    world2cam: np.ndarray,
+    similarity: np.ndarray,
+    focal: float,
+    mask: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Depth of one frame from all its `views`.
 
-    views: [(e, side)] of the frame; state: (world2cam (4,4), similarity (E,4,4), focal); mask (H,W) bool of moving
-    pixels, which mainly take the predictions in their own camera (side 0). Returns depth (H,W) float32 (NaN where
-    unknown), confidence (H,W) float32 (maximum over the views, 0 where unknown), and the sum of log-conf-weighted
-    distances (float).
+    world2cam (4,4) and focal (pixels) of the frame, similarity (E,4,4) of all pairs; mask (H,W) bool of moving pixels,
+    which mainly take the predictions in their own camera (side 0). Returns depth (H,W) float32 (NaN where unknown),
+    confidence (H,W) float32 (maximum over the views, 0 where unknown), and the sum of log-conf-weighted distances.
     """
     height, width = store.shape
-    world2cam, similarity, focal = state
     if not views:
         return np.full((height, width), np.nan, np.float32), np.zeros((height, width), np.float32), 0.0
-    u, v = np.meshgrid(np.arange(width) - width / 2, np.arange(height) - height / 2)
-    rays = np.stack([u / focal, v / focal, np.ones_like(u)]).reshape(3, -1).astype(np.float32)
+    rays = np.ascontiguousarray(Camera.centred(focal, width, height).rays().reshape(-1, 3).T, np.float32)
     placed = (world2cam @ similarity[[e for e, _ in views]]).astype(np.float32)
     held = [store.full(view) for view in views]
     second = np.array([side == 1 for _, side in views])[:, None]
@@ -40,10 +47,10 @@ def solve_depth(store, views, state, mask=None):
         off = np.maximum(np.einsum("ncp,ncp->np", points, points) / ray_ray - along**2, 0)
         # Depth errors fall faster than the reciprocal of log confidence: on the golden clips its power 3/2 lowers
         # AbsRel by 7 % against the objective's own weights, for 0.2 % of objective.
-        pull = weight * np.sqrt(weight) + FLOOR * known
+        pixel_weight = weight * np.sqrt(weight) + FLOOR * known
         if moving is not None:
-            pull[moving[part] & second] *= SECOND
-        best = _median_along(along, off, pull)
+            pixel_weight[moving[part] & second] *= SECOND
+        best = _median_along(along, off, pixel_weight)
         depth[part], confidence[part] = best, planes[:, 3].max(0)
         distance = np.sqrt(((best - along) ** 2 + off) * ray_ray)
         total += float(np.nan_to_num(weight * distance).sum(dtype=np.float64))
@@ -52,16 +59,16 @@ def solve_depth(store, views, state, mask=None):
     return depth.reshape(height, width), confidence.reshape(height, width), total
 
 
-def _median_along(along, off, pull):
-    """argmin over d of sum pull * sqrt((d - along)^2 + off) per column of (n, N); NaN where all pulls are zero."""
+def _median_along(along: np.ndarray, off: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """argmin over d of sum weights * sqrt((d - along)^2 + off) per column of (n, N); NaN where all weights are zero."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        best = np.einsum("np,np->p", pull, along) / pull.sum(0)
+        best = np.einsum("np,np->p", weights, along) / weights.sum(0)
         off = off + (1e-5 * best) ** 2
         for _ in range(ROUNDS):
-            robust = best - along
-            robust *= robust
-            robust += off
-            np.sqrt(robust, out=robust)
-            np.divide(pull, robust, out=robust)
-            best = np.einsum("np,np->p", robust, along) / robust.sum(0)
+            irls = best - along
+            irls *= irls
+            irls += off
+            np.sqrt(irls, out=irls)
+            np.divide(weights, irls, out=irls)
+            best = np.einsum("np,np->p", irls, along) / irls.sum(0)
     return best

@@ -1,37 +1,44 @@
-"""Start values in closed form: each frame picks one point map, pairs are registered to these, a tree of resected
-cameras joins the frames, and scales and depths are made to agree.
+"""Start values in closed form: each frame picks one point map, pairs are registered to these, a spanning tree of
+resected cameras joins the frames, and scales and depths are made to agree.
 """
-
-import copy
-import functools
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ..camera import Camera, focal_of, invert, pose, transform
+from .problem import Problem, State
 from .similarity import register, rigid_part, scale_of
+from .store import View
 
 USUAL_FOV = 60.0  # degrees, horizontal; where the predictions do not tell
-SEEN = 0.3  # share of the points that a resected camera has to see where they are
+INLIERS = 0.3  # share of the points that a resected camera has to see where they are
+FEWEST = 6  # points to resect a camera from, or to take a scale from
 SETTLING = 3  # rounds of agreeing on scales and depths for given cameras
 
-
-@dataclass
-class State:
-    """What is solved for. cam2world (T,4,4) float64; similarity (E,4,4) float64, stored points of a pair -> world;
-    depth list of (N,) float32, z of the sampled pixels; focal in pixels."""
-
-    cam2world: np.ndarray
-    similarity: np.ndarray
-    depth: list
-    focal: float
-
-    def copy(self):
-        return State(self.cam2world.copy(), self.similarity.copy(), copy.deepcopy(self.depth), self.focal)
+Map = tuple[np.ndarray, np.ndarray]  # of one frame in its own camera: points (N,3), weights (N,)
 
 
-def weiszfeld(points, pixels, weights):
+def start(problem: Problem, focal: float | None) -> State:
+    """The start `State` of one connected part. focal in pixels, or None to estimate it, by Weiszfeld's method."""
+    frames, views, samples, weights = problem.frames, problem.views, problem.samples, problem.weights
+    own = {v: _own_map(samples[v], weights[v], views[v]) for v in frames}
+    if focal is None:
+        focals = [weiszfeld(map_[0], problem.pixels[v], map_[1]) for v, map_ in own.items() if map_ is not None]
+        known = [f for f in focals if f is not None]
+        focal = float(np.median(known)) if known else float(focal_of(USUAL_FOV, problem.shape[1]))
+    # a frame that is never the first of a pair has no map of its own
+    maps = {v: map_ if map_ is not None else _resected_map(problem, focal, v) for v, map_ in own.items()}
+    to_map, misfit = np.tile(np.eye(4), (len(problem.ends), 2, 1, 1)), np.zeros(len(problem.ends))
+    for v in frames:
+        # pixels unknown in the frame's own map say nothing about the pair
+        matrices, distance = register(samples[v].transpose(0, 2, 1), maps[v][0], weights[v] * (maps[v][1] > 0))
+        for (e, side), matrix, far in zip(views[v], matrices, distance):
+            to_map[e, side] = matrix
+            misfit[e] += far
+    return _settled(problem, _spanning_tree(problem, focal, maps, to_map, misfit))
+
+
+def weiszfeld(points: np.ndarray, pixels: np.ndarray, weights: np.ndarray) -> float | None:
     """Focal in pixels minimising sum weights * |pixels - focal * (x, y) / z|; points (N,3), pixels (N,2) from centre.
 
     Returns None when the points do not determine it.
@@ -43,43 +50,12 @@ def weiszfeld(points, pixels, weights):
         return None
     focal = (weights * pq).sum() / (weights * qq).sum()
     for _ in range(10):
-        robust = weights / np.maximum(np.linalg.norm(p - focal * q, axis=1), 1e-6)
-        focal = (robust * pq).sum() / (robust * qq).sum()
+        irls = weights / np.maximum(np.linalg.norm(p - focal * q, axis=1), 1e-6)
+        focal = (irls * pq).sum() / (irls * qq).sum()
     return float(focal) if np.isfinite(focal) and focal > 0 else None
 
 
-def start(samples, weights, views, frames, ends, pixels, size, focal):
-    """Start `State` of one connected part of the graph.
-
-    samples, weights: per frame (n,3,N) points and (n,N) weights of its `views`; frames: the part's frames; ends (E,2);
-    pixels (T,N,2) from the image centre; size (H,W); focal in pixels or None. Frames outside the part stay at identity.
-    """
-    maps = {v: _own_map(samples[v], weights[v], views[v]) for v in frames}
-    if focal is None:
-        guesses = [weiszfeld(maps[v][0], pixels[v], maps[v][1]) for v in frames if maps[v] is not None]
-        guesses = [g for g in guesses if g is not None]
-        focal = float(np.median(guesses)) if guesses else focal_of(USUAL_FOV, size[1])
-    pnp = functools.partial(_pnp, size=size, focal=focal)
-    for v in frames:
-        if maps[v] is None:  # never the first of a pair
-            maps[v] = _resected_map(samples[v], weights[v], pixels[v], pnp)
-    to_map, misfit = np.tile(np.eye(4), (len(ends), 2, 1, 1)), np.zeros(len(ends))
-    for v in frames:
-        # pixels unknown in the frame's own map say nothing about the pair
-        matrices, distance = register(samples[v].transpose(0, 2, 1), maps[v][0], weights[v] * (maps[v][1] > 0))
-        for (e, side), matrix, far in zip(views[v], matrices, distance):
-            to_map[e, side] = matrix
-            misfit[e] += far
-
-    def resect(e):
-        _resect(e, to_map, samples, weights, maps, views, ends, pixels, pnp)
-
-    state = _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, len(samples))
-    _settle(state, samples, weights, views, frames)
-    return state
-
-
-def _own_map(samples, weights, views):
+def _own_map(samples: np.ndarray, weights: np.ndarray, views: list[View]) -> Map | None:
     """The frame's best point map in its own camera: points (N,3), weights (N,). None if it is never first."""
     own = [k for k, (_, side) in enumerate(views) if side == 0]
     if not own:
@@ -88,74 +64,80 @@ def _own_map(samples, weights, views):
     return samples[best].T.astype(np.float64), weights[best]
 
 
-def _resected_map(samples, weights, pixels, pnp):
+def _resected_map(problem: Problem, focal: float, v: int) -> Map:
     """As `_own_map` for a frame seen only through others: its camera is resected in the other's frame."""
+    samples, weights = problem.samples[v], problem.weights[v]
     best = int(np.argmax(weights.sum(1)))
     points = samples[best].T.astype(np.float64)
-    world2cam = pnp(points, pixels, weights[best] > 0)
-    return transform(np.eye(4) if world2cam is None else world2cam, points), weights[best]
+    camera = _resect(problem, focal, v, points, weights[best] > 0)
+    return transform(np.eye(4) if camera is None else camera, points), weights[best]
 
 
-def _pnp(points, pixels, known, least=0.0, *, size, focal):
-    """Camera (4,4) that sees the `known` of the points (N,3) at their pixels (N,2) from the centre. Robust (RANSAC,
-    SQPnP).
+def _resect(
+    problem: Problem, focal: float, v: int, points: np.ndarray, known: np.ndarray, inliers: float = 0.0
+) -> np.ndarray | None:
+    """World2cam (4,4) of frame v, which sees the `known` (N,) of the points (N,3) at their pixels: SQPnP with RANSAC.
 
-    None if there is none, or if it sees less than a share `least` of them there.
+    None if there is none, or if fewer than a share `inliers` of the points agree.
     """
-    if known.sum() < 6:
+    if known.sum() < FEWEST:
         return None
-    centre = np.array([size[1] / 2, size[0] / 2])
+    height, width = problem.shape
     found, rotation, shift, seen = cv2.solvePnPRansac(
         points[known],
-        pixels[known] + centre,
-        Camera.centred(focal, size[1], size[0]).intrinsics,
+        problem.pixels[v][known] + np.array([width / 2, height / 2]),
+        Camera.centred(focal, width, height).intrinsics,
         None,
         iterationsCount=100,
-        reprojectionError=max(2.0, size[1] / 100),
+        reprojectionError=max(2.0, width / 100),
         flags=cv2.SOLVEPNP_SQPNP,
     )
-    if not found or len(seen) < least * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
+    if not found or len(seen) < inliers * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
         return None
     return pose(cv2.Rodrigues(rotation)[0], shift)
 
 
-def _resect(e, to_map, samples, weights, maps, views, ends, pixels, pnp):
-    """Replace `to_map` (E,2,4,4) of pair e, where that succeeds, by what its cameras see: depth errors then do no harm.
+def _resected_pair(problem: Problem, focal: float, maps: dict[int, Map], e: int) -> np.ndarray | None:
+    """Similarities (2,4,4) of pair e's points to the maps of its two frames by what its cameras see; None if it fails.
 
-    Point maps err along the rays, by much where the scene is far away for its parallax; registering them as clouds then
-    turns the camera with the errors, while the directions in which it sees them are exact.
+    Depth errors then do no harm: point maps err along the rays, by much where the scene is far away for its parallax;
+    registering them as clouds turns the camera with the errors, while the directions in which it sees them are exact.
     """
-    for side, v in enumerate(ends[e]):
-        k = views[v].index((e, side))
-        points, known = samples[v][k].T.astype(np.float64), (weights[v][k] > 0) & (maps[v][1] > 0)
-        camera = np.eye(4) if side == 0 else pnp(points, pixels[v], known, SEEN)
+    found = np.empty((2, 4, 4))
+    for side, v in enumerate(problem.ends[e]):
+        k = problem.views[v].index((e, side))
+        points, known = problem.samples[v][k].T.astype(np.float64), (problem.weights[v][k] > 0) & (maps[v][1] > 0)
+        camera = np.eye(4) if side == 0 else _resect(problem, focal, v, points, known, INLIERS)
         if camera is None:
-            return
+            return None
         z, own = transform(camera, points)[:, 2], maps[v][0][:, 2]
-        known &= (z > 0) & (own > 0)
-        if known.sum() < 6:
-            return
+        known &= (z > 0) & (own > 0)  # cheirality
+        if known.sum() < FEWEST:
+            return None
         scale = np.median(own[known] / z[known])
-        to_map[e, side] = np.diag([scale, scale, scale, 1]) @ camera
+        found[side] = np.diag([scale, scale, scale, 1]) @ camera
+    return found
 
 
-def _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, n_frames):
-    """Chain the pairs that fit best; `to_map` (E,2,4,4) takes a pair's points into the own maps of its two frames.
-
-    `resect(e)` is called before pair e joins two frames.
-    """
-    placed = {frames[0]: np.eye(4)}
+def _spanning_tree(
+    problem: Problem, focal: float, maps: dict[int, Map], to_map: np.ndarray, misfit: np.ndarray
+) -> State:
+    """Chain the pairs of least `misfit` (E,) (Prim's tree); `to_map` (E,2,4,4): a pair's points -> its frames' maps."""
+    frames, views, ends, to_map = problem.frames, problem.views, problem.ends, to_map.copy()
+    placed = {frames[0]: np.eye(4)}  # similarities: own map of a frame -> world
     incident = {v: {e for e, _ in views[v]} for v in frames}
     while len(placed) < len(frames):
         border = [e for v in placed for e in incident[v] if not (ends[e][0] in placed and ends[e][1] in placed)]
         best = min(border, key=lambda e: (misfit[e], e))
-        resect(best)
+        resected = _resected_pair(problem, focal, maps, best)
+        if resected is not None:
+            to_map[best] = resected
         i, j = ends[best]
         if i in placed:
             placed[j] = placed[i] @ to_map[best, 0] @ np.linalg.inv(to_map[best, 1])
         else:
             placed[i] = placed[j] @ to_map[best, 1] @ np.linalg.inv(to_map[best, 0])
-    cam2world, depth = np.tile(np.eye(4), (n_frames, 1, 1)), [None] * n_frames
+    cam2world, depth = np.tile(np.eye(4), (len(problem.pixels), 1, 1)), {}
     similarity = np.tile(np.eye(4), (len(ends), 1, 1))
     for v in frames:
         cam2world[v] = rigid_part(placed[v])
@@ -168,30 +150,36 @@ def _grow_tree(to_map, misfit, resect, maps, views, frames, ends, focal, n_frame
     return State(cam2world, similarity, depth, focal)
 
 
-def _settle(state, samples, weights, views, frames):
-    """Make the scales of the pairs and the depths of the frames agree, in place, with the cameras as they are.
+def _settled(problem: Problem, state: State) -> State:
+    """The state with scales of the pairs and depths of the frames that agree, for the cameras as they are.
 
     A pair's points lie in the camera of its first frame, up to scale; a pixel's depth is the weighted median over its
     views. Without this a frame keeps the errors of the one point map it started from, and `refine`, which looks for the
     nearest minimum, may stay with them.
     """
-    world2cam = invert(state.cam2world)
+    world2cam, similarity, depth = invert(state.cam2world), state.similarity.copy(), dict(state.depth)
     for _ in range(SETTLING):
-        for v in frames:
-            for k, (e, side) in enumerate(views[v]):
+        for v in problem.frames:
+            for k, (e, side) in enumerate(problem.views[v]):
                 if side == 1:
                     continue
-                z = samples[v][k, 2].astype(np.float32)
-                known = (weights[v][k] > 0) & (z > 0)
+                z = problem.samples[v][k, 2].astype(np.float32)
+                known = (problem.weights[v][k] > 0) & (z > 0)
                 if known.any():
-                    scale = np.median(state.depth[v][known] / z[known])
-                    state.similarity[e] = state.cam2world[v] @ np.diag([scale, scale, scale, 1])
-        for v in frames:
-            row = (world2cam[v] @ state.similarity[[e for e, _ in views[v]]])[:, 2].astype(np.float32)
-            z = np.einsum("nc,ncp->np", row[:, :3], samples[v].astype(np.float32)) + row[:, 3:]
-            order = z.argsort(0)
-            z, weight = (np.take_along_axis(values, order, 0) for values in (z, weights[v]))
-            below = np.cumsum(weight, 0)
-            middle = np.take_along_axis(z, (below < 0.5 * below[-1]).sum(0)[None], 0)[0]
-            known = (below[-1] > 0) & (middle > 0)
-            state.depth[v][known] = middle[known]
+                    scale = np.median(depth[v][known] / z[known])
+                    similarity[e] = state.cam2world[v] @ np.diag([scale, scale, scale, 1])
+        for v in problem.frames:
+            row = (world2cam[v] @ similarity[[e for e, _ in problem.views[v]]])[:, 2].astype(np.float32)
+            z = np.einsum("nc,ncp->np", row[:, :3], problem.samples[v].astype(np.float32)) + row[:, 3:]
+            middle, known = _weighted_median(z, problem.weights[v])
+            depth[v] = np.where(known & (middle > 0), middle, depth[v])
+    return State(state.cam2world, similarity, depth, state.focal)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Medians (N,) of the columns of values (n,N) by weights (n,N), and whether any weight (N,) stands behind them."""
+    order = values.argsort(0)
+    values, weights = np.take_along_axis(values, order, 0), np.take_along_axis(weights, order, 0)
+    below = np.cumsum(weights, 0)
+    at = (below < 0.5 * below[-1]).sum(0)
+    return np.take_along_axis(values, at[None], 0)[0], below[-1] > 0

@@ -1,35 +1,70 @@
 """Keeps the streamed predictions in half precision: all pixels once, and a regular sample of them for the cameras."""
 
+from __future__ import annotations
+
 import tempfile
 import threading
+from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..backbones.base import PairPrediction
 
 MEMORY = 2 * 2**30  # bytes of predictions kept in memory; what comes after goes to a temporary file
 SAMPLES = 2400  # pixels per frame that the cameras are solved from
 
+View = tuple[int, int]  # (e, side): the points that pair e has of its first (side 0) or second frame (side 1)
+
 
 class Store:
-    """Point maps and confidences of all usable pairs.
+    """Point maps and confidences of all usable pairs, to be filled with `add` and given to `solve`.
 
-    `ends` list of (i, j); `unit` list of float: stored points times `unit` are the predicted ones (a power of two, so
-    half precision loses nothing and never overflows). A view is (e, side): side 0 = points of frame i, 1 = of frame j.
+    A context manager: leaving it removes its temporary file. memory: bytes held before that file is used; samples:
+    about how many pixels per frame the cameras are solved from.
+
+    `ends`: (i, j) of every pair. `unit`: stored points times `unit` of their pair are the predicted ones (a power of
+    two, so half precision loses nothing and never overflows). `dropped`: number of pairs without usable points, which
+    are not kept. `grid` (N,): flat indices of the sampled pixels.
     """
 
-    def __init__(self, memory=MEMORY, samples=SAMPLES):
-        self.ends, self.unit, self.dropped = [], [], 0
-        self.shape = None  # (H, W)
+    def __init__(self, memory: int = MEMORY, samples: int = SAMPLES) -> None:
+        self.ends: list[tuple[int, int]] = []
+        self.unit: list[float] = []
+        self.dropped = 0
+        self.grid = np.empty(0, int)
+        self._shape: tuple[int, int] | None = None
         self._memory, self._samples, self._used = memory, samples, 0
-        self._full, self._sampled, self._file = [], [], None
+        self._full: list[np.ndarray | int] = []  # (2,4,H*W) float16, or where in the file it starts
+        self._sampled: list[np.ndarray] = []  # (2,4,N) float16
+        self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
 
-    def add(self, pair):
-        """Take one PairPrediction. Points that are not finite are unknown; a pair without other points is dropped."""
-        if self.shape is None:
-            self.shape = pair.conf1.shape
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of all predictions; raises InputError if there were none."""
+        if self._shape is None:
+            raise InputError("There are no predictions to align: give at least one pair of frames.")
+        return self._shape
+
+    def add(self, pair: PairPrediction) -> None:
+        """Take one prediction. Points that are not finite are unknown; a pair without other points is dropped.
+
+        Raises InputError if its size is not that of the first one.
+        """
+        if self._shape is None:
+            self._shape = pair.conf1.shape
             self.grid = _sample_grid(*self.shape, self._samples)
         if not pair.pts1.shape[:2] == pair.pts2.shape[:2] == pair.conf1.shape == pair.conf2.shape == self.shape:
-            raise ValueError(f"pair ({pair.i}, {pair.j}) differs in size from the first pair, which is {self.shape}")
+            raise InputError(f"Pair ({pair.i}, {pair.j}) differs in size from the first pair, which is {self.shape}.")
         views = [_planes(pair.pts1, pair.conf1), _planes(pair.pts2, pair.conf2)]
         sizes = [float(np.abs(v[:3, v[3] > 0]).mean()) if (v[3] > 0).any() else 0.0 for v in views]
         if min(sizes) < 1e-30:
@@ -45,7 +80,7 @@ class Store:
         self._sampled.append(halves[:, :, self.grid])
         self._keep(halves)
 
-    def _keep(self, halves):
+    def _keep(self, halves: np.ndarray) -> None:
         if self._used + halves.nbytes <= self._memory:
             self._used += halves.nbytes
             self._full.append(halves)
@@ -55,41 +90,39 @@ class Store:
         self._full.append(self._file.tell())
         self._file.write(halves.data)
 
-    def sample(self, view):
+    def sample(self, view: View) -> np.ndarray:
         """(4, N) float16: x, y, z, confidence of the sampled pixels; confidence 0 = unknown."""
         return self._sampled[view[0]][view[1]]
 
-    def full(self, view):
+    def full(self, view: View) -> np.ndarray:
         """(4, H*W) float16: x, y, z, confidence of all pixels; confidence 0 = unknown."""
         held = self._full[view[0]]
         if isinstance(held, np.ndarray):
             return held[view[1]]
+        assert self._file is not None
         size = 4 * self.shape[0] * self.shape[1]
         with self._lock:
             self._file.seek(held + view[1] * size * 2)
             raw = self._file.read(size * 2)
         return np.frombuffer(raw, np.float16).reshape(4, -1)
 
-    def views(self, n_frames):
-        """Per frame the list of views (e, side) that show it."""
-        found = [[] for _ in range(n_frames)]
+    def views(self, n_frames: int) -> list[list[View]]:
+        """Per frame the list of views (e, side) that show it; raises InputError if a pair names another frame."""
+        found: list[list[View]] = [[] for _ in range(n_frames)]
         for e, (i, j) in enumerate(self.ends):
+            if not (0 <= i < n_frames and 0 <= j < n_frames):
+                raise InputError(f"Pair ({i}, {j}) names a frame outside 0 to {n_frames - 1}.")
             found[i].append((e, 0))
             found[j].append((e, 1))
         return found
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *failure):
-        self.close()
-
-    def close(self):
+    def close(self) -> None:
+        """Remove the temporary file, if there is one; the store is then of no use any more."""
         if self._file is not None:
             self._file.close()
 
 
-def _planes(points, confidence):
+def _planes(points: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     """(4, H*W) float32, unknown pixels all zero; known ones have confidence between 1 and 6e4 (float16)."""
     planes = np.empty((4, confidence.size), np.float32)
     planes[:3] = np.asarray(points).reshape(-1, 3).T
@@ -100,7 +133,7 @@ def _planes(points, confidence):
     return planes
 
 
-def _sample_grid(height, width, samples):
+def _sample_grid(height: int, width: int, samples: int) -> np.ndarray:
     """Flat indices of about `samples` pixels: every s-th row, every s-th column, shifted from row to row."""
     step = max(1, int(np.ceil(np.sqrt(height * width / samples))))
     rows = range(min(step // 2, height - 1), height, step)

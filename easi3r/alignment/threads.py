@@ -2,17 +2,20 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 WORKERS = max(1, min(8, os.cpu_count() or 1))
-_lock, _active = threading.Lock(), {"runs": 0, "limit": None}
+_lock = threading.Lock()
+_active: dict[str, Any] = {"runs": 0, "limit": None}
 
 
 @contextmanager
-def workers():
+def workers() -> Iterator[ThreadPoolExecutor]:
     """An executor for work per frame. Matrix libraries run one thread per call inside, restored when the last run ends.
 
     Their own threads wait by spinning: on a busy machine small products then take ten times as long.

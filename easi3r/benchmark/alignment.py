@@ -6,13 +6,16 @@ Seconds are processor seconds of this process, so that other work on the machine
 import argparse
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from .. import alignment, cleanup, synthetic
+from ..alignment import Alignment
 from ..backbones.base import PairPrediction
 from ..camera import Camera
 from ..cleanup.floaters import MARGIN, remove_floaters
@@ -28,8 +31,11 @@ MARGINS = (0.999, 0.97, MARGIN, 0.9)  # of the clean-up; the first is the publis
 REFERENCE_LIMIT = 8e6  # pixels of all pairs up to which the reference is run: 300 steps take minutes there
 
 
-def load_golden(path):
-    """A golden alignment problem: (list of PairPrediction, T, truth); truth has cam2world, depth, dynamic, focal."""
+def load_golden(path: Path) -> tuple[list[PairPrediction], int, dict[str, Any]]:
+    """A golden alignment problem: pairs, T, and the truth.
+
+    It has cam2world (T,4,4) and depth (T,H,W) float64, dynamic (T,H,W) bool and focal in pixels.
+    """
     data = np.load(path)
     pairs = [
         PairPrediction(int(i), int(j), *views)
@@ -42,21 +48,25 @@ def load_golden(path):
     return pairs, len(depth), truth
 
 
-def solve(pairs, n_frames, masks=None):
-    """The alignment of `pairs` (iterable of PairPrediction) with its clean-up; masks (T,H,W) bool or None."""
+def solve(pairs: Iterable[PairPrediction], n_frames: int, masks: np.ndarray | None = None) -> Alignment:
+    """The alignment of `pairs` and its clean-up; masks (T,H,W) bool of moving pixels, or None."""
     world = alignment.solve(pairs, n_frames, masks)
     depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras_of(world), masks)
     return replace(world, depth=depth, confidence=confidence)
 
 
-def cameras_of(world):
+def cameras_of(world: Alignment) -> list[Camera]:
     """The cameras of an `Alignment` without zoom."""
     height, width = world.depth.shape[1:]
     return [Camera.centred(world.focal, width, height)] * len(world.depth)
 
 
-def score(result, truth):
-    """Objective, ATE, relative errors (means over consecutive frames), depth AbsRel and focal of a result."""
+def score(result: Alignment, truth: dict[str, Any]) -> dict[str, float]:
+    """Objective, ATE, relative errors (means over consecutive frames), depth AbsRel and focal of a result.
+
+    truth has cam2world (T,4,4) and depth (T,H,W), 0 where unknown; ATE and `rpe_t` are in its units, `rpe_r_deg` in
+    degrees, the focal in pixels.
+    """
     path = trajectory_errors(result.cam2world, truth["cam2world"])
     return {
         "loss": result.objective,
@@ -68,7 +78,7 @@ def score(result, truth):
     }
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Print the tables; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark alignment", description=__doc__)
     parser.add_argument("--golden", type=Path, default=GOLDEN, help="folder with align_*.npz and align_reference.json")

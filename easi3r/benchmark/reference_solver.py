@@ -4,30 +4,31 @@ Spanning-tree start, then 300 Adam steps through every pixel of every pair. Writ
 published aligners (DUSt3R, MonST3R, Easi3R): shared focal, no masks, no smoothness, no flow.
 """
 
-from types import SimpleNamespace
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 import torch
 
+from ..alignment import Alignment
+from ..backbones.base import PairPrediction
 from ..camera import Camera, invert, pose, transform
 from ..metrics import umeyama
 
 MIN_CONFIDENCE = 3  # pixels used for PnP
 
 
-def solve_reference(predictions, n_frames, steps=300):
-    """Align `predictions` (iterable of PairPrediction) the published way.
+def solve_reference(predictions: Iterable[PairPrediction], n_frames: int, steps: int = 300) -> Alignment:
+    """Align `predictions` the published way; the confidence of the result is the largest over the pairs.
 
-    Returns a namespace with cam2world (T,4,4) float64, focal float in pixels, depth (T,H,W) float32, objective float.
     The graph must be connected and every frame must be the first of some pair.
     """
     pairs = list(predictions)
-    start = _spanning_tree(pairs, n_frames)
-    return _descend(pairs, *start, steps)
+    points, poses, focal, similarities = _spanning_tree(pairs, n_frames)
+    return _descend(pairs, points, poses, focal, similarities, steps)
 
 
-def weiszfeld(points):
+def weiszfeld(points: np.ndarray) -> float:
     """Focal in pixels of a point map (H,W,3) in its own camera, principal point at the image centre."""
     height, width = points.shape[:2]
     u, v = np.meshgrid(np.arange(width) - width / 2, np.arange(height) - height / 2)
@@ -40,6 +41,15 @@ def weiszfeld(points):
         weight = 1 / np.maximum(np.linalg.norm(p - focal * q, axis=1), 1e-8)
         focal = (weight * pq).mean() / (weight * qq).mean()
     return float(focal)
+
+
+def _largest_confidence(pairs, n_frames):
+    """Per frame (H,W): the largest over its pairs."""
+    confidence = [np.zeros(pairs[0].conf1.shape, np.float32)] * n_frames
+    for p in pairs:
+        for v, c in ((p.i, p.conf1), (p.j, p.conf2)):
+            confidence[v] = np.maximum(confidence[v], c)
+    return confidence
 
 
 def _register(source, target, weight):
@@ -97,10 +107,7 @@ def _spanning_tree(pairs, n_frames):
             points[i] = s * pts1 @ rotation.T + shift
         poses.setdefault(i, pose(rotation, shift))
         focals.setdefault(i, weiszfeld(pts1))
-    confidence = {}
-    for p in pairs:
-        for v, c in ((p.i, p.conf1), (p.j, p.conf2)):
-            confidence[v] = np.maximum(confidence.get(v, 0), c)
+    confidence = _largest_confidence(pairs, n_frames)
     for v in range(n_frames):
         if v not in focals:
             best = max((e for e in range(len(pairs)) if pairs[e].i == v), key=lambda e: score[e])
@@ -204,4 +211,5 @@ def _descend(pairs, points, poses, focal, similarities, steps):
         cam2world = np.tile(np.eye(4), (n_frames, 1, 1))
         cam2world[:, :3, :3], cam2world[:, :3, 3] = _matrices(frame_q).numpy(), _decode(frame_t).numpy()
         depth = log_depth.exp().reshape(n_frames, height, width).numpy()
-    return SimpleNamespace(cam2world=invert(cam2world[0]) @ cam2world, focal=focal, depth=depth, objective=value)
+    confidence = _largest_confidence(pairs, n_frames)
+    return Alignment(invert(cam2world[0]) @ cam2world, focal, depth, np.stack(confidence), value)

@@ -8,6 +8,7 @@ import numpy as np
 from .. import alignment, cleanup
 from ..backbones.base import Progress
 from ..camera import Camera
+from ..errors import InputError
 from ..motion import Motion
 from ..options import Options
 from ..own_masks import OwnMasks
@@ -51,7 +52,7 @@ def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]
     none = masks is None
     array = np.zeros(shape, bool) if masks is None else np.asarray(masks, bool)
     if array.shape != tuple(shape):
-        raise ValueError(f"masks have shape {array.shape}; with these frames it must be {tuple(shape)}")
+        raise InputError(f"Masks have shape {array.shape}; with these frames it must be {tuple(shape)}.")
     return OwnMasks(array, np.full(shape[0], not none), ())
 
 
