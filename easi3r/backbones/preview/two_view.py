@@ -196,19 +196,27 @@ def _refined(rotation, translation, a, b, focal, in_front=False):
     basis = np.linalg.svd(translation[None])[2][1:]  # the two directions across the translation
 
     def unpack(x):
+        turn, slopes = cv2.Rodrigues(x[:3])
         moved = translation + x[3] * basis[0] + x[4] * basis[1]
-        return Rotation.from_rotvec(x[:3]).as_matrix() @ rotation, moved / np.linalg.norm(moved)
+        length = np.sqrt(moved @ moved)
+        return turn @ rotation, moved / length, slopes.reshape(3, 3, 3) @ rotation, length
 
     def errors(x):
-        pose = unpack(x)
-        pixels = sampson(*pose, a, b) * focal
+        turned, moved, *_ = unpack(x)
+        pixels = sampson(turned, moved, a, b) * focal
         if in_front:
-            pixels = np.append(pixels, np.minimum(0, _parallax(*pose, a, b) * focal + BEHIND / 2))
+            pixels = np.append(pixels, np.minimum(0, _parallax(turned, moved, a, b) * focal + BEHIND / 2))
         return pixels / NOISE
 
-    steps = 40 if in_front else 15
-    fit = least_squares(errors, np.zeros(5), loss="cauchy", f_scale=2.0, max_nfev=steps, x_scale=0.01)
-    return unpack(fit.x), 2 * fit.cost / len(a)
+    def slope(x):
+        turned, moved, turning, length = unpack(x)
+        moving = (basis - (basis @ moved)[:, None] * moved) / length
+        essentials = [cross_matrix(moved) @ way for way in turning] + [cross_matrix(way) @ turned for way in moving]
+        return sampson_slope(cross_matrix(moved) @ turned, essentials, a, b) * (focal / NOISE)
+
+    steps, jac = (40, "2-point") if in_front else (15, slope)
+    fit = least_squares(errors, np.zeros(5), jac, loss="cauchy", f_scale=2.0, max_nfev=steps, x_scale=0.01)
+    return unpack(fit.x)[:2], 2 * fit.cost / len(a)
 
 
 def initial_pose(a, b, focal):
@@ -238,10 +246,36 @@ def _parallax(rotation, translation, a, b):
     return (shift * towards).sum(1) / np.linalg.norm(towards, axis=1)
 
 
-def sampson(rotation, translation, a, b):
+def cross_matrix(v: np.ndarray) -> np.ndarray:
+    """(3,3) with matrix @ u = v x u."""
+    x, y, z = v
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+
+
+def sampson(rotation: np.ndarray, translation: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Signed Sampson distance (N,) of ray pairs to the essential matrix, in units of the normalised image plane."""
-    x, y, z = translation
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ rotation
+    algebraic, length, _, _ = _epipolar(cross_matrix(translation) @ rotation, a, b)
+    return algebraic / length
+
+
+def sampson_slope(essential: np.ndarray, ways: list[np.ndarray], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Derivatives (N,k) of the Sampson distance where the essential matrix changes by `ways`, k of (3,3).
+
+    d = n / m with n = b^T E a and m the length of the first two components of E a and E^T b, so that
+    d' = (n' - d m') / m.
+    """
+    algebraic, length, line_b, line_a = _epipolar(essential, a, b)
+    distance, slopes = algebraic / length, []
+    for way in ways:
+        turned_b, turned_a = a @ way.T, b @ way
+        change = np.einsum("nk,nk->n", line_b[:, :2], turned_b[:, :2])
+        change += np.einsum("nk,nk->n", line_a[:, :2], turned_a[:, :2])
+        slopes.append((np.einsum("nk,nk->n", b, turned_b) - distance * change / length) / length)
+    return np.stack(slopes, axis=1)
+
+
+def _epipolar(essential, a, b):
+    """b^T E a (N,), the length (N,) of the first two components of both epipolar lines, and the lines (N,3)."""
     line_b, line_a = a @ essential.T, b @ essential
-    algebraic = (b * line_b).sum(1)
-    return algebraic / np.sqrt((line_b[:, :2] ** 2).sum(1) + (line_a[:, :2] ** 2).sum(1) + 1e-18)
+    square = np.einsum("nk,nk->n", line_b[:, :2], line_b[:, :2]) + np.einsum("nk,nk->n", line_a[:, :2], line_a[:, :2])
+    return np.einsum("nk,nk->n", b, line_b), np.sqrt(square + 1e-18), line_b, line_a
