@@ -14,7 +14,7 @@ from pathlib import Path
 from . import load_reconstruction
 from .export.archive import ARCHIVE, load_small, write_archive
 from .export.glb import write_glb
-from .export.surfaces import CUT
+from .export.scene import CUT
 
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
 folders, _folders_lock = {}, threading.Lock()

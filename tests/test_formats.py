@@ -20,6 +20,7 @@ from PIL import Image
 from easi3r import export, synthetic, video
 from easi3r.export.blender import write_camera
 from easi3r.export.images import write_depth_images
+from easi3r.export.scene import Scene
 from easi3r.reconstruction import Reconstruction
 
 UNIT = 0.37  # the clip's metres are not the result's unit
@@ -309,7 +310,7 @@ def test_gltf_camera_shows_the_original_video(saved):
 
 def test_gltf_camera_beside_the_middle(tiny_result, tmp_path):
     """The program's own cameras look half a working pixel beside the middle, which glTF cannot say."""
-    write_camera(tiny_result, tmp_path / "camera.gltf")
+    write_camera(Scene(tiny_result), tmp_path / "camera.gltf")
     camera = Gltf(tmp_path / "camera.gltf")
     points = tiny_result.points()[2].reshape(-1, 3)
     v, u = np.mgrid[0:48, 0:64].reshape(2, -1)
@@ -324,7 +325,7 @@ def test_gltf_camera_beside_the_middle(tiny_result, tmp_path):
 def test_depth_images_keep_sixteen_bits(tiny_result, tmp_path):
     tiny_result.depth[1, 5, 5] = 1e6  # must not cost the others their precision
     tiny_result.depth[1, 6, 6] = np.nan
-    write_depth_images(tiny_result, tmp_path)
+    write_depth_images(Scene(tiny_result), tmp_path)
     scale = json.loads((tmp_path / "scale.json").read_text(encoding="utf-8"))["scale"]
     values = np.stack([cv2.imread(str(tmp_path / f"{t:05d}.png"), cv2.IMREAD_UNCHANGED) for t in range(6)])
     assert values.dtype == np.uint16 and values.max() == 65535 and values[1, 5, 5] == values[1, 6, 6] == 0

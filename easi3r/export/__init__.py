@@ -1,4 +1,4 @@
-"""Writers of a `Reconstruction`: each is a function write_xxx(result, path), `save` writes them all."""
+"""Writers of a `Reconstruction`: each is a function write_xxx(scene, path), `save` hands one `Scene` to them all."""
 
 import contextlib
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..paths import check_name, quoted
-from .archive import ARCHIVE, is_archive, load_reconstruction, write_archive, write_report
+from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
 from .blender import write_camera
 from .dataset import write_dataset
-from .glb import GlbInfo, write_glb
+from .glb import GlbInfo, write_glb, write_scene
 from .guide import write_guide
 from .images import write_depth_images, write_mask_images
 from .inside import write_confidence, write_inside
@@ -20,16 +20,17 @@ from .orbit import write_orbit
 from .player import write_player
 from .plot import write_path_plot
 from .ply import write_moving, write_static
+from .scene import Scene
 from .trajectory import write_cameras, write_poses
 from .videos import write_depth, write_masks
 
-__all__ = ["GlbInfo", "check_folder", "load_reconstruction", "save", "written_names"]
+__all__ = ["GlbInfo", "Scene", "check_folder", "load_reconstruction", "save", "write_glb", "written_names"]
 
 _FILES = {  # files and folders; a writer that has nothing to show writes nothing
     "README.txt": write_guide,
     "player.html": write_player,
     "orbit.mp4": write_orbit,
-    "scene.glb": write_glb,
+    "scene.glb": write_scene,
     "camera.gltf": write_camera,
     "static.ply": write_static,
     "moving": write_moving,
@@ -43,7 +44,7 @@ _FILES = {  # files and folders; a writer that has nothing to show writes nothin
     "depth": write_depth_images,
     "confidence.mp4": write_confidence,
     "inside.mp4": write_inside,
-    ARCHIVE: write_archive,
+    ARCHIVE: write_arrays,
     "report.json": write_report,
 }
 
@@ -98,8 +99,9 @@ def save(result, folder, dataset_source=None):
             new, old = Path(unfinished, "new"), Path(unfinished, "old")
             new.mkdir()
             old.mkdir()
+            scene = Scene(result)
             for name, write in writers.items():
-                write(result, new / name)
+                write(scene, new / name)
             written = [name for name in _FILES if (new / name).exists()]
             _exchange(folder, old, new)
     except BaseException as error:

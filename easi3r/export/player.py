@@ -3,12 +3,12 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
-from .surfaces import CUT, Patch, choose_pixels, moving_objects, static_scene
+from .scene import Scene
 from .videos import playback_fps
 
 _TEMPLATE = Path(__file__).with_name("player.html")
@@ -27,26 +27,19 @@ _POINT = np.dtype(
 _COVER = 2 / 9  # ellipse from a triangle's summed edge products: on a regular lattice three of them meet in its middle
 
 
-def write_player(result, path, cut=CUT):
+def write_player(scene: Scene, path: Path) -> None:
     """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
-
-    cut: share of the static pixels that is left out, the least confident first; 0 to below 1.
 
     The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
     the result (OpenCV axes of the first camera), together with the camera of every frame. Grids of pixels are thinned
-    to about 800 000 points in all. Raises `InputError` for a `cut` out of range.
+    to about 800 000 points in all.
     """
-    if not 0 <= cut < 1:
-        raise InputError(f"cut is {cut!r}; it must be at least 0 and below 1.")
-    static, moving = choose_pixels(result, cut)
-    shown = static | moving
-    surroundings = [_without_hem(patch) for patch in static_scene(result, static, _STATIC_POINTS)]
-    objects = [
-        _without_hem(patch) for patch in moving_objects(result, moving, list(range(len(moving))), _MOVING_POINTS)
-    ]
+    result, shown = scene.result, scene.static | scene.moving
+    surroundings = [_without_hem(patch) for patch in scene.surfaces(_STATIC_POINTS)]
+    objects = [_without_hem(patch) for patch in scene.objects(range(len(shown)), _MOVING_POINTS)]
     table, ranges = _pack(surroundings + objects)
     distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
-    scene = {
+    about = {
         "static": sum(len(patch.points) for patch in surroundings),
         "moving": [len(patch.points) for patch in objects],
         **ranges,
@@ -64,7 +57,7 @@ def write_player(result, path, cut=CUT):
             for time, matrix, k in zip(result.timestamps, result.cam2world, result.intrinsics)
         ],
     }
-    text = json.dumps(scene, allow_nan=False).replace("<", "\\u003c")  # no value may end the script element
+    text = json.dumps(about, allow_nan=False).replace("<", "\\u003c")  # no value may end the script element
     page = _TEMPLATE.read_text(encoding="utf-8").replace("@SCENE@", text).replace("@POINTS@", _compress(table))
     Path(path).write_text(page, encoding="utf-8")
 
@@ -76,7 +69,10 @@ def _without_hem(patch):
     """
     shared = np.bincount(patch.triangles.ravel(), minlength=len(patch.points)) > 1
     kept, triangles = np.unique(patch.triangles[shared[patch.triangles].any(axis=1)], return_inverse=True)
-    return Patch(patch.points[kept], patch.colours[kept], triangles.reshape(-1, 3).astype(np.int32))
+    triangles = triangles.reshape(-1, 3).astype(np.int32)
+    return replace(
+        patch, points=patch.points[kept], colours=patch.colours[kept], triangles=triangles, pixels=patch.pixels[kept]
+    )
 
 
 def _pack(patches):

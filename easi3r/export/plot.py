@@ -1,13 +1,14 @@
 """A plot of the camera's path from above, with the scene and what moves in it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..camera import transform
-from .surfaces import CUT, choose_pixels
+from .scene import Scene
 
 _SIZE = 960, 760
 _BOX = 70, 100, 930, 690  # left, top, right, bottom of the plot
@@ -22,16 +23,16 @@ _INK, _FAINT, _GRID = (35, 38, 45), (110, 115, 125), (232, 234, 238)
 PATH, TRACK, START, END = (37, 99, 235), (234, 88, 12), (22, 163, 74), (190, 24, 60)
 
 
-def write_path_plot(result, path):
+def write_path_plot(scene: Scene, path: Path) -> None:
     """PNG, 960 x 760 pixels: the world from above (x to the right, z upwards, as the first camera looks).
 
     The camera's path (blue) with its start (green disc), its end (red square) and wedges that show where it looked at a
     few times; the median place of the moving pixels of each frame (orange); the static points in pale colours of their
     own. A path that is short against the scene is shown enlarged too. The unit of length is arbitrary.
     """
-    static, moving = choose_pixels(result, CUT)
-    points, colours = _sample(result, static)
-    track = _track(result, moving)
+    result = scene.result
+    points, colours = _sample(result, scene.static)
+    track = _track(result, scene.moving)
     places = result.cam2world[:, [0, 2], 3]
     view = _View.around(_BOX, points, np.concatenate([places, track[np.isfinite(track[:, 0])]]))
     canvas = _Canvas()
