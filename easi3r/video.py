@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from . import decode, fields, survey
 from .camera import Framing
@@ -145,6 +145,7 @@ def write(path, frames, fps):
     if frame is None:
         raise InputError("There are no frames to write; give at least one (H, W, 3) uint8 RGB image.")
     height, width = check_rgb(frame).shape[:2]
+    reformatter = VideoReformatter()  # one for all frames, as setting it up takes longer than a frame
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options=X264)
@@ -160,7 +161,7 @@ def write(path, frames, fps):
                     )
                 padded = np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
                 picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
-                container.mux(stream.encode(picture.reformat(format="yuv420p", **BT709)))
+                container.mux(stream.encode(reformatter.reformat(picture, format="yuv420p", **BT709)))
                 frame = next(frames, None)
             container.mux(stream.encode())
     except BaseException:

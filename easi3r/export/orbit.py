@@ -5,7 +5,7 @@ from, between the frame's pixels, so that surfaces stay sharp however many point
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -63,18 +63,20 @@ def _pictures(scene, longer_side, count) -> Iterator[np.ndarray]:
     scale = longer_side / max(height, width)
     size = tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))
     intrinsics = result.cameras[0].scaled(*size).intrinsics
+    focal = intrinsics[0, 0]
     seen_from = [_projection(camera, intrinsics) for camera in _cameras(scene, count)]
     surfaces = scene.surfaces(_VERTICES, _VIEWS)
-    surroundings = _points(result, surfaces, 1.0, seen_from[:: max(1, count // 6)], size)
+    surroundings = _points(result, surfaces, 1.0, seen_from[:: max(1, count // 6)], focal, size)
     frames = [result.frames[patch.t] for patch in surfaces]
     now = None
     for k, projection in enumerate(seen_from):
         if k * n_frames // count != now:
             now = k * n_frames // count
-            objects = _points(result, scene.objects([now], _VERTICES), _IN_FRONT, [projection], size, len(frames))
-            everything = surroundings.with_(objects)
+            patches = scene.objects([now], _VERTICES)
+            objects = _points(result, patches, _IN_FRONT, [projection], focal, size, len(frames))
+            everything = _Points.joined([surroundings, objects])
             textures = np.concatenate([*frames, result.frames[now]])
-        yield _render(everything, textures, height, projection, intrinsics[0, 0], size)
+        yield _render(everything, textures, height, projection, size)
 
 
 # ---- what is drawn
@@ -85,26 +87,29 @@ class _Points:
     """N points and where their colours are: column, row in frame number `slot` of the textures."""
 
     places: np.ndarray  # (N,3) float32 world
-    # (N,4) float32 column, row, slot; and grain, the distance of neighbouring source pixels at the point, world units
-    source: np.ndarray
+    column: np.ndarray  # (N,) float32
+    row: np.ndarray
+    slot: np.ndarray
+    zoom: np.ndarray  # (N,) float32 source pixels per pixel of the video, per unit of z depth
     nearer: np.ndarray  # (N,) float32 factor on the depth when it is compared
 
-    def with_(self, other):
-        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
-        return _Points(*(np.concatenate(pair) for pair in pairs))
+    @classmethod
+    def joined(cls, parts):
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
-def _points(result, patches: list[Patch], nearer, seen_from, size, slot=0):
-    """`_Points` of patches, dense enough for `seen_from`; their frames have the slots from `slot` on."""
-    points = [_Points(np.empty((0, 3), np.float32), np.empty((0, 4), np.float32), np.empty(0, np.float32))]
+def _points(result, patches: list[Patch], nearer, seen_from, focal, size, slot=0):
+    """`_Points` of patches, dense enough for `seen_from`; their frames have the slots from `slot` on. focal: pixels of
+    the video."""
+    parts = [_Points(np.empty((0, 3), np.float32), *np.empty((5, 0), np.float32))]
     for k, patch in enumerate(patches, slot):
         row, column = np.divmod(patch.pixels, result.depth.shape[2])
         depth = transform(invert(result.cam2world[patch.t]), patch.points)[:, 2]
-        grain = np.maximum(depth, 1e-9) / result.intrinsics[patch.t][0, 0]
-        source = np.column_stack([column, row, np.full(len(row), k), grain]).astype(np.float32)
-        whole = _Points(patch.points, source, np.full(len(source), nearer, np.float32))
-        points.append(whole.with_(_between(whole, patch.triangles, seen_from, size)))
-    return _Points(*(np.concatenate([getattr(p, name) for p in points]) for name in _Points.__dataclass_fields__))
+        zoom = result.intrinsics[patch.t][0, 0] / (np.maximum(depth, 1e-9) * focal)
+        numbers = np.broadcast_arrays(column, row, k, zoom, nearer)
+        whole = _Points(patch.points, *np.array(numbers, np.float32))
+        parts += [whole, _between(whole, patch.triangles, seen_from, size)]
+    return _Points.joined(parts)
 
 
 def _between(points, triangles, seen_from, size):
@@ -124,12 +129,8 @@ def _between(points, triangles, seen_from, size):
     number = np.arange(len(between)) - np.repeat(np.cumsum(parts - 1) - (parts - 1), parts - 1) + 1
     share = (number / np.repeat(parts, parts - 1)).astype(np.float32)
     first, second = edges[between].T
-
-    def mixed(values):
-        at = share.reshape(-1, *[1] * (values.ndim - 1))
-        return (1 - at) * values[first] + at * values[second]
-
-    return _Points(mixed(points.places), mixed(points.source), mixed(points.nearer))
+    columns = (getattr(points, f.name).T for f in fields(points))
+    return _Points(*(((1 - share) * values[..., first] + share * values[..., second]).T for values in columns))
 
 
 # ---- from where
@@ -186,41 +187,41 @@ def _project(places, projection):
     if not len(places):
         return np.empty((3, 0), np.float32)
     # Not a BLAS product, which keeps every core busy for no gain.
-    x, y, z = cv2.split(cv2.transform(places[:, None], projection))
-    z = np.maximum(z[:, 0], np.float32(1e-9))
-    return x[:, 0] / z, y[:, 0] / z, z
+    x, y, z = cv2.transform(places[:, None], projection)[:, 0].T
+    z = np.maximum(z, np.float32(1e-9))
+    return x / z, y / z, z
 
 
-def _render(points, textures, height, projection, focal, size):
+def _render(points, textures, height, projection, size):
     """Picture (h,w,3) uint8 of `size` (w, h) through a (3,4) projection; textures: frames of `height` rows, stacked."""
     x, y, z = _project(points.places, projection)
-    inside = np.flatnonzero((x > -0.5) & (x < size[0] - 0.5) & (y > -0.5) & (y < size[1] - 0.5) & (z > 1e-6))
-    if not len(inside):
+    buffer = _close(_nearest(x, y, z, z * points.nearer, size), size)
+    if not (buffer >= 0).any():
         return np.full((size[1], size[0], 3), _BACKGROUND, np.uint8)
-    x, y, z = x.take(inside), y.take(inside), z.take(inside)
-    column, row, slot, grain = points.source.take(inside, axis=0).T
-    zoom = z / (np.float32(focal) * grain)  # source pixels per pixel
-    buffer = _close(_nearest(x, y, z * points.nearer.take(inside), size), size)
     winner = np.maximum(buffer, 0).astype(np.int64) & (_INDICES - 1)
+    zoom = z * points.zoom
     zooms = zoom.take(winner)
-    u = (column - x * zoom).take(winner) + zooms * np.arange(size[0], dtype=np.float32)
-    v = (row - y * zoom).take(winner) + zooms * np.arange(size[1], dtype=np.float32)[:, None]
+    u = (points.column - x * zoom).take(winner) + zooms * np.arange(size[0], dtype=np.float32)
+    v = (points.row - y * zoom).take(winner) + zooms * np.arange(size[1], dtype=np.float32)[:, None]
     u, v = np.clip(u, 0, textures.shape[1] - 1), np.clip(v, 0, height - 1)
-    v += (slot * np.float32(height)).take(winner)
+    v += (points.slot * np.float32(height)).take(winner)
     u[buffer < 0] = -1
     return cv2.remap(textures, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=_BACKGROUND)
 
 
-def _nearest(x, y, depth, size):
+def _nearest(x, y, z, depth, size):
     """Depth buffer (h,w) float64: level * _INDICES + index of the nearest point, inf where there is none."""
-    buffer = np.full(size[0] * size[1], np.inf)
-    if len(depth):
-        entry = np.floor(depth * np.float64(_LEVELS / (1.001 * float(depth.max()))))
-        entry *= _INDICES
-        entry += np.arange(len(depth))
-        pixel = np.rint(y).astype(np.int32) * size[0] + np.rint(x).astype(np.int32)
-        np.minimum.at(buffer, pixel, entry)
-    return buffer.reshape(size[1], size[0])
+    width, height = size
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5) & (z > 1e-6)
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    pixel = np.rint(y).astype(np.int32) * width + np.rint(x).astype(np.int32)
+    pixel[~inside] = width * height  # which is left out
+    entry = np.floor(depth * np.float64(_LEVELS / (1.001 * float(depth.max(initial=1e-9)))))
+    entry *= _INDICES
+    entry += np.arange(len(depth))
+    buffer = np.full(width * height + 1, np.inf)
+    np.minimum.at(buffer, pixel, entry)
+    return buffer[:-1].reshape(height, width)
 
 
 def _close(buffer, size):

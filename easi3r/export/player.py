@@ -68,10 +68,15 @@ def _without_hem(patch):
     Meshes need the latter to have no gap there; splats reach a little over their edge anyway.
     """
     shared = np.bincount(patch.triangles.ravel(), minlength=len(patch.points)) > 1
-    kept, triangles = np.unique(patch.triangles[shared[patch.triangles].any(axis=1)], return_inverse=True)
-    triangles = triangles.reshape(-1, 3).astype(np.int32)
+    triangles = patch.triangles[shared[patch.triangles].any(axis=1)]
+    kept = np.zeros(len(shared), bool)
+    kept[triangles] = True
     return replace(
-        patch, points=patch.points[kept], colours=patch.colours[kept], triangles=triangles, pixels=patch.pixels[kept]
+        patch,
+        points=patch.points[kept],
+        colours=patch.colours[kept],
+        triangles=(np.cumsum(kept, dtype=np.int32) - 1)[triangles],
+        pixels=patch.pixels[kept],
     )
 
 
@@ -102,13 +107,15 @@ def _ellipses(patch):
     along along^T + across across^T; what is left over is the curvature of the surface. The axes need not be at right
     angles.
     """
-    number, corners = len(patch.points), patch.triangles.ravel()
-    edges = patch.points[patch.triangles] - patch.points[np.roll(patch.triangles, 1, axis=1)]
-    products = np.einsum("tki,tkj->tij", edges, edges).reshape(-1, 9)
-    weights = np.maximum(np.trace(products.reshape(-1, 3, 3), axis1=1, axis2=2), 1e-18) ** -0.5
-    total = np.bincount(corners, np.repeat(weights, 3), number)
-    spread = [np.bincount(corners, np.repeat(column * weights, 3), number) / total for column in products.T]
-    spread = _COVER * np.stack(spread, axis=1).reshape(-1, 3, 3)
+    number, corners = len(patch.points), patch.triangles.T.copy()
+    x, y, z = (column[corners] - column[np.roll(corners, 1, axis=0)] for column in patch.points.T.copy())  # (3,M) edges
+    products = [(a * b).sum(axis=0) for a, b in ((x, x), (x, y), (x, z), (y, y), (y, z), (z, z))]
+    weights = 1 / np.sqrt(np.maximum(products[0] + products[3] + products[5], 1e-18))
+    total, *sums = (
+        np.bincount(corners.ravel(), np.tile(values, 3), number)
+        for values in (weights, *(product * weights for product in products))
+    )
+    spread = _COVER * (np.stack(sums, axis=1) / total[:, None])[:, [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(-1, 3, 3)
     axes = []
     for _ in range(2):
         pivot = np.diagonal(spread, axis1=1, axis2=2).argmax(axis=1)
