@@ -364,6 +364,26 @@ def test_save_returns_what_it_wrote_and_replaces_older_results(tiny_result, tmp_
     assert load_reconstruction(tmp_path).info == {"run": 2}
 
 
+def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
+    files = tiny_result.save(tmp_path / "few", files=["masks", "scene.glb"])
+    assert list(files) == ["scene.glb", "masks"]
+    assert sorted(path.name for path in (tmp_path / "few").iterdir()) == ["masks", "scene.glb"]
+    tiny_result.save(tmp_path / "all")
+    (tmp_path / "all" / "masks" / "old.png").write_text("old")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").iterdir()}
+    tiny_result.save(tmp_path / "all", files=iter(["masks"]))
+    assert not (tmp_path / "all" / "masks" / "old.png").exists()
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").iterdir()}
+    assert {name for name in before if after[name] != before[name]} == {"masks"} and after.keys() == before.keys()
+
+
+@pytest.mark.parametrize("files, said", [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ("mask", "'mask'")])
+def test_unknown_files_are_named_and_nothing_written(tiny_result, tmp_path, files, said):
+    with pytest.raises(InputError, match=f"files .*{said}.*it can name README.txt, .*arrays.npz, report.json"):
+        tiny_result.save(tmp_path / "new", files=files)
+    assert not (tmp_path / "new").exists()
+
+
 def test_save_does_not_replace_what_no_result_has_left(tiny_result, tmp_path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "drawn.png").write_text("by hand")
