@@ -14,7 +14,7 @@ from PIL import Image
 from easi3r import synthetic
 from easi3r.camera import Framing
 from easi3r.errors import InputError
-from easi3r.export.player import write_player
+from easi3r.export.player import FOLDER, SCRIPTS, write_player
 from easi3r.export.scene import Scene
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -326,6 +326,16 @@ def test_embedded_it_asks_for_nothing(browser, tmp_path):
     page.wait_for_selector(READY, state="attached")
     page.evaluate(SETTLED)
     assert set(asked) - {"about:srcdoc"} == {(tmp_path / "player.html").as_uri()}
+    page.close()
+
+
+def test_every_script_is_whole_by_itself_and_is_in_the_page(browser):
+    assert sorted(SCRIPTS) == sorted(path.name for path in FOLDER.glob("*.js"))
+    page = browser.new_page()
+    for name in SCRIPTS:
+        source = (FOLDER / name).read_text(encoding="utf-8")
+        page.evaluate("source => { new Function(source) }", '"use strict";' + source)  # raises a SyntaxError
+        assert max(map(len, source.split("\n"))) <= 120, name
     page.close()
 
 

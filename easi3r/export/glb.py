@@ -1,5 +1,6 @@
 """The 3D scene as one GLB file: static surroundings, moving objects playing in it, the camera's path."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..reconstruction import Reconstruction
 from .colours import for_babylon, linear_light
 from .gltf import LINES, POINTS, GlbWriter
 from .scene import CUT, RADIUS, Scene
+from .surfaces import Patch
 from .videos import playback_fps
 
 SHOW = ("4d", "static", "moving")
@@ -132,11 +134,13 @@ def _frustum(result, t, depth):
 class _File:
     """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
 
-    def __init__(self, scale, encode, points):
+    def __init__(self, scale: float, encode: Callable[[np.ndarray], np.ndarray], points: bool) -> None:
         self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
         self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _CENTRE that holds everything
 
-    def add(self, name, patches=(), lines=(), step=None):
+    def add(
+        self, name: str, patches: Sequence[Patch] = (), lines: Sequence[_Lines] = (), step: int | None = None
+    ) -> None:
         """One node of surfaces and lines; with `step` it shows in that time step only.
 
         At other times it is collapsed into the first camera: within the scene, but behind a viewer that starts there
@@ -157,7 +161,7 @@ class _File:
         self._reach = np.maximum(self._reach, np.abs(place - _CENTRE).max(axis=0))
         return place
 
-    def write(self, path, fps):
+    def write(self, path: str | Path, fps: float) -> None:
         corners = np.stack([_CENTRE - self._reach, _CENTRE + self._reach])
         self._writer.node("bounds", [self._writer.bounds(corners)])
         self._writer.write(path, fps, {"units_per_world_unit": self._scale})

@@ -121,7 +121,7 @@ def _reddened(frame, dynamic):
 class _Sheet:
     """A grid of tiles for pictures of `clip_size` (W, H) with their titles; drawn once, then filled per frame."""
 
-    def __init__(self, clip_size, titles, n_frames):
+    def __init__(self, clip_size: tuple[int, int], titles: list[str], n_frames: int) -> None:
         scale = min(_TILE[0] / clip_size[0], _TILE[1] / clip_size[1])
         self.tile = tuple(max(1, round(side * scale)) for side in clip_size)
         self._column = max(self.tile[0], _NARROWEST)
@@ -145,7 +145,7 @@ class _Sheet:
         inset = (self._column - self.tile[0]) // 2
         return _GAP + column * (self._column + _GAP) + inset, _LABEL + row * self._row
 
-    def fill(self, pictures, t):
+    def fill(self, pictures: list[np.ndarray], t: int) -> np.ndarray:
         """(h,w,3) uint8 with the pictures, of any size, in their tiles and the number of frame t."""
         sheet = self._empty.copy()
         for k, picture in enumerate(pictures):

@@ -94,7 +94,7 @@ class _Points:
     nearer: np.ndarray  # (N,) float32 factor on the depth when it is compared
 
     @classmethod
-    def joined(cls, parts):
+    def joined(cls, parts: "list[_Points]") -> "_Points":
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 

@@ -44,7 +44,7 @@ def write_path_plot(scene: Scene, path: Path) -> None:
     places = result.cam2world[:, [0, 2], 3]
     needed = np.concatenate([places, track[np.isfinite(track[:, 0])]])
     view = _View.around(_BOX, points, needed)
-    figure = Figure([side / _DPI for side in _SIZE], dpi=_DPI)
+    figure = Figure((_SIZE[0] / _DPI, _SIZE[1] / _DPI), dpi=_DPI)
     canvas = FigureCanvasAgg(figure)
     axes = view.axes(figure)
     _draw_ground(axes, view, points, colours)
@@ -223,7 +223,7 @@ def _draw_inset(figure, view, result, places, drawn):
 
 def _draw_words(figure, has_path, moves):
     left, _, right, _ = _BOX
-    height, width = _SIZE[1], _SIZE[0]
+    width, height = _SIZE
     figure.text(left / width, 1 - 28 / height, "The camera's path from above", color=_INK, size=18.5, va="center")
     note = "The scale is arbitrary: lengths have no unit."
     figure.text(right / width, 1 - 28 / height, note, color=_FAINT, size=11, va="center", ha="right")

@@ -89,16 +89,14 @@ class Scene:
         Every point is a pixel of some frame at that pixel's depth.
         """
         step = thinning(self.static[0].size, 0.5 * budget)  # leaves room for what the frames after the first add
-        points, colours = [np.zeros((0, 3), np.float32)], [np.zeros((0, 3), np.uint8)]
-        for share in self.shares:
-            grid = Grid(self.result, share.t, step)
-            for parts, part in zip((points, colours), grid.points(np.flatnonzero(share.kept(grid)))):
-                parts.append(part)
-        cloud = np.concatenate(points), np.concatenate(colours)
-        if len(cloud[0]) > budget:
-            kept = np.sort(np.random.default_rng(0).permutation(len(cloud[0]))[:budget])
-            cloud = cloud[0][kept], cloud[1][kept]
-        return cloud
+        grids = [(share, Grid(self.result, share.t, step)) for share in self.shares]
+        clouds = [grid.points(np.flatnonzero(share.kept(grid))) for share, grid in grids]
+        points = np.concatenate([np.zeros((0, 3), np.float32), *(cloud[0] for cloud in clouds)])
+        colours = np.concatenate([np.zeros((0, 3), np.uint8), *(cloud[1] for cloud in clouds)])
+        if len(points) > budget:
+            kept = np.sort(np.random.default_rng(0).permutation(len(points))[:budget])
+            points, colours = points[kept], colours[kept]
+        return points, colours
 
     def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yields (t, points (N,3) float32 world, colours (N,3) uint8) of each frame in which something moves.

@@ -1,21 +1,16 @@
-"""The 4D player: one HTML file that plays a reconstruction in any browser, without a server or the internet."""
+"""Surfaces as coloured elliptical splats, packed for the graphics card."""
 
 import base64
-import json
 import zlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from .scene import Scene
-from .videos import playback_fps
+from ..surfaces import Patch
 
-_TEMPLATE = Path(__file__).with_name("player.html")
-_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
 # One point as the graphics card reads it (little endian, 16 bytes). The splat that stands for it is the ellipse
 # { place + x * along + y * across : x^2 + y^2 <= 1 }, which closes the gaps to its neighbours and no more.
-_POINT = np.dtype(
+POINT = np.dtype(
     [
         ("place", "<u2", 3),  # 0..65535 over the box of all points
         ("along", "i1", 3),
@@ -27,42 +22,7 @@ _POINT = np.dtype(
 _COVER = 2 / 9  # ellipse from a triangle's summed edge products: on a regular lattice three of them meet in its middle
 
 
-def write_player(scene: Scene, path: Path) -> None:
-    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
-
-    The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
-    the result (OpenCV axes of the first camera), together with the camera of every frame. Grids of pixels are thinned
-    to about 800 000 points in all.
-    """
-    result, shown = scene.result, scene.static | scene.moving
-    surroundings = [_without_hem(patch) for patch in scene.surfaces(_STATIC_POINTS)]
-    objects = [_without_hem(patch) for patch in scene.objects(range(len(shown)), _MOVING_POINTS)]
-    table, ranges = _pack(surroundings + objects)
-    distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
-    about = {
-        "static": sum(len(patch.points) for patch in surroundings),
-        "moving": [len(patch.points) for patch in objects],
-        **ranges,
-        "size": [int(side) for side in result.depth.shape[:0:-1]],
-        "distance": distance,
-        "near": min(distance, float(np.quantile(result.depth[:1][shown[:1]], 0.05))) if shown[0].any() else distance,
-        "fps": playback_fps(result.timestamps),
-        "backbone": str(result.info.get("backbone", {}).get("name", "unknown")),
-        "frames": [
-            {
-                "time": round(float(time), 4),
-                "pose": np.round(matrix[:3].ravel(), 7).tolist(),
-                "lens": np.round([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], 4).tolist(),
-            }
-            for time, matrix, k in zip(result.timestamps, result.cam2world, result.intrinsics)
-        ],
-    }
-    text = json.dumps(about, allow_nan=False).replace("<", "\\u003c")  # no value may end the script element
-    page = _TEMPLATE.read_text(encoding="utf-8").replace("@SCENE@", text).replace("@POINTS@", _compress(table))
-    Path(path).write_text(page, encoding="utf-8")
-
-
-def _without_hem(patch):
+def without_hem(patch: Patch) -> Patch:
     """Drop triangles that share no corner with another: single ones, and what carries a surface on under a nearer edge.
 
     Meshes need the latter to have no gap there; splats reach a little over their edge anyway.
@@ -80,18 +40,18 @@ def _without_hem(patch):
     )
 
 
-def _pack(patches):
-    """All points as one `_POINT` table, and the ranges that its numbers are relative to."""
+def pack(patches: list[Patch]) -> tuple[np.ndarray, dict[str, list[float]]]:
+    """All points as one `POINT` table, and the ranges that its numbers are relative to."""
     parts = [(patch.points, patch.colours, *_ellipses(patch)) for patch in patches]
     if not sum(len(points) for points, *_ in parts):
-        return np.zeros(0, _POINT), {"low": [0, 0, 0], "span": [1, 1, 1], "sizes": [0, 0]}
+        return np.zeros(0, POINT), {"low": [0, 0, 0], "span": [1, 1, 1], "sizes": [0, 0]}
     points, colours, along, across = (np.concatenate(column) for column in zip(*parts))
     low = points.min(axis=0)
     span = np.maximum(points.max(axis=0) - low, 1e-9)
     size = np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
     logs = np.log2(size[:, 0])
     least, most = float(logs.min()), float(max(logs.max(), logs.min() + 1e-3))
-    table = np.zeros(len(points), _POINT)
+    table = np.zeros(len(points), POINT)
     table["place"] = np.round((points - low) / span * 65535)
     table["along"], table["across"] = np.round(along / size * 127), np.round(across / size * 127)
     table["colour"] = colours
@@ -128,8 +88,8 @@ def _ellipses(patch):
     return axes
 
 
-def _compress(table):
+def compress(table: np.ndarray) -> str:
     """Base64 of the zlib stream of the table, byte column by byte column, each the difference to the point before."""
-    columns = table.view(np.uint8).reshape(len(table), _POINT.itemsize)
-    steps = np.diff(columns, axis=0, prepend=np.zeros((1, _POINT.itemsize), np.uint8))
+    columns = table.view(np.uint8).reshape(len(table), POINT.itemsize)
+    steps = np.diff(columns, axis=0, prepend=np.zeros((1, POINT.itemsize), np.uint8))
     return base64.b64encode(zlib.compress(np.ascontiguousarray(steps.T).tobytes(), 6)).decode()
