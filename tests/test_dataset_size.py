@@ -65,14 +65,15 @@ def test_cameras_are_those_of_the_source(saved):
     clip, result, folder = saved
     model, document = Colmap(folder / "sparse/0"), json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
     size = result.framing.source_size
-    assert [camera[:2] for camera in model.cameras.values()] == [size] and (document["w"], document["h"]) == size
+    assert model.sizes == [size] and (document["w"], document["h"]) == size
     for t in range(3):
         pixels, points = known_points(clip, t)
         assert np.abs(model.project(t + 1, points) - (pixels + 0.5)).max() < 0.01
         assert np.abs(nerfstudio_project(document, t, points) - (pixels + 0.5)).max() < 0.01
-    for image, (_, _, _, _, marks) in model.images.items():
-        points = np.array([model.points[int(number)][0] for number in marks[:, 2]])
-        assert len(marks) > 300 and np.abs(model.project(image, points) - marks[:, :2]).max() < 0.02
+    for number, image in model.images.items():
+        points = np.array([model.points[mark.point3D_id].xyz for mark in image.points2D])
+        marks = np.array([mark.xy for mark in image.points2D])
+        assert len(marks) > 300 and np.abs(model.project(number, points) - marks).max() < 0.02
 
 
 def test_pictures_and_masks_are_those_of_the_source(saved):
