@@ -1,6 +1,9 @@
 """The result of a run: plain arrays, and the camera arithmetic that belongs to them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,13 +61,15 @@ class Reconstruction:
         views = zip(self.cam2world, self.cameras, self.depth)
         return np.stack([transform(pose, camera.unproject(depth)) for pose, camera, depth in views]).astype(np.float32)
 
-    def save(self, folder, dataset_source=None):
+    def save(
+        self, folder: str | Path, dataset_source: Any = None, files: Iterable[str] | None = None
+    ) -> dict[str, str]:
         """Write every file the page offers into `folder`, made if missing; returns a dict name -> path: `export.save`.
 
         dataset_source: the clip that this was made from, a path or what else `reconstruct` took; with it the pictures,
         masks and cameras in the folder dataset have the size of the clip and not the working size. Depth stays as it
-        is.
+        is. files: only these, such as ["scene.glb", "masks"].
         """
         from .export import save  # the exporters read Reconstruction; importing them here keeps that direction
 
-        return save(self, folder, dataset_source)
+        return save(self, folder, dataset_source, files)

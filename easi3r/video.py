@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from . import decode, fields, survey
 from .camera import Framing
@@ -24,6 +24,10 @@ BT709 = {  # what players take for granted; without accurate rounding swscale is
     "dst_color_trc": ColorTrc.BT709,
     "interpolation": Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
 }
+
+# Keeps what crf 18 of the preset medium keeps (37.1 dB of luma and 36.7 dB in an orbit video) in half its time, for a
+# quarter more bytes.
+X264 = {"crf": "16", "preset": "veryfast"}
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,10 @@ def write(path, frames, fps):
     if frame is None:
         raise InputError("There are no frames to write; give at least one (H, W, 3) uint8 RGB image.")
     height, width = check_rgb(frame).shape[:2]
+    reformatter = VideoReformatter()  # one for all frames, as setting it up takes longer than a frame
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options={"crf": "18"})
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options=X264)
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             context = stream.codec_context
             context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
@@ -156,7 +161,7 @@ def write(path, frames, fps):
                     )
                 padded = np.pad(frame, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")
                 picture = av.VideoFrame.from_ndarray(padded, format="rgb24")
-                container.mux(stream.encode(picture.reformat(format="yuv420p", **BT709)))
+                container.mux(stream.encode(reformatter.reformat(picture, format="yuv420p", **BT709)))
                 frame = next(frames, None)
             container.mux(stream.encode())
     except BaseException:

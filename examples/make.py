@@ -15,6 +15,7 @@ import easi3r
 from easi3r import synthetic, video
 from easi3r.export.archive import write_small
 from easi3r.export.orbit import write_orbit
+from easi3r.export.scene import Scene
 
 WIDTH, HEIGHT, FPS = 448, 256, 24
 RESULT_FRAMES = 16
@@ -29,7 +30,7 @@ def main():
         result = easi3r.reconstruct(FOLDER / f"{name}.mp4", system, easi3r.Options(max_frames=RESULT_FRAMES))
         write_small(result, FOLDER / f"{name}.result.npz")
         if name == TEASER:
-            write_orbit(result, FOLDER / "teaser.mp4", TEASER_WIDTH)
+            write_orbit(Scene(result), FOLDER / "teaser.mp4", TEASER_WIDTH)
 
 
 def clips():

@@ -19,6 +19,7 @@ from easi3r import InputError, export, synthetic, video
 from easi3r.camera import Framing
 from easi3r.cli import main
 from easi3r.export.dataset import write_dataset
+from easi3r.export.scene import Scene
 from easi3r.export.trajectory import write_cameras
 from easi3r.metrics import jaccard
 
@@ -52,7 +53,7 @@ def saved(request, case, tmp_path_factory):
         source = folder / "photos"
     if request.param == "video":
         source = encode(folder / "clip.mkv", source, codec="ffv1")  # takes odd sides
-    write_dataset(result, folder / "dataset", source)
+    write_dataset(Scene(result), folder / "dataset", source)
     return clip, result, folder / "dataset"
 
 
@@ -64,14 +65,15 @@ def test_cameras_are_those_of_the_source(saved):
     clip, result, folder = saved
     model, document = Colmap(folder / "sparse/0"), json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
     size = result.framing.source_size
-    assert [camera[:2] for camera in model.cameras.values()] == [size] and (document["w"], document["h"]) == size
+    assert model.sizes == [size] and (document["w"], document["h"]) == size
     for t in range(3):
         pixels, points = known_points(clip, t)
         assert np.abs(model.project(t + 1, points) - (pixels + 0.5)).max() < 0.01
         assert np.abs(nerfstudio_project(document, t, points) - (pixels + 0.5)).max() < 0.01
-    for image, (_, _, _, _, marks) in model.images.items():
-        points = np.array([model.points[int(number)][0] for number in marks[:, 2]])
-        assert len(marks) > 300 and np.abs(model.project(image, points) - marks[:, :2]).max() < 0.02
+    for number, image in model.images.items():
+        points = np.array([model.points[mark.point3D_id].xyz for mark in image.points2D])
+        marks = np.array([mark.xy for mark in image.points2D])
+        assert len(marks) > 300 and np.abs(model.project(number, points) - marks).max() < 0.02
 
 
 def test_pictures_and_masks_are_those_of_the_source(saved):
@@ -121,12 +123,12 @@ def test_another_source_is_refused_and_nothing_written(kind, said, tmp_path):
 def test_results_of_older_versions_know_no_frame_numbers(tiny_result, tmp_path):
     with pytest.raises(InputError, match="which frames"):
         tiny_result.save(tmp_path / "out", dataset_source=np.zeros((6, 148, 199, 3), np.uint8))
-    write_cameras(tiny_result, tmp_path / "cameras.json")
+    write_cameras(Scene(tiny_result), tmp_path / "cameras.json")
     assert "source_frame" not in json.loads((tmp_path / "cameras.json").read_text(encoding="utf-8"))["frames"][0]
 
 
 def test_cameras_json_names_the_frames_of_the_source(tiny_result, tmp_path):
-    write_cameras(replace(tiny_result, info={"frame_numbers": [0, 3, 6, 9, 11, 14]}), tmp_path / "cameras.json")
+    write_cameras(Scene(replace(tiny_result, info={"frame_numbers": [0, 3, 6, 9, 11, 14]})), tmp_path / "cameras.json")
     frames = json.loads((tmp_path / "cameras.json").read_text(encoding="utf-8"))["frames"]
     assert [frame["source_frame"] for frame in frames] == [0, 3, 6, 9, 11, 14]
 
@@ -152,7 +154,7 @@ def test_enlarged_outlines_are_smooth_and_in_their_place(tmp_path):
     frames = np.stack([cv2.resize(result.frames[0], (768, 512), interpolation=cv2.INTER_LINEAR)])
     info = {"frame_numbers": [0], "source_frames": 1}
     result = replace(result, dynamic=small[None], framing=framing, info=info)
-    write_dataset(result, tmp_path / "out", frames)
+    write_dataset(Scene(result), tmp_path / "out", frames)
     moving = np.array(Image.open(tmp_path / "out/masks/00000.jpg.png")) == 0
     assert moving[44, 100:460].all()
     blocky = np.repeat(np.repeat(small, 8, axis=0), 8, axis=1)
@@ -168,7 +170,7 @@ def test_one_full_size_frame_is_held_at_a_time(tiny_result, tmp_path):
         Image.fromarray(cv2.resize(frame, (1600, 1200))).save(source / f"{k}.png", compress_level=1)
     result = replace(tiny_result, framing=framing, info={"frame_numbers": list(range(6)), "source_frames": 6})
     tracemalloc.start()
-    write_dataset(result, tmp_path / "out", source)
+    write_dataset(Scene(result), tmp_path / "out", source)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 * 1600 * 1200 * 3  # the frame, decoded and encoded, and the mask; six frames would not go in

@@ -1,16 +1,17 @@
 """What `Reconstruction.save` writes is read back as another program would read it."""
 
 import json
-import struct
 from dataclasses import fields, replace
 from pathlib import Path
 
 import av
 import numpy as np
+import pygltflib
 import pytest
 import trimesh
 from conftest import analytic_result
 from scipy.spatial.transform import Rotation
+from test_formats import accessor
 
 from easi3r import export, video
 from easi3r.camera import invert, transform
@@ -20,8 +21,6 @@ from easi3r.export.archive import load_small, write_small
 from easi3r.export.colours import for_babylon, linear_light
 from easi3r.export.videos import playback_fps
 
-_TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
-_WIDTH = {"SCALAR": 1, "VEC3": 3}
 NAMES = [
     "README.txt",
     "player.html",
@@ -46,36 +45,27 @@ NAMES = [
 
 
 class Glb:
-    """A GLB file taken apart by the rules of the standard."""
+    """A GLB file as pygltflib reads it."""
 
     def __init__(self, path):
-        data = Path(path).read_bytes()
-        magic, version, total, size, kind = struct.unpack("<4sIII4s", data[:20])
-        assert (magic, version, total, kind) == (b"glTF", 2, len(data), b"JSON")
-        self.json = json.loads(data[20 : 20 + size])
-        length, kind = struct.unpack("<I4s", data[20 + size : 28 + size])
-        self.binary = data[28 + size :]
-        assert kind == b"BIN\0" and length == len(self.binary) == self.json["buffers"][0]["byteLength"]
-        self.nodes = {node["name"]: node for node in self.json["nodes"]}
+        self.gltf = pygltflib.GLTF2().load(path)
+        self.nodes = {node.name: node for node in self.gltf.nodes}
 
     def array(self, index):
-        accessor = self.json["accessors"][index]
-        view, dtype = self.json["bufferViews"][accessor["bufferView"]], np.dtype(_TYPES[accessor["componentType"]])
-        width = _WIDTH[accessor["type"]]
-        assert view["byteOffset"] % 4 == 0 and view.get("byteStride", 4) % 4 == 0
-        stride = view.get("byteStride", dtype.itemsize * width)
-        return np.ndarray((accessor["count"], width), dtype, self.binary, view["byteOffset"], (stride, dtype.itemsize))
+        return accessor(self.gltf, index)
+
+    def primitives(self, name):
+        return self.gltf.meshes[self.nodes[name].mesh].primitives
 
     def vertices(self, name, mode=4):
         """Positions in the scene and colours of a node's triangles (or lines, mode 1)."""
-        node = self.nodes[name]
-        parts = [p for p in self.json["meshes"][node["mesh"]]["primitives"] if p["mode"] == mode]
-        places = [self.array(p["attributes"]["POSITION"]) for p in parts]
-        return np.concatenate(places), np.concatenate([self.array(p["attributes"]["COLOR_0"]) for p in parts])
+        parts = [part for part in self.primitives(name) if part.mode == mode]
+        places, colours = zip(*((self.array(p.attributes.POSITION), self.array(p.attributes.COLOR_0)) for p in parts))
+        return np.concatenate(places), np.concatenate(colours)
 
     @property
     def scale(self):
-        return self.json["scenes"][0]["extras"]["units_per_world_unit"]
+        return self.gltf.scenes[0].extras["units_per_world_unit"]
 
 
 def project(points, cam2world, intrinsics):
@@ -115,54 +105,53 @@ def test_glb_box_is_centred_before_the_first_camera(tiny_result, tmp_path):
     glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
     parts = [("static", 4), ("camera path", 1), ("frame 3", 4), ("frame 3", 1)]
     everything = np.concatenate([glb.vertices(name, mode)[0] for name, mode in parts])
-    corners = glb.array(glb.json["meshes"][glb.nodes["bounds"]["mesh"]]["primitives"][0]["attributes"]["POSITION"])
+    corners = glb.array(glb.primitives("bounds")[0].attributes.POSITION)
     assert np.allclose(corners.mean(axis=0), [0, 0, -5], atol=1e-4)
     assert (everything >= corners.min(axis=0) - 1e-4).all() and (everything <= corners.max(axis=0) + 1e-4).all()
 
 
 def test_glb_accessors_and_materials_follow_the_standard(tiny_result, tmp_path):
     glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
-    for material in glb.json["materials"]:
-        assert material["doubleSided"] and "KHR_materials_unlit" in material["extensions"]
-    for mesh in glb.json["meshes"]:
-        for primitive in mesh["primitives"]:
-            accessor = glb.json["accessors"][primitive["attributes"]["POSITION"]]
-            places = glb.array(primitive["attributes"]["POSITION"])
-            assert np.array_equal(accessor["min"], places.min(axis=0))
-            assert np.array_equal(accessor["max"], places.max(axis=0))
-            if "indices" in primitive:
-                indices = glb.array(primitive["indices"])
-                assert indices.max() < len(places) and len(indices) % {4: 3, 1: 2}[primitive["mode"]] == 0
+    for material in glb.gltf.materials:
+        assert material.doubleSided and "KHR_materials_unlit" in material.extensions
+    for mesh in glb.gltf.meshes:
+        for primitive in mesh.primitives:
+            bounds, places = glb.gltf.accessors[primitive.attributes.POSITION], glb.array(primitive.attributes.POSITION)
+            assert np.array_equal(bounds.min, places.min(axis=0))
+            assert np.array_equal(bounds.max, places.max(axis=0))
+            if primitive.indices is not None:
+                indices = glb.array(primitive.indices)
+                assert indices.max() < len(places) and len(indices) % {4: 3, 1: 2}[primitive.mode] == 0
 
 
 def test_glb_shows_each_time_step_once(tiny_result, tmp_path):
     glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
-    (animation,) = glb.json["animations"]
-    targets = {c["target"]["node"]: animation["samplers"][c["sampler"]] for c in animation["channels"]}
-    assert {glb.json["nodes"][node]["name"] for node in targets} == {f"frame {t}" for t in range(6)}
+    (animation,) = glb.gltf.animations
+    targets = {c.target.node: animation.samplers[c.sampler] for c in animation.channels}
+    assert {glb.gltf.nodes[node].name for node in targets} == {f"frame {t}" for t in range(6)}
     ends = set()
     for moment in range(6):
         shown = []
         for node, sampler in targets.items():
-            times, scales = glb.array(sampler["input"])[:, 0], glb.array(sampler["output"])
-            assert sampler["interpolation"] == "STEP" and times[0] == 0 and (np.diff(times) > 0).all()
+            times, scales = glb.array(sampler.input), glb.array(sampler.output)
+            assert sampler.interpolation == "STEP" and times[0] == 0 and (np.diff(times) > 0).all()
             assert len(times) == len(scales)
             ends.add(float(times[-1]))
             if scales[np.searchsorted(times, (moment + 0.5) / 8, side="right") - 1, 0] == 1:
-                shown.append(glb.json["nodes"][node]["name"])
+                shown.append(glb.gltf.nodes[node].name)
         assert shown == [f"frame {moment}"]
     assert list(ends) == [pytest.approx(6 / 8)]
-    assert [glb.nodes[f"frame {t}"]["scale"][0] for t in range(6)] == [1, 0, 0, 0, 0, 0]
+    assert [glb.nodes[f"frame {t}"].scale[0] for t in range(6)] == [1, 0, 0, 0, 0, 0]
 
 
 def test_glb_views(tiny_result, tmp_path):
     static = Glb(write_glb(tiny_result, tmp_path / "static.glb", show="static").path)
-    assert "static" in static.nodes and "animations" not in static.json
+    assert "static" in static.nodes and not static.gltf.animations
     moving = Glb(write_glb(tiny_result, tmp_path / "moving.glb", show="moving").path)
-    assert "static" not in moving.nodes and len(moving.json["animations"]) == 1
+    assert "static" not in moving.nodes and len(moving.gltf.animations) == 1
     frozen = Glb(write_glb(tiny_result, tmp_path / "frozen.glb", at=3).path)
     assert {"static", "frame 3"} <= set(frozen.nodes) and "frame 2" not in frozen.nodes
-    assert "animations" not in frozen.json
+    assert not frozen.gltf.animations
     first, last = (Glb(write_glb(tiny_result, tmp_path / "x.glb", show="moving", at=t).path) for t in (0, 5))
     assert last.vertices("frame 5")[0][:, 0].mean() > first.vertices("frame 0")[0][:, 0].mean()
 
@@ -212,7 +201,7 @@ def test_glb_of_a_poor_result_is_still_a_scene(tiny_result, tmp_path, change):
         getattr(tiny_result, name)[:] = value
     path = write_glb(tiny_result, tmp_path / "a.glb").path
     assert np.isfinite(trimesh.load(path).bounds).all()
-    with_surface = [p for mesh in Glb(path).json["meshes"] for p in mesh["primitives"] if p["mode"] == 4]
+    with_surface = [p for mesh in Glb(path).gltf.meshes for p in mesh.primitives if p.mode == 4]
     assert with_surface or not tiny_result.depth[0, 0, 0] > 0
 
 
@@ -362,6 +351,26 @@ def test_save_returns_what_it_wrote_and_replaces_older_results(tiny_result, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*NAMES, "mine.txt"])
     assert all((tmp_path / name).samefile(path) for name, path in files.items())
     assert load_reconstruction(tmp_path).info == {"run": 2}
+
+
+def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
+    files = tiny_result.save(tmp_path / "few", files=["masks", "scene.glb"])
+    assert list(files) == ["scene.glb", "masks"]
+    assert sorted(path.name for path in (tmp_path / "few").iterdir()) == ["masks", "scene.glb"]
+    tiny_result.save(tmp_path / "all")
+    (tmp_path / "all" / "masks" / "old.png").write_text("old")
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").iterdir()}
+    tiny_result.save(tmp_path / "all", files=iter(["masks"]))
+    assert not (tmp_path / "all" / "masks" / "old.png").exists()
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").iterdir()}
+    assert {name for name in before if after[name] != before[name]} == {"masks"} and after.keys() == before.keys()
+
+
+@pytest.mark.parametrize("files, said", [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ("mask", "'mask'")])
+def test_unknown_files_are_named_and_nothing_written(tiny_result, tmp_path, files, said):
+    with pytest.raises(InputError, match=f"files .*{said}.*it can name README.txt, .*arrays.npz, report.json"):
+        tiny_result.save(tmp_path / "new", files=files)
+    assert not (tmp_path / "new").exists()
 
 
 def test_save_does_not_replace_what_no_result_has_left(tiny_result, tmp_path):

@@ -1,10 +1,9 @@
-"""What is written for other programs is read back by readers of our own, made from the formats' public descriptions.
+"""What is written for other programs is read back by programs of other hands: pycolmap, pygltflib, plyfile, trimesh.
 
 The known points of a rendered clip, taken from its full-size pixels, are sent through the cameras that were written and
 must land on the pixels they came from.
 """
 
-import base64
 import json
 import os
 from dataclasses import replace
@@ -12,16 +11,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import plyfile
+import pycolmap
+import pygltflib
 import pytest
 import trimesh
 from conftest import analytic_result
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from easi3r import export, synthetic, video
 from easi3r.export.blender import write_camera
 from easi3r.export.images import write_depth_images
+from easi3r.export.scene import Scene
 from easi3r.reconstruction import Reconstruction
 
+TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}  # of glTF
 UNIT = 0.37  # the clip's metres are not the result's unit
 SHAPES = {"landscape": (300, 175), "portrait": (175, 300)}
 
@@ -86,48 +91,23 @@ def known_points(clip, t):
 # ------------------------------------------------------------------------------------------------------------- readers
 
 
-def lines_of(path):
-    return [line for line in open(path, encoding="ascii").read().split("\n") if not line.startswith("#")]
-
-
-def rotation_of(w, x, y, z):
-    """Hamilton quaternion -> matrix."""
-    assert w * w + x * x + y * y + z * z == pytest.approx(1, abs=1e-6)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
 class Colmap:
-    """A sparse model in text form."""
+    """A sparse model as pycolmap reads it."""
 
     def __init__(self, folder):
-        self.cameras, self.images, self.points = {}, {}, {}
-        for line in filter(None, lines_of(folder / "cameras.txt")):
-            number, model, width, height, *numbers = line.split()
-            assert model == "PINHOLE" and len(numbers) == 4
-            self.cameras[int(number)] = (int(width), int(height), np.array(numbers, float))
-        lines = lines_of(folder / "images.txt")
-        assert lines.pop() == "" and len(lines) % 2 == 0  # two lines per image, the second may be empty
-        for head, marks in zip(lines[::2], lines[1::2]):
-            number, *pose, camera, name = head.split()
-            pose, marks = np.array(pose, float), np.array(marks.split(), float).reshape(-1, 3)
-            self.images[int(number)] = (name, rotation_of(*pose[:4]), pose[4:], int(camera), marks)
-        for line in filter(None, lines_of(folder / "points3D.txt")):
-            number, *numbers = line.split()
-            track = np.array(numbers[7:], int).reshape(-1, 2)
-            self.points[int(number)] = (np.array(numbers[:3], float), np.array(numbers[3:6], int), track)
+        self.model = pycolmap.Reconstruction(folder)
+        self.cameras, self.images, self.points = self.model.cameras, self.model.images, self.model.points3D
+        assert all(camera.model_name == "PINHOLE" for camera in self.cameras.values())
+
+    @property
+    def sizes(self):
+        return [(camera.width, camera.height) for camera in self.cameras.values()]
 
     def project(self, number, points):
         """Pixels counted from the corner of the picture, as COLMAP does."""
-        _, rotation, translation, camera, _ = self.images[number]
-        fx, fy, cx, cy = self.cameras[camera][2]
-        x, y, z = rotation @ np.transpose(points) + translation[:, None]
-        return np.stack([fx * x / z + cx, fy * y / z + cy], axis=-1)
+        image = self.images[number]
+        seen = image.cam_from_world() * np.ascontiguousarray(points, float)
+        return self.cameras[image.camera_id].img_from_cam(seen)
 
 
 def nerfstudio_project(document, t, points):
@@ -138,53 +118,53 @@ def nerfstudio_project(document, t, points):
     return np.stack([k["cx"] + k["fl_x"] * x / -z, k["cy"] - k["fl_y"] * y / -z], axis=-1)
 
 
+def accessor(gltf, index):
+    """(N,) or (N,k) array of an accessor of a pygltflib document, GLB or glTF."""
+    accessor = gltf.accessors[index]
+    view, (buffer,) = gltf.bufferViews[accessor.bufferView], gltf.buffers
+    data = gltf.get_data_from_buffer_uri(buffer.uri) if buffer.uri else gltf.binary_blob()
+    dtype = np.dtype(TYPES[accessor.componentType])
+    width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor.type]
+    assert len(data) == buffer.byteLength and view.byteOffset % 4 == 0 and (view.byteStride or 4) % 4 == 0
+    strides = view.byteStride or dtype.itemsize * width, dtype.itemsize
+    array = np.ndarray((accessor.count, width), dtype, data, view.byteOffset, strides)
+    return array[:, 0] if width == 1 else array
+
+
 class Gltf:
     """The camera of a glTF file and its animation."""
 
     def __init__(self, path):
-        self.json = json.loads(Path(path).read_text(encoding="utf-8"))
-        (self.node,) = self.json["nodes"]
-        self.lens = self.json["cameras"][self.node["camera"]]["perspective"]
+        self.gltf = pygltflib.GLTF2().load(path)
+        (self.node,) = self.gltf.nodes
+        self.lens = self.gltf.cameras[self.node.camera].perspective
         self.keys = {}
-        for animation in self.json.get("animations", []):
-            for channel in animation["channels"]:
-                sampler = animation["samplers"][channel["sampler"]]
-                assert channel["target"]["node"] == 0 and sampler["interpolation"] == "LINEAR"
-                self.keys[channel["target"]["path"]] = self.array(sampler["input"])[:, 0], self.array(sampler["output"])
+        for animation in self.gltf.animations:
+            for channel in animation.channels:
+                sampler = animation.samplers[channel.sampler]
+                assert channel.target.node == 0 and sampler.interpolation == "LINEAR"
+                arrays = accessor(self.gltf, sampler.input), accessor(self.gltf, sampler.output)
+                self.keys[channel.target.path] = arrays
 
-    def array(self, index):
-        accessor = self.json["accessors"][index]
-        view, (buffer,) = self.json["bufferViews"][accessor["bufferView"]], self.json["buffers"]
-        data = base64.b64decode(buffer["uri"].partition("base64,")[2])
-        assert accessor["componentType"] == 5126 and buffer["byteLength"] == len(data)
-        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
-        assert view["byteLength"] == 4 * width * accessor["count"]
-        return np.frombuffer(data, "<f4", width * accessor["count"], view["byteOffset"]).reshape(-1, width)
+    @property
+    def unit(self):
+        return self.gltf.scenes[0].extras["units_per_world_unit"]
 
     def project(self, key, points, width, height):
         """Points (N,3) of the scene -> pixel centres (N,2), by the standard's perspective matrix."""
         place, turn = self.keys["translation"][1][key], self.keys["rotation"][1][key]
-        x, y, z = rotation_of(turn[3], *turn[:3]).T @ np.transpose(points - np.array(place))
-        tangent = np.tan(self.lens["yfov"] / 2)
-        right, up = x / -z / (tangent * self.lens["aspectRatio"]), y / -z / tangent
+        assert np.linalg.norm(turn) == pytest.approx(1, abs=1e-6)
+        x, y, z = Rotation.from_quat(turn).as_matrix().T @ np.transpose(points - place)
+        tangent = np.tan(self.lens.yfov / 2)
+        right, up = x / -z / (tangent * self.lens.aspectRatio), y / -z / tangent
         return np.stack([(right + 1) / 2 * width - 0.5, (1 - up) / 2 * height - 0.5], axis=-1)
 
 
-def glb_extras(path):
-    data = Path(path).read_bytes()
-    return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])["scenes"][0]["extras"]
-
-
 def read_ply(path):
-    """Points (N,3) and colours (N,3) by the header, compared with what trimesh makes of it."""
-    header, _, body = Path(path).read_bytes().partition(b"end_header\n")
-    lines = header.decode("ascii").split("\n")
-    assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
-    types = {"float": "<f4", "uchar": "u1"}
-    properties = [line.split()[1:] for line in lines if line.startswith("property")]
-    (count,) = [int(line.split()[2]) for line in lines if line.startswith("element vertex")]
-    table = np.frombuffer(body, [(name, types[kind]) for kind, name in properties])
-    assert len(table) == count
+    """Points (N,3) and colours (N,3), by plyfile and by trimesh."""
+    file = plyfile.PlyData.read(path)
+    assert not file.text and file.byte_order == "<"
+    table = file["vertex"]
     points, colours = (np.stack([table[n] for n in names], 1) for names in ("xyz", ["red", "green", "blue"]))
     loaded = trimesh.load(path)
     assert np.array_equal(loaded.vertices, points) and np.array_equal(loaded.colors[:, :3], colours)
@@ -214,10 +194,10 @@ def test_colmap_and_nerfstudio_cameras(saved):
         json.loads((folder / "dataset/transforms.json").read_text(encoding="utf-8")),
     )
     width, height = result.framing.size
-    assert [camera[:2] for camera in model.cameras.values()] == [(width, height)]
+    assert model.sizes == [(width, height)]
     assert (document["w"], document["h"]) == (width, height) and len(model.images) == len(document["frames"]) == 3
     for t, frame in enumerate(document["frames"]):
-        assert frame["file_path"] == "images/" + model.images[t + 1][0]
+        assert frame["file_path"] == "images/" + model.images[t + 1].name
         pixels, points = known_points(clip, t)
         expected = working_of(result.framing, pixels) + 0.5  # both count from the corner
         assert np.abs(model.project(t + 1, points) - expected).max() < 0.01
@@ -227,20 +207,22 @@ def test_colmap_and_nerfstudio_cameras(saved):
 def test_colmap_points_lie_on_their_marks(saved):
     _, result, folder = saved
     model = Colmap(folder / "dataset/sparse/0")
-    pictures = [np.array(Image.open(folder / "dataset/images" / image[0])) for image in model.images.values()]
+    pictures = [np.array(Image.open(folder / "dataset/images" / image.name)) for image in model.images.values()]
     assert 1000 < len(model.points) <= 20_000
     marks, off, tinge = 0, [], []
-    for number, (point, colour, track) in model.points.items():
-        assert 1 <= len(track) == len(set(track[:, 0])) <= 6
+    for number, point in model.points.items():
+        track = [(element.image_id, element.point2D_idx) for element in point.track.elements]
+        assert 1 <= len(track) == len({image for image, _ in track}) <= 6
         for image, index in track:
-            x, y, back = model.images[image][4][index]
-            assert back == number
-            off.append(np.abs(model.project(image, point[None])[0] - [x, y]).max())
+            mark = model.images[image].points2D[index]
+            assert mark.point3D_id == number
+            x, y = mark.xy
+            off.append(np.abs(model.project(image, point.xyz[None])[0] - mark.xy).max())
             if 0.02 < min(x % 1, y % 1) and max(x % 1, y % 1) < 0.98:  # else rounding may name the pixel beside
-                tinge.append(np.abs(pictures[image - 1][int(y), int(x)] - colour).max())
+                tinge.append(np.abs(pictures[image - 1][int(y), int(x)] - point.color.astype(int)).max())
                 assert not result.dynamic[image - 1, int(y), int(x)]
             marks += 1
-    assert marks == sum(len(image[4]) for image in model.images.values()) and marks > 2 * len(model.points)
+    assert marks == sum(len(image.points2D) for image in model.images.values()) and marks > 2 * len(model.points)
     assert max(off) < 0.02 and len(tinge) > 0.8 * marks and np.median(tinge) < 12
 
 
@@ -285,13 +267,14 @@ def test_ply_points_are_pixels(saved):
         assert shown.all() and result.dynamic[t][pixel].all() and len(points) > 0.8 * result.dynamic[t].sum()
     cloud, _ = read_ply(folder / "dataset/sparse_pc.ply")
     model = Colmap(folder / "dataset/sparse/0")
-    assert np.allclose(cloud, [point[0] for point in model.points.values()], atol=1e-5)
+    assert np.allclose(cloud, [model.points[number].xyz for number in sorted(model.points)], atol=1e-5)
 
 
 def test_gltf_camera_shows_the_original_video(saved):
     clip, result, folder = saved
-    camera, unit = Gltf(folder / "camera.gltf"), glb_extras(folder / "scene.glb")["units_per_world_unit"]
-    assert camera.json["scenes"][0]["extras"]["units_per_world_unit"] == pytest.approx(unit)
+    camera = Gltf(folder / "camera.gltf")
+    unit = pygltflib.GLTF2().load(folder / "scene.glb").scenes[0].extras["units_per_world_unit"]
+    assert camera.unit == pytest.approx(unit)
     times = camera.keys["rotation"][0]
     assert np.allclose(times, np.arange(3) / 5) and np.array_equal(times, camera.keys["translation"][0])
     for t in range(3):
@@ -309,12 +292,11 @@ def test_gltf_camera_shows_the_original_video(saved):
 
 def test_gltf_camera_beside_the_middle(tiny_result, tmp_path):
     """The program's own cameras look half a working pixel beside the middle, which glTF cannot say."""
-    write_camera(tiny_result, tmp_path / "camera.gltf")
+    write_camera(Scene(tiny_result), tmp_path / "camera.gltf")
     camera = Gltf(tmp_path / "camera.gltf")
     points = tiny_result.points()[2].reshape(-1, 3)
     v, u = np.mgrid[0:48, 0:64].reshape(2, -1)
-    unit = camera.json["scenes"][0]["extras"]["units_per_world_unit"]
-    found = camera.project(2, points * [1, -1, -1] * unit, *tiny_result.framing.source_size)
+    found = camera.project(2, points * [1, -1, -1] * camera.unit, *tiny_result.framing.source_size)
     expected = source_of(tiny_result.framing, np.stack([u, v], axis=1))
     assert np.linalg.norm(found - expected, axis=1).max() < 0.5  # pixels of a source three times as large
     signs = np.sum(camera.keys["rotation"][1][1:] * camera.keys["rotation"][1][:-1], axis=1)
@@ -324,7 +306,7 @@ def test_gltf_camera_beside_the_middle(tiny_result, tmp_path):
 def test_depth_images_keep_sixteen_bits(tiny_result, tmp_path):
     tiny_result.depth[1, 5, 5] = 1e6  # must not cost the others their precision
     tiny_result.depth[1, 6, 6] = np.nan
-    write_depth_images(tiny_result, tmp_path)
+    write_depth_images(Scene(tiny_result), tmp_path)
     scale = json.loads((tmp_path / "scale.json").read_text(encoding="utf-8"))["scale"]
     values = np.stack([cv2.imread(str(tmp_path / f"{t:05d}.png"), cv2.IMREAD_UNCHANGED) for t in range(6)])
     assert values.dtype == np.uint16 and values.max() == 65535 and values[1, 5, 5] == values[1, 6, 6] == 0
@@ -369,7 +351,7 @@ def test_poor_results_are_written_and_read(tiny_result, tmp_path, change):
     assert len(model.images) == len(document["frames"]) == n_frames
     assert bool(model.points) == ("ply_file_path" in document) == ("static.ply" in files)
     camera = Gltf(files["camera.gltf"])
-    assert np.isfinite(camera.node["translation"]).all() and bool(camera.keys) == (n_frames > 1)
+    assert np.isfinite(camera.node.translation).all() and bool(camera.keys) == (n_frames > 1)
     assert len(list((tmp_path / "depth").glob("*.png"))) == len(list((tmp_path / "masks").iterdir())) == n_frames
     assert json.loads((tmp_path / "depth/scale.json").read_text(encoding="utf-8"))["scale"] > 0
 

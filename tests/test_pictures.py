@@ -15,6 +15,7 @@ from easi3r.errors import InputError
 from easi3r.export.inside import write_confidence, write_inside
 from easi3r.export.orbit import write_orbit
 from easi3r.export.plot import END, PATH, START, TRACK, write_path_plot
+from easi3r.export.scene import Scene
 
 DARK = np.array([22, 24, 29])  # where nothing is known
 GAP, LABEL, TILE = 6, 24, 316  # the layout of the look inside
@@ -34,7 +35,7 @@ def clip():
 @pytest.fixture(scope="module")
 def orbit(clip, tmp_path_factory):
     path = tmp_path_factory.mktemp("orbit") / "orbit.mp4"
-    write_orbit(clip, path, width=160)
+    write_orbit(Scene(clip), path, width=160)
     return decode(path)
 
 
@@ -91,7 +92,7 @@ def test_orbit_shows_an_object_only_at_its_time(clip, tmp_path):
     box = still.dynamic[0].copy()
     still.dynamic[3:] = False
     still.confidence[3:, box] = 0
-    write_orbit(still, tmp_path / "a.mp4", width=160)
+    write_orbit(Scene(still), tmp_path / "a.mp4", width=160)
     played, _ = decode(tmp_path / "a.mp4")
     shown = np.array([box_pixels(picture).sum() for picture in played]) / box.sum()
     assert shown[:48].min() > 0.4 and shown[:4].min() > 0.8 and shown[49:].max() < 0.1
@@ -147,17 +148,17 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_of_odd_results(tiny_result, tmp_path, kind):
     result = odd(tiny_result, kind)
-    write_orbit(result, tmp_path / "orbit.mp4", width=64)
+    write_orbit(Scene(result), tmp_path / "orbit.mp4", width=64)
     played, _ = decode(tmp_path / "orbit.mp4")
     assert played.shape[1:] == (48, 64, 3) and len(played) >= 96
     dark = unknown(played[0]).mean()
     assert dark > 0.99 if kind == "no depth" else dark < 0.2
-    write_inside(result, tmp_path / "inside.mp4")
+    write_inside(Scene(result), tmp_path / "inside.mp4")
     assert len(decode(tmp_path / "inside.mp4")[0]) == len(result.frames)
-    write_confidence(result, tmp_path / "confidence.mp4")
+    write_confidence(Scene(result), tmp_path / "confidence.mp4")
     played, _ = decode(tmp_path / "confidence.mp4")
     assert played.shape == result.frames.shape and (kind != "unusable" or played.max() < 10)
-    write_path_plot(result, tmp_path / "path.png")
+    write_path_plot(Scene(result), tmp_path / "path.png")
     plot = plot_area(tmp_path / "path.png")
     assert has(plot, START) and has(plot, END) == (kind not in ("one frame", "still camera"))
     assert has(plot, TRACK) == (kind not in ("nothing moves", "no depth"))
@@ -172,7 +173,7 @@ def test_portrait_orbit_is_upright(tmp_path):
         intrinsics=intrinsics,
         **{name: getattr(wide, name)[:, :, columns] for name in ("frames", "depth", "confidence", "dynamic", "motion")},
     )
-    write_orbit(result, tmp_path / "a.mp4", width=160)
+    write_orbit(Scene(result), tmp_path / "a.mp4", width=160)
     played, _ = decode(tmp_path / "a.mp4")
     assert played.shape[1:] == (160, 96, 3)
     small = cv2.resize(played[0], (48, 80), interpolation=cv2.INTER_AREA)
@@ -184,17 +185,17 @@ def test_pictures_are_the_same_every_time(tiny_result, tmp_path, monkeypatch):
     monkeypatch.setattr(video, "write", lambda path, frames, fps: drawn.append(np.stack(list(frames))))
     for write in (partial(write_orbit, width=64), write_inside, write_confidence):
         for _ in range(2):
-            write(tiny_result, tmp_path / "unused.mp4")
+            write(Scene(tiny_result), tmp_path / "unused.mp4")
         assert np.array_equal(*drawn[-2:])
     for name in "ab":
-        write_path_plot(tiny_result, tmp_path / f"{name}.png")
+        write_path_plot(Scene(tiny_result), tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 @pytest.mark.parametrize("width", [10, 5000, -1])
 def test_orbit_width_out_of_range(tiny_result, tmp_path, width):
     with pytest.raises(InputError, match="width is .* between 64 and 1920"):
-        write_orbit(tiny_result, tmp_path / "a.mp4", width=width)
+        write_orbit(Scene(tiny_result), tmp_path / "a.mp4", width=width)
     assert not (tmp_path / "a.mp4").exists()
 
 
@@ -222,7 +223,7 @@ def test_inside_has_the_papers_tiles(clip, tmp_path, clustered):
     labels = (np.arange(60) + np.arange(6)[:, None]).reshape(6, 6, 10) % 64  # every frame shifts them by one token
     if clustered:
         result.evidence["clusters"] = labels.astype(np.uint8)
-    write_inside(result, tmp_path / "a.mp4")
+    write_inside(Scene(result), tmp_path / "a.mp4")
     played, fps = decode(tmp_path / "a.mp4")
     assert len(played) == 6 and fps == pytest.approx(8) and 640 < played.shape[2] < 660
     tiles = [tile(played, k, (160, 96)) for k in range(8)]
@@ -264,11 +265,13 @@ def test_inside_fits_any_shape(tmp_path, size):
         for name in ("frames", "dynamic", "motion")
     }
     write_inside(
-        replace(
-            result,
-            frames=resized["frames"],
-            dynamic=resized["dynamic"] > 0,
-            motion=resized["motion"].astype(np.float32),
+        Scene(
+            replace(
+                result,
+                frames=resized["frames"],
+                dynamic=resized["dynamic"] > 0,
+                motion=resized["motion"].astype(np.float32),
+            )
         ),
         tmp_path / "a.mp4",
     )
@@ -277,7 +280,7 @@ def test_inside_fits_any_shape(tmp_path, size):
 
 
 def test_confidence_is_brighter_where_surer(clip, tmp_path):
-    write_confidence(clip, tmp_path / "a.mp4")
+    write_confidence(Scene(clip), tmp_path / "a.mp4")
     played, fps = decode(tmp_path / "a.mp4")
     assert played.shape == clip.frames.shape and fps == pytest.approx(8)
     low, high = np.quantile(clip.confidence[clip.confidence > 0], [0.1, 0.9])
@@ -303,7 +306,7 @@ def has(plot, colour):
 
 
 def test_plot_shows_path_scene_and_motion(clip, tmp_path):
-    write_path_plot(clip, tmp_path / "a.png")
+    write_path_plot(Scene(clip), tmp_path / "a.png")
     plot = plot_area(tmp_path / "a.png")
     assert all(has(plot, colour) for colour in (PATH, TRACK, START, END))
     start, end = (places(plot, colour).mean(axis=0) for colour in (START, END))
@@ -318,7 +321,7 @@ def test_plot_shows_path_scene_and_motion(clip, tmp_path):
 def test_plot_enlarges_a_short_path(clip, tmp_path):
     cameras = clip.cam2world.copy()
     cameras[:, :3, 3] *= 0.02
-    write_path_plot(replace(clip, cam2world=cameras), tmp_path / "a.png")
+    write_path_plot(Scene(replace(clip, cam2world=cameras)), tmp_path / "a.png")
     plot = plot_area(tmp_path / "a.png")
     starts, _ = cv2.connectedComponents((np.abs(plot.astype(int) - START).max(axis=-1) < 12).astype(np.uint8))
     assert starts - 1 == 2 and np.ptp(places(plot, PATH)[:, 1]) > 100

@@ -14,7 +14,8 @@ from PIL import Image
 from easi3r import synthetic
 from easi3r.camera import Framing
 from easi3r.errors import InputError
-from easi3r.export.player import write_player
+from easi3r.export.player import FOLDER, SCRIPTS, write_player
+from easi3r.export.scene import Scene
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -50,7 +51,7 @@ def show(browser, tmp_path):
     contexts = []
 
     def open_player(result, state=READY, script=None, **options):
-        write_player(result, tmp_path / "player.html")
+        write_player(Scene(result), tmp_path / "player.html")
         contexts.append(browser.new_context(**{"viewport": {"width": 700, "height": 560}, **options}))
         page = contexts[-1].new_page()
         page.problems = []
@@ -311,7 +312,7 @@ def test_a_browser_without_webgl_gets_a_sentence(show):
 
 def test_embedded_it_asks_for_nothing(browser, tmp_path):
     result = replace(analytic_result(2), info={"backbone": {"name": 'my </script><b>folder</b> & "more"'}})
-    write_player(result, tmp_path / "player.html")
+    write_player(Scene(result), tmp_path / "player.html")
     text = (tmp_path / "player.html").read_text(encoding="utf-8")
     page, asked = browser.new_page(), []
     page.on("request", lambda request: asked.append(request.url))
@@ -328,6 +329,16 @@ def test_embedded_it_asks_for_nothing(browser, tmp_path):
     page.close()
 
 
+def test_every_script_is_whole_by_itself_and_is_in_the_page(browser):
+    assert sorted(SCRIPTS) == sorted(path.name for path in FOLDER.glob("*.js"))
+    page = browser.new_page()
+    for name in SCRIPTS:
+        source = (FOLDER / name).read_text(encoding="utf-8")
+        page.evaluate("source => { new Function(source) }", '"use strict";' + source)  # raises a SyntaxError
+        assert max(map(len, source.split("\n"))) <= 120, name
+    page.close()
+
+
 def test_24_frames_stay_below_12_megabytes(tmp_path):
     short = analytic_result(6, 512, 288)
     arrays = ("frames", "cam2world", "intrinsics", "depth", "confidence", "dynamic", "motion")
@@ -338,12 +349,11 @@ def test_24_frames_stay_below_12_megabytes(tmp_path):
     grain = noise.integers(-6, 7, result.frames.shape)
     result.frames = (result.frames + grain).clip(0, 255).astype(np.uint8)
     result.dynamic[:, :, :120] = True  # a quarter of the picture moves
-    write_player(result, tmp_path / "player.html")
+    write_player(Scene(result), tmp_path / "player.html")
     assert 2e6 < (tmp_path / "player.html").stat().st_size < 12e6
 
 
 @pytest.mark.parametrize("cut", [-0.1, 1, 1.5, float("nan")])
-def test_a_cut_out_of_range_is_named(tmp_path, cut):
+def test_a_cut_out_of_range_is_named(cut):
     with pytest.raises(InputError, match=f"cut is {cut}"):
-        write_player(analytic_result(2), tmp_path / "player.html", cut=cut)
-    assert not list(tmp_path.iterdir())
+        Scene(analytic_result(2), cut)

@@ -1,18 +1,21 @@
-"""Writers of a `Reconstruction`: each is a function write_xxx(result, path), `save` writes them all."""
+"""Writers of a `Reconstruction`: each is a function write_xxx(scene, path), `save` hands one `Scene` to them all."""
 
 import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..paths import check_name, quoted
-from .archive import ARCHIVE, is_archive, load_reconstruction, write_archive, write_report
+from ..reconstruction import Reconstruction
+from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
 from .blender import write_camera
 from .dataset import write_dataset
-from .glb import GlbInfo, write_glb
+from .glb import GlbInfo, write_glb, write_scene
 from .guide import write_guide
 from .images import write_depth_images, write_mask_images
 from .inside import write_confidence, write_inside
@@ -20,16 +23,17 @@ from .orbit import write_orbit
 from .player import write_player
 from .plot import write_path_plot
 from .ply import write_moving, write_static
+from .scene import Scene
 from .trajectory import write_cameras, write_poses
 from .videos import write_depth, write_masks
 
-__all__ = ["GlbInfo", "check_folder", "load_reconstruction", "save", "written_names"]
+__all__ = ["GlbInfo", "Scene", "check_folder", "load_reconstruction", "save", "write_glb", "written_names"]
 
 _FILES = {  # files and folders; a writer that has nothing to show writes nothing
     "README.txt": write_guide,
     "player.html": write_player,
     "orbit.mp4": write_orbit,
-    "scene.glb": write_glb,
+    "scene.glb": write_scene,
     "camera.gltf": write_camera,
     "static.ply": write_static,
     "moving": write_moving,
@@ -43,18 +47,19 @@ _FILES = {  # files and folders; a writer that has nothing to show writes nothin
     "depth": write_depth_images,
     "confidence.mp4": write_confidence,
     "inside.mp4": write_inside,
-    ARCHIVE: write_archive,
+    ARCHIVE: write_arrays,
     "report.json": write_report,
 }
 
 
-def written_names(folder):
+def written_names(folder: str | Path) -> set[str]:
     """Names in `folder` that a run has written and the next one replaces: none unless it holds an archive of ours."""
     return set(_FILES) if is_archive(Path(folder, ARCHIVE)) else set()
 
 
-def check_folder(folder):
-    """`folder` as a Path, if `save` can write there; makes nothing. Else `InputError`."""
+def check_folder(folder: str | Path, files: Iterable[str] | None = None) -> Path:
+    """`folder` as a Path, if `save` can write these files there; makes nothing. Else `InputError`."""
+    names = _chosen(files)
     folder = Path(check_name(folder))
     try:
         place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
@@ -69,7 +74,7 @@ def check_folder(folder):
         )
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
-    taken = [name for name in _FILES if os.path.lexists(folder / name)]
+    taken = [name for name in names if os.path.lexists(folder / name)]
     if taken and not (folder / ARCHIVE).exists():
         raise InputError(
             f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; choose another."
@@ -77,20 +82,26 @@ def check_folder(folder):
     return folder
 
 
-def save(result, folder, dataset_source=None):
-    """Write every file and folder of `_FILES` into `folder`, which is made if missing.
+def save(
+    result: Reconstruction, folder: str | Path, dataset_source: Any = None, files: Iterable[str] | None = None
+) -> dict[str, str]:
+    """Write the files and folders of `_FILES` into `folder`, which is made if missing.
 
     What has one of these names there is replaced, folders as a whole: nothing of an older result stays behind.
     dataset_source: the clip, to have the folder dataset at its size, see `write_dataset`.
+    files: only these names, such as ["scene.glb", "masks"]; what has other names stays as it is. None: all.
     Returns a dict name -> path (str) of what was written: no static.ply if nothing stands still, no folder moving if
-    nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if it cannot be
-    made or written to, or holds files of these names that no earlier result has left.
+    nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if a name is not
+    among `_FILES`, the folder cannot be made or written to, or it holds files of these names that no earlier result
+    with its arrays.npz has left.
     """
-    folder = check_folder(folder)
-    writers = _FILES
-    if dataset_source is not None:  # first, as it is what may fail
-        writers = {"dataset": partial(write_dataset, source=dataset_source)}
-        writers |= {name: write for name, write in _FILES.items() if name != "dataset"}
+    names = _chosen(files)
+    folder = check_folder(folder, names)
+    writers: dict[str, Callable[[Scene, Path], None]] = {name: _FILES[name] for name in names}
+    if dataset_source is not None and "dataset" in names:  # first, as it is what may fail
+        writers = {"dataset": partial(write_dataset, source=dataset_source)} | {
+            name: write for name, write in writers.items() if name != "dataset"
+        }
     made = []
     try:
         made = _make_folder(folder)
@@ -98,10 +109,11 @@ def save(result, folder, dataset_source=None):
             new, old = Path(unfinished, "new"), Path(unfinished, "old")
             new.mkdir()
             old.mkdir()
+            scene = Scene(result)
             for name, write in writers.items():
-                write(result, new / name)
-            written = [name for name in _FILES if (new / name).exists()]
-            _exchange(folder, old, new)
+                write(scene, new / name)
+            written = [name for name in names if (new / name).exists()]
+            _exchange(folder, old, new, names)
     except BaseException as error:
         _remove(made)
         if isinstance(error, OSError):
@@ -110,15 +122,27 @@ def save(result, folder, dataset_source=None):
     return {name: str(folder / name) for name in written}
 
 
+def _chosen(files):
+    """The names among `_FILES` that `files` asks for, in their order; `InputError` if it names others."""
+    if files is None:
+        return list(_FILES)
+    files = [files] if isinstance(files, str) else list(files)
+    unknown = [shown(name) for name in files if name not in _FILES]
+    if unknown or not files:
+        wrong = f"files names {', '.join(unknown)}" if unknown else "files is empty"
+        raise InputError(f"{wrong}; it can name {', '.join(_FILES)}.")
+    return [name for name in _FILES if name in files]
+
+
 def _unwritable(folder, error):
     return InputError(
         f"The results cannot be written to {quoted(folder)} ({error.strerror or error}); choose another folder."
     )
 
 
-def _exchange(folder, old, new):
-    """Move what has our names from `folder` to `old`, then everything in `new` to `folder`; undone if that fails."""
-    moves = [(folder / name, old / name) for name in _FILES if os.path.lexists(folder / name)]
+def _exchange(folder, old, new, names):
+    """Move what has these names from `folder` to `old`, then everything in `new` to `folder`; undone if that fails."""
+    moves = [(folder / name, old / name) for name in names if os.path.lexists(folder / name)]
     moves += [(path, folder / path.name) for path in new.iterdir()]
     done = []
     try:

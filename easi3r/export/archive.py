@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from ..errors import InputError
 from ..paths import quoted
 from ..reconstruction import Reconstruction
 from ..sources import open_source
+from .scene import Scene
 
 ARCHIVE = "arrays.npz"
 # whatever reading a file that is none of ours, or half of one, may raise
@@ -24,7 +26,12 @@ _FORMAT = 1  # raised when a file of the old layout can no longer be read
 _ARRAYS = [field.name for field in fields(Reconstruction) if field.name not in ("evidence", "framing", "info")]
 
 
-def write_archive(result, path):
+def write_arrays(scene: Scene, path: Path) -> None:
+    """What `write_archive` writes."""
+    write_archive(scene.result, path)
+
+
+def write_archive(result: Reconstruction, path: str | Path) -> None:
     """NPZ file with every array of `result` under its field's name, `evidence/NAME` per evidence map, and the JSON text
     `meta` with framing and info. Plain arrays only; numpy.load reads it without pickle."""
     meta = {"format": _FORMAT, "framing": asdict(result.framing), "info": plain(result.info)}
@@ -38,7 +45,7 @@ def write_archive(result, path):
                 np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
 
 
-def write_small(result, path):
+def write_small(result: Reconstruction, path: str | Path) -> None:
     """As `write_archive`, but without the frames, and with depth and evidence in half precision, confidence and motion
     in 8 bits: a tenth of the size, for examples that come with their clip. Read by `load_small`.
     """
@@ -53,7 +60,7 @@ def write_small(result, path):
     write_archive(small, path)
 
 
-def load_small(path, clip):
+def load_small(path: str | Path, clip: Any) -> Reconstruction:
     """Read what `write_small` wrote; clip: the video it was made from. Raises `InputError` if it lacks frames of the
     result.
     """
@@ -76,7 +83,7 @@ def load_small(path, clip):
     )
 
 
-def is_archive(path):
+def is_archive(path: str | Path) -> bool:
     """Whether there is a file at `path` that `write_archive` could have written, by the names of what is in it."""
     try:
         with zipfile.ZipFile(path) as file:
@@ -85,7 +92,7 @@ def is_archive(path):
         return False
 
 
-def load_reconstruction(path):
+def load_reconstruction(path: str | Path) -> Reconstruction:
     """Read back what `Reconstruction.save` wrote: a folder, or the arrays.npz in it.
 
     Arrays come back exactly, dtypes too; `info` as JSON has it (tuples as lists). Raises `InputError` if there is no
@@ -114,13 +121,13 @@ def load_reconstruction(path):
     return Reconstruction(**known, evidence=evidence, framing=framing, info=info)
 
 
-def write_report(result, path):
-    """JSON file with `result.info`: backbone, options, seconds per step, versions, warnings."""
+def write_report(scene: Scene, path: Path) -> None:
+    """JSON file with the result's `info`: backbone, options, seconds per step, versions, warnings."""
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(plain(result.info), file, indent=1, allow_nan=False, ensure_ascii=False)
+        json.dump(plain(scene.result.info), file, indent=1, allow_nan=False, ensure_ascii=False)
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """`value` in terms of JSON: numpy, tuples, paths and dataclasses converted, NaN and infinity to None."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)

@@ -5,17 +5,18 @@ Format: Khronos glTF 2.0 specification, https://registry.khronos.org/glTF/specs/
 
 import base64
 import json
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.spatial.transform import Rotation
 
-from .glb import AXES, RADIUS, median_depth
-from .surfaces import CUT, choose_pixels
+from .glb import AXES
+from .scene import Scene
 from .videos import playback_fps
 
 
-def write_camera(result, path):
+def write_camera(scene: Scene, path: Path) -> None:
     """glTF file (text, self-contained) with one perspective camera that shows the original video, key by key.
 
     Axes, unit of length and pace are those of scene.glb: x right, y up, z backward, frame t at t / playback_fps
@@ -23,7 +24,7 @@ def write_camera(result, path):
     pixel as a rule; the camera is turned by that little. A turn stretches the picture towards its edges, a shift does
     not: 0.14 working pixels remain at 60 degrees, 0.25 at 80 (along the long side). cameras.json has the exact cameras.
     """
-    unit = units_per_world_unit(result)
+    result, unit = scene.result, scene.units_per_world_unit
     (width, height), intrinsics = result.framing.source_size, result.source_intrinsics
     fx, fy = np.mean(intrinsics[:, 0, 0]), np.mean(intrinsics[:, 1, 1])  # glTF cameras do not zoom
     centred = np.array([[fx, 0, (width - 1) / 2], [0, fy, (height - 1) / 2], [0, 0, 1]])
@@ -53,12 +54,6 @@ def write_camera(result, path):
         times = (np.arange(len(places)) / playback_fps(result.timestamps)).astype(np.float32)
         document |= _animation(times, places, turns)
     path.write_text(json.dumps(document, indent=1, allow_nan=False), encoding="utf-8")
-
-
-def units_per_world_unit(result):
-    """How long one unit of the result is in scene.glb and camera.gltf."""
-    static, moving = choose_pixels(result, CUT)
-    return RADIUS / median_depth(result, static | moving)
 
 
 def _turn(centred, intrinsics, width, height):

@@ -4,16 +4,20 @@ Format: https://colmap.github.io/format.html. COLMAP counts pixels from the corn
 left pixel is (0.5, 0.5) there and (0, 0) in the rest of this project.
 """
 
+from pathlib import Path
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..camera import invert, transform
+from ..reconstruction import Reconstruction
+from .views import Views
 
 _TRACK = 6  # views in which a point is marked, at most; chosen at random so that all pairs of frames share points
 _SAME = 0.05  # relative difference of depth up to which a frame shows the point itself and not something before it
 
 
-def write_colmap(result, views, folder, points, colours):
+def write_colmap(result: Reconstruction, views: Views, folder: Path, points: np.ndarray, colours: np.ndarray) -> None:
     """Write cameras.txt, images.txt and points3D.txt into `folder`: PINHOLE cameras, world to camera, qw first.
 
     views: `Views` of the result, the pictures that the cameras are for. points (N,3) world, colours (N,3) uint8. Every

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def linear_light(rgb):
+def linear_light(rgb: np.ndarray) -> np.ndarray:
     """sRGB (..., 3) uint8 -> linear light as uint16, 65535 = 1: what glTF asks for.
 
     sRGB transfer function, IEC 61966-2-1.
@@ -13,7 +13,7 @@ def linear_light(rgb):
     return np.round(linear * 65535).astype(np.uint16)[rgb]
 
 
-def for_babylon(rgb):
+def for_babylon(rgb: np.ndarray) -> np.ndarray:
     """sRGB (..., 3) uint8 -> COLOR_0 (..., 3) uint8 that Gradio's Model3D (Babylon viewer) displays as `rgb`.
 
     That viewer sends linear colours through the Khronos PBR Neutral tone mapper and a gamma of 2.2; this undoes both.

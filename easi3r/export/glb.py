@@ -1,19 +1,22 @@
 """The 3D scene as one GLB file: static surroundings, moving objects playing in it, the camera's path."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from ..camera import transform
 from ..errors import InputError
+from ..reconstruction import Reconstruction
 from .colours import for_babylon, linear_light
 from .gltf import LINES, POINTS, GlbWriter
-from .surfaces import CUT, choose_pixels, moving_objects, static_scene
+from .scene import CUT, RADIUS, Scene
+from .surfaces import Patch
 from .videos import playback_fps
 
 SHOW = ("4d", "static", "moving")
 AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
-RADIUS = 5.0  # units of the file from the first camera to the middle of what it sees
 _STATIC_VERTICES, _MOVING_VERTICES = 120_000, 100_000  # keeps the file under 10 MB, and a phone fluent
 _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
@@ -23,10 +26,23 @@ class GlbInfo:
     """What was written and how to look at it."""
 
     path: str
-    camera_position: tuple  # for gradio.Model3D: (90, 90, radius) looks through the first camera
+    camera_position: tuple[float, float, float]  # for gradio.Model3D: (90, 90, radius) looks through the first camera
 
 
-def write_glb(result, path, show="4d", at=None, cut=CUT, colours="linear", points=False):
+def write_scene(scene: Scene, path: str | Path) -> None:
+    """GLB file of the static scene with the moving objects playing in it, see `write_glb`."""
+    _write(scene, path, "4d", None, linear_light, False)
+
+
+def write_glb(
+    result: Reconstruction,
+    path: str | Path,
+    show: str = "4d",
+    at: int | None = None,
+    cut: float = CUT,
+    colours: str = "linear",
+    points: bool = False,
+) -> GlbInfo:
     """Write a `Reconstruction` as a GLB scene. Returns `GlbInfo`.
 
     show: "4d" the static scene with the moving objects playing in it; "static" or "moving" only one of them. The
@@ -43,35 +59,33 @@ def write_glb(result, path, show="4d", at=None, cut=CUT, colours="linear", point
     two invisible points), so that viewers that frame the box show the scene as that camera saw it. Raises `InputError`
     for an unknown `show` or `colours`, a `cut` or `at` out of range.
     """
-    _check(result, show, at, cut, colours)
-    steps = _time_steps(len(result.frames), show, at)
-    static, moving = choose_pixels(result, cut)
-    surroundings = [] if show == "moving" else static_scene(result, static, _STATIC_VERTICES)
-    objects = [[] for _ in steps]
-    if show != "static":
-        objects = [
-            [patch] if len(patch.points) else [] for patch in moving_objects(result, moving, steps, _MOVING_VERTICES)
-        ]
-    scale = RADIUS / median_depth(result, static | moving)
-    scene = _Scene(scale, for_babylon if colours == "babylon" else linear_light, points)
-    if surroundings:
-        scene.add("static", surroundings)
-    if len(result.frames) > 1:
-        scene.add("camera path", lines=[_path(result)])
-    animated = show != "static" and len(steps) > 1
-    for k, (t, patches) in enumerate(zip(steps, objects)):
-        scene.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * RADIUS / scale)], step=k if animated else None)
-    scene.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
+    _check(result, show, at, colours)
+    _write(Scene(result, cut), path, show, at, for_babylon if colours == "babylon" else linear_light, points)
     return GlbInfo(str(path), (90, 90, RADIUS))
 
 
-def _check(result, show, at, cut, colours):
+def _write(scene, path, show, at, encode, points):
+    result, scale = scene.result, scene.units_per_world_unit
+    steps = _time_steps(len(result.frames), show, at)
+    file = _File(scale, encode, points)
+    surroundings = [] if show == "moving" else scene.surfaces(_STATIC_VERTICES)
+    if surroundings:
+        file.add("static", surroundings)
+    if len(result.frames) > 1:
+        file.add("camera path", lines=[_path(result)])
+    animated = show != "static" and len(steps) > 1
+    objects = [None] * len(steps) if show == "static" else scene.objects(steps, _MOVING_VERTICES)
+    for k, (t, patch) in enumerate(zip(steps, objects)):
+        patches = [patch] if patch and len(patch.points) else []
+        file.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * RADIUS / scale)], step=k if animated else None)
+    file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
+
+
+def _check(result, show, at, colours):
     if show not in SHOW:
         raise InputError(f"show is {show!r}; it must be one of {', '.join(SHOW)}.")
     if colours not in ("linear", "babylon"):
         raise InputError(f"colours is {colours!r}; it must be linear or babylon.")
-    if not 0 <= cut < 1:
-        raise InputError(f"cut is {cut!r}; it must be at least 0 and below 1.")
     if at is not None and not 0 <= at < len(result.frames):
         raise InputError(f"at is {at!r}; the clip has the frames 0 to {len(result.frames) - 1}.")
 
@@ -82,14 +96,6 @@ def _time_steps(n_frames, show, at):
         return [int(at)]
     most = 5 if show == "static" else _MOST_STEPS  # the static scene shows a few frusta at once
     return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int)).tolist()
-
-
-def median_depth(result, shown):
-    """Median depth of what the first frame shows, or any frame if that is nothing; 1 if there is nothing at all."""
-    for choice in (shown[:1], shown):
-        if choice.any():
-            return float(np.median(result.depth[: len(choice)][choice]))
-    return 1.0
 
 
 @dataclass(frozen=True)
@@ -125,14 +131,16 @@ def _frustum(result, t, depth):
     return _Lines(corners, colours, np.array(segments))
 
 
-class _Scene:
+class _File:
     """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
 
-    def __init__(self, scale, encode, points):
+    def __init__(self, scale: float, encode: Callable[[np.ndarray], np.ndarray], points: bool) -> None:
         self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
         self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _CENTRE that holds everything
 
-    def add(self, name, patches=(), lines=(), step=None):
+    def add(
+        self, name: str, patches: Sequence[Patch] = (), lines: Sequence[_Lines] = (), step: int | None = None
+    ) -> None:
         """One node of surfaces and lines; with `step` it shows in that time step only.
 
         At other times it is collapsed into the first camera: within the scene, but behind a viewer that starts there
@@ -153,7 +161,7 @@ class _Scene:
         self._reach = np.maximum(self._reach, np.abs(place - _CENTRE).max(axis=0))
         return place
 
-    def write(self, path, fps):
+    def write(self, path: str | Path, fps: float) -> None:
         corners = np.stack([_CENTRE - self._reach, _CENTRE + self._reach])
         self._writer.node("bounds", [self._writer.bounds(corners)])
         self._writer.write(path, fps, {"units_per_world_unit": self._scale})

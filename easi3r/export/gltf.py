@@ -5,6 +5,8 @@ Format: Khronos glTF 2.0 specification, https://registry.khronos.org/glTF/specs/
 
 import json
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +22,9 @@ class GlbWriter:
     Every primitive is unlit (its colours are shown as they are, KHR_materials_unlit) and double sided.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._buffer = bytearray()
-        self._json = {
+        self._json: dict[str, Any] = {
             "asset": {"version": "2.0", "generator": "Easi3R demo"},
             "extensionsUsed": ["KHR_materials_unlit"],
             "scene": 0,
@@ -33,11 +35,13 @@ class GlbWriter:
             "bufferViews": [],
             "materials": [],
         }
-        self._timed = []  # (node, step) of the nodes that are shown during one step only
+        self._timed: list[tuple[int, int]] = []  # (node, step) of the nodes that are shown during one step only
         self._surface = self._material("surface", {"baseColorFactor": [1, 1, 1, 1], "metallicFactor": 0})
-        self._invisible = None
+        self._invisible: int | None = None
 
-    def primitive(self, positions, colours, indices=None, mode=TRIANGLES):
+    def primitive(
+        self, positions: np.ndarray, colours: np.ndarray, indices: np.ndarray | None = None, mode: int = TRIANGLES
+    ) -> dict[str, Any]:
         """A part of a mesh. positions (N, 3) float; colours (N, 3) uint8 or uint16, full range = 1, linear light;
         indices (M, k) integers into them, k = 3 for TRIANGLES, 2 for LINES, None for POINTS.
 
@@ -51,14 +55,14 @@ class GlbWriter:
             primitive["indices"] = self._accessor(flat, "SCALAR", target=_INDICES)
         return primitive
 
-    def bounds(self, corners):
+    def bounds(self, corners: np.ndarray) -> dict[str, Any]:
         """Two invisible points (2, 3) that only widen the bounding box a viewer frames. Returns a primitive."""
         if self._invisible is None:
             self._invisible = self._material("bounds", {"baseColorFactor": [0, 0, 0, 0], "metallicFactor": 0})
             self._json["materials"][self._invisible]["alphaMode"] = "BLEND"
         return {"attributes": {"POSITION": self._positions(corners)}, "mode": POINTS, "material": self._invisible}
 
-    def node(self, name, primitives, step=None):
+    def node(self, name: str, primitives: list[dict[str, Any]], step: int | None = None) -> None:
         """Put primitives into the scene; with `step` only during that time step.
 
         A hidden node is scaled to nothing, into the origin. Viewers that do not play animations show step 0.
@@ -71,7 +75,7 @@ class GlbWriter:
         self._json["scenes"][0]["nodes"].append(len(self._json["nodes"]))
         self._json["nodes"].append(node)
 
-    def write(self, path, fps=None, extras=None):
+    def write(self, path: str | Path, fps: float | None = None, extras: dict[str, Any] | None = None) -> None:
         """Write the file. `fps`: steps per second, needed if a node has a step. `extras`: dict kept with the scene."""
         if self._timed:
             self._animate(fps)

@@ -1,8 +1,9 @@
 """README.txt: what every file of a result is, in plain words, and how it opens."""
 
 import textwrap
+from pathlib import Path
 
-from .blender import units_per_world_unit
+from .scene import Scene
 from .videos import playback_fps
 
 _WIDTH = 96
@@ -71,9 +72,10 @@ File by file
 """
 
 
-def write_guide(result, path):
+def write_guide(scene: Scene, path: Path) -> None:
     """Text file (UTF-8) that states axes, unit, pixel convention and what each file of `save` is, with the figures of
     this result, the backbone that made it and the licence of its weights."""
+    result = scene.result
     framing, n_frames = result.framing, len(result.frames)
     title = f"RESULT OF {result.info.get('source', 'a clip')}"
     moving = int(result.dynamic.any(axis=(1, 2)).sum())
@@ -82,7 +84,7 @@ def write_guide(result, path):
         rule="=" * len(title),
         summary=_summary(result.info),
         notes=_notes(result.info),
-        unit=f"{units_per_world_unit(result):.6g}",
+        unit=f"{scene.units_per_world_unit:.6g}",
         source="{} x {}".format(*framing.source_size),
         resized="{} x {}".format(*framing.resized),
         working="{} x {}".format(*framing.size),

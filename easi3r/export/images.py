@@ -1,26 +1,30 @@
 """Every frame as a picture of its own: the frame, what moves in it, its depth."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
+
+from .scene import Scene
+from .views import Views
 
 _FARTHEST = 20  # times the median depth; 16 bits go to what is nearer, what is farther counts as unusable
 _PNG = cv2.IMWRITE_PNG_COMPRESSION, 1  # five times faster than the default for a tenth more size
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
-def write_frames(views, folder):
+def write_frames(views: Views, folder: Path) -> None:
     """JPEG files 00000.jpg and so on, the frames of `Views`."""
     _write_all(folder, ".jpg", (frame[..., ::-1] for frame in views.frames), _JPEG)
 
 
-def write_mask_images(result, folder):
+def write_mask_images(scene: Scene, folder: Path) -> None:
     """PNG files 00000.png and so on, 8 bit grey at working size: 255 = moving, 0 = static."""
-    _write_all(folder, ".png", (255 * dynamic.astype(np.uint8) for dynamic in result.dynamic), _PNG)
+    _write_all(folder, ".png", (255 * dynamic.astype(np.uint8) for dynamic in scene.result.dynamic), _PNG)
 
 
-def write_static_masks(views, folder):
+def write_static_masks(views: Views, folder: Path) -> None:
     """PNG files 00000.jpg.png and so on, 8 bit grey: 0 = moving, to be ignored; 255 = static, to be used: `Views.used`.
 
     Named after the frames' files as COLMAP expects it, https://colmap.github.io/faq.html; nerfstudio is told the names.
@@ -28,12 +32,13 @@ def write_static_masks(views, folder):
     _write_all(folder, ".jpg.png", (255 * used.astype(np.uint8) for used in views.used), _PNG)
 
 
-def write_depth_images(result, folder):
+def write_depth_images(scene: Scene, folder: Path) -> None:
     """PNG files 00000.png and so on, 16 bit grey at working size, and scale.json: z depth = value * scale.
 
     One scale for the whole clip, in the (arbitrary) unit of the cameras. Value 0: unusable, or more than 20 times the
     median depth away. The error is at most half a scale, that is at most 0.016 % at the median depth.
     """
+    result = scene.result
     usable = np.isfinite(result.depth) & (result.depth > 0) & (result.confidence > 0)
     if usable.any():
         usable &= result.depth <= _FARTHEST * np.median(result.depth[usable])

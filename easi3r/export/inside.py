@@ -1,19 +1,22 @@
 """Videos that show how the result came about: the evidence of motion step by step, and the confidence."""
 
 import functools
+from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import video
-from .videos import playback_fps
+from .scene import Scene
+from .videos import coloured, playback_fps
 
 _TILE = 316, 400  # most pixels of a tile, width and height
 _NARROWEST = 200  # pixels of a column, so that labels stay readable
 _GAP, _LABEL = 6, 24  # pixels between tiles, height of a label
 _BACKGROUND, _TEXT, _FAINT = (22, 24, 29), (235, 235, 235), (150, 155, 165)
 _RED = np.array([255, 40, 60])
+_DARKENED = np.round(0.6 * np.arange(256)).astype(np.uint8)
 _NAMES = {  # what the evidence maps of the backbones are, in plain words
     "A_src_mean": "Attention as second view: average",
     "A_src_std": "Attention as second view: variation",
@@ -28,7 +31,7 @@ _NAMES = {  # what the evidence maps of the backbones are, in plain words
 _NOTE = "Bright = strong, on one scale per map; one colour = judged together."
 
 
-def write_inside(result, path):
+def write_inside(scene: Scene, path: Path) -> None:
     """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the evidence is
     averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every tile has a
     label.
@@ -37,6 +40,7 @@ def write_inside(result, path):
     99.5th percentile over the whole clip, a cluster always in the same colour. Two columns of wide pictures or four of
     tall ones, at most 1294 pixels wide.
     """
+    result = scene.result
     maps = {_NAMES.get(name, name.replace("_", " ")): values for name, values in result.evidence.items()}
     clusters = maps.pop("clusters", None)
     if clusters is None:
@@ -58,11 +62,12 @@ def write_inside(result, path):
     video.write(path, map(picture, range(len(result.frames))), playback_fps(result.timestamps))
 
 
-def write_confidence(result, path):
+def write_confidence(scene: Scene, path: Path) -> None:
     """mp4 of the confidence in colours (Viridis), from dark blue (unsure) to yellow (sure); unusable pixels are black.
 
     Logarithm of the confidence between its 2nd and 98th percentile over the whole clip.
     """
+    result = scene.result
     usable = np.isfinite(result.confidence) & (result.confidence > 0)
     logarithm = np.log(result.confidence, out=np.full(usable.shape, np.nan, np.float32), where=usable)
     limits, size = _range(logarithm, 2, 98), result.frames.shape[2:0:-1]
@@ -88,8 +93,7 @@ def _heat(values, limits, size, colour_map):
         levels = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1).astype(np.float32)
     if values.shape != size[::-1]:
         levels = cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR)
-    coloured = cv2.applyColorMap(np.round(levels * 255).astype(np.uint8), colour_map)
-    return cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB)
+    return coloured(np.round(levels * 255).astype(np.uint8), colour_map)
 
 
 @functools.cache
@@ -108,15 +112,16 @@ def _palette():
 
 def _reddened(frame, dynamic):
     """The frame in darkened grey with its moving pixels (H,W) bool in red."""
-    grey = np.repeat(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
-    marked = 0.35 * frame + 0.65 * _RED
-    return np.where(dynamic[..., None], marked, 0.6 * grey).round().astype(np.uint8)
+    grey = _DARKENED[cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)]
+    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    picture[dynamic] = np.round(0.35 * frame[dynamic] + 0.65 * _RED)
+    return picture
 
 
 class _Sheet:
     """A grid of tiles for pictures of `clip_size` (W, H) with their titles; drawn once, then filled per frame."""
 
-    def __init__(self, clip_size, titles, n_frames):
+    def __init__(self, clip_size: tuple[int, int], titles: list[str], n_frames: int) -> None:
         scale = min(_TILE[0] / clip_size[0], _TILE[1] / clip_size[1])
         self.tile = tuple(max(1, round(side * scale)) for side in clip_size)
         self._column = max(self.tile[0], _NARROWEST)
@@ -140,7 +145,7 @@ class _Sheet:
         inset = (self._column - self.tile[0]) // 2
         return _GAP + column * (self._column + _GAP) + inset, _LABEL + row * self._row
 
-    def fill(self, pictures, t):
+    def fill(self, pictures: list[np.ndarray], t: int) -> np.ndarray:
         """(h,w,3) uint8 with the pictures, of any size, in their tiles and the number of frame t."""
         sheet = self._empty.copy()
         for k, picture in enumerate(pictures):

@@ -5,15 +5,20 @@ nerfstudio casts the ray of pixel (0, 0) through (0.5, 0.5), so its principal po
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 
+from ..reconstruction import Reconstruction
 from .ply import write_points
+from .views import Views
 
 _AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
 
 
-def write_nerfstudio(result, views, folder, points, colours):
+def write_nerfstudio(
+    result: Reconstruction, views: Views, folder: Path, points: np.ndarray, colours: np.ndarray
+) -> None:
     """Write transforms.json into `folder`, for the `Views` images/00000.jpg and masks/00000.jpg.png beside it; and
     sparse_pc.ply with points (N,3) world, colours (N,3) uint8, from which splatting starts, unless there are none.
 

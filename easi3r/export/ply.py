@@ -3,9 +3,11 @@
 Format: G. Turk, The PLY polygon file format (1994); binary, little endian.
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from .points import moving_points, static_points
+from .scene import Scene
 
 _STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over all time steps
 _VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
@@ -23,27 +25,27 @@ end_header
 """
 
 
-def write_static(result, path):
+def write_static(scene: Scene, path: Path) -> None:
     """PLY file of what stands still: points in world coordinates (OpenCV axes, arbitrary scale) with sRGB colours.
 
     At most 200 000 points. Writes nothing if nothing stands still.
     """
-    points, colours = static_points(result, _STATIC)
+    points, colours = scene.static_points(_STATIC)
     if len(points):
         write_points(path, points, colours)
 
 
-def write_moving(result, folder):
+def write_moving(scene: Scene, folder: Path) -> None:
     """A PLY file per frame, 00000.ply and so on, of what moves at that moment; axes as in `write_static`.
 
     Frames without a moving point get no file; writes nothing, not even the folder, if nothing moves.
     """
-    for t, points, colours in moving_points(result, _MOVING):
+    for t, points, colours in scene.moving_points(_MOVING):
         folder.mkdir(parents=True, exist_ok=True)
         write_points(folder / f"{t:05d}.ply", points, colours)
 
 
-def write_points(path, points, colours):
+def write_points(path: Path, points: np.ndarray, colours: np.ndarray) -> None:
     """One PLY file from points (N,3) and sRGB colours (N,3) uint8."""
     vertices = np.empty(len(points), _VERTEX)
     vertices["xyz"], vertices["rgb"] = points, colours

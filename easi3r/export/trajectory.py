@@ -1,9 +1,12 @@
 """The cameras as text: poses in the TUM format, and everything about them in one JSON file."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+
+from .scene import Scene
 
 _CONVENTIONS = {
     "camera_axes": "OpenCV: x right, y down, z forward (into the scene)",
@@ -22,20 +25,21 @@ _CONVENTIONS = {
 }
 
 
-def write_poses(result, path):
+def write_poses(scene: Scene, path: Path) -> None:
     """Text file in the TUM format, one line per frame: `timestamp tx ty tz qx qy qz qw`.
 
     Camera-to-world, OpenCV axes, seconds, unit quaternions with qw >= 0; the unit of length is arbitrary.
     Format: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
     """
+    result = scene.result
     quaternions = Rotation.from_matrix(result.cam2world[:, :3, :3]).as_quat(canonical=True)
     rows = np.column_stack([result.timestamps, result.cam2world[:, :3, 3], quaternions])
     np.savetxt(path, rows, fmt=["%.6f"] + ["%.9g"] * 7)
 
 
-def write_cameras(result, path):
+def write_cameras(scene: Scene, path: Path) -> None:
     """JSON file with the pose of every frame, its intrinsics at working and source resolution, and the conventions."""
-    framing = result.framing
+    result, framing = scene.result, scene.result.framing
     numbers = result.info.get("frame_numbers")  # results of older versions have none
     frames = zip(result.timestamps, result.cam2world, result.intrinsics, result.source_intrinsics)
     document = {

@@ -1,15 +1,18 @@
 """Videos of what was found: the moving pixels marked in the clip, and depth in colours."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
 from .. import video
+from .scene import Scene
 
 _TINT = np.array([255, 60, 120])  # sRGB of moving pixels
 _STRENGTH = 0.5  # share of the tint in a moving pixel
 
 
-def playback_fps(timestamps):
+def playback_fps(timestamps: np.ndarray) -> float:
     """Frames per second at which T sampled frames play: as fast as they were filmed, but between 4 and 30.
 
     timestamps: (T,) seconds. A long clip sampled sparsely plays as a time lapse rather than as a slide show.
@@ -18,17 +21,19 @@ def playback_fps(timestamps):
     return float(np.clip((len(timestamps) - 1) / span, 4, 30)) if span > 0 else 4.0
 
 
-def write_masks(result, path):
+def write_masks(scene: Scene, path: Path) -> None:
     """mp4 of the clip with the moving pixels tinted and outlined; all other pixels are as they were."""
+    result = scene.result
     video.write(path, map(_mark, result.frames, result.dynamic), playback_fps(result.timestamps))
 
 
-def write_depth(result, path):
+def write_depth(scene: Scene, path: Path) -> None:
     """mp4 of the depth in colours, from red (near) to blue (far); unusable pixels are black, uncertain ones darkened.
 
     Inverse depth between its 2nd and 98th percentile over the whole clip, so that colours mean the same in every frame;
     colour map: Turbo (A. Mikhailov, Google, 2019).
     """
+    result = scene.result
     usable = np.isfinite(result.depth) & (result.depth > 0) & (result.confidence > 0)
     inverse = np.divide(1, result.depth, out=np.zeros_like(result.depth), where=usable)
     far, near = np.percentile(inverse[usable], [2, 98]) if usable.any() else (0, 1)
@@ -38,10 +43,18 @@ def write_depth(result, path):
 
     def colour(position, brightness):
         levels = np.round(np.clip(position, 0, 1) * 255).astype(np.uint8)
-        rgb = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-        return np.round(rgb * brightness[..., None]).astype(np.uint8)
+        rgb = coloured(levels, cv2.COLORMAP_TURBO)
+        rgb[brightness == 0] = 0
+        rgb[brightness == 0.5] = np.round(rgb[brightness == 0.5] / 2)
+        return rgb
 
     video.write(path, map(colour, position, brightness), playback_fps(result.timestamps))
+
+
+def coloured(levels: np.ndarray, colour_map: int) -> np.ndarray:
+    """(H,W,3) uint8 RGB of levels (H,W) uint8 in one of OpenCV's colour maps."""
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], colour_map)
+    return cv2.applyColorMap(levels, np.ascontiguousarray(table[..., ::-1]))
 
 
 def _mark(frame, dynamic):

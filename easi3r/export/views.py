@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..reconstruction import Reconstruction
 from ..sources import open_source
 
 # Standard deviation, in working pixels, of what rounds the steps of a mask before it is enlarged. The outline of discs
@@ -19,18 +21,18 @@ _ALIKE = 12  # mean difference, of 255 levels, up to which a frame is the one it
 class Views:
     """T pictures of one size. `frames` and `used` are gone through once, in order; one picture at a time is held."""
 
-    size: tuple  # (width, height) in pixels
+    size: tuple[int, int]  # (width, height) in pixels
     intrinsics: np.ndarray  # (T,3,3) float64, pixels of this size
-    frames: Iterable  # (height, width, 3) uint8 RGB each
-    used: Iterable  # (height, width) bool each: what stands still, and is not outside of what was processed
+    frames: Iterable[np.ndarray]  # (height, width, 3) uint8 RGB each
+    used: Iterable[np.ndarray]  # (height, width) bool each: what stands still, and is not outside of what was processed
 
 
-def working_views(result):
+def working_views(result: Reconstruction) -> Views:
     """`Views` of what was processed."""
     return Views(result.framing.size, result.intrinsics, result.frames, ~result.dynamic)
 
 
-def source_views(result, source):
+def source_views(result: Reconstruction, source: Any) -> Views:
     """`Views` of the whole source at its size. Raises `InputError`, also when gone through, if it is another one."""
     numbers, n_frames = result.info.get("frame_numbers"), result.info.get("source_frames")
     if numbers is None or n_frames is None:

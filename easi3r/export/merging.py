@@ -1,0 +1,94 @@
+"""Which frame shows which part of the static scene: every surface is taken from one frame only."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..camera import invert
+from ..reconstruction import Reconstruction
+from .surfaces import Grid
+
+_SAME = 0.08  # relative difference of depth within which two frames see the same surface
+
+
+@dataclass(frozen=True)
+class Share:
+    """What frame t adds to the static scene, pixel by pixel, (H,W) bool each."""
+
+    t: int
+    static: np.ndarray  # what stands still
+    fresh: np.ndarray  # of these, what shows a surface that no frame before it shows
+    in_front: np.ndarray  # of these, what would hide a surface that a frame before it shows
+    first: bool  # the frame that all others are compared with
+
+    def kept(self, grid: Grid) -> np.ndarray:
+        """The vertices (h,w) bool of a grid on this frame that belong to the scene.
+
+        No confetti, and a seam of two cells under the neighbouring frames' surfaces so that no gap shows.
+        """
+        fresh = grid.pick(self.fresh)
+        if self.first:
+            return fresh
+        whole = cv2.morphologyEx(fresh.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        seam = cv2.dilate(whole, np.ones((5, 5), np.uint8)) > 0
+        return seam & grid.pick(self.static) & ~grid.pick(self.in_front)
+
+
+def merge(result: Reconstruction, static: np.ndarray) -> list[Share]:
+    """The `Share` of every frame that adds something; static (T,H,W) bool.
+
+    Frames come in an order that covers the clip coarsely first; the first n are a scene of their own.
+    """
+    shares: list[Share] = []
+    for t in coarse_to_fine(len(static)):
+        fresh, in_front = _unseen(result, static, [share.t for share in shares], t)
+        share = Share(t, static[t], fresh, in_front, not shares)
+        if share.kept(Grid(result, t, 1)).any():
+            shares.append(share)
+    return shares
+
+
+def coarse_to_fine(n: int) -> list[int]:
+    """0, the last frame, the middle, the quarters, ...: every index below n once."""
+    order, stride = [0, n - 1], float(n - 1)
+    while stride > 1:
+        stride /= 2
+        order += [int(k) for k in np.arange(stride, n - 1, 2 * stride)]
+    return list(dict.fromkeys(order))
+
+
+def _unseen(result, static, used, t):
+    """Which static pixels of frame t show a surface that none of the frames `used` shows, and which would hide one:
+    (H,W) bool each.
+
+    Seen from a used frame, such a point lies outside the picture, on a pixel without static surface, or behind the
+    surface there. A point at the same depth is a duplicate; one in front would hide what that frame saw.
+    """
+    height, width = static[t].shape
+    index = np.flatnonzero(static[t])  # of what is fresh so far
+    in_front = np.zeros(static[t].size, bool)
+    depth = result.depth[t].ravel()
+    for f in used:
+        onto = result.intrinsics[f] @ (invert(result.cam2world[f]) @ result.cam2world[t])[:3]
+        rays = onto[:, :3] @ np.linalg.inv(result.intrinsics[t])
+        v, u = np.divmod(index.astype(np.int32), np.int32(width))
+        # Written out, and in float32, which is exact to 1e-4 pixels: a third of the time of a matrix product.
+        x, y, z = ((u * a + v * b + c) * depth[index] + d for (a, b, c), d in zip(_single(rays), _single(onto[:, 3])))
+        z = np.maximum(z, np.float32(1e-9))  # points behind the camera land far outside the picture
+        u, v = np.rint(x / z), np.rint(y / z)
+        inside = np.flatnonzero((u >= 0) & (u < width) & (v >= 0) & (v < height))
+        pixel = v[inside].astype(np.int32) * width + u[inside].astype(np.int32)
+        surface = static[f].ravel()[pixel]
+        ratio = z[inside] / np.where(surface, result.depth[f].ravel()[pixel], np.inf)
+        in_front[index[inside[surface & (ratio < 1 - _SAME)]]] = True
+        again = np.zeros(len(index), bool)
+        again[inside] = surface & (ratio <= 1 + _SAME)
+        index = index[~again]
+    fresh = np.zeros(static[t].size, bool)
+    fresh[index] = True
+    return fresh.reshape(height, width), in_front.reshape(height, width)
+
+
+def _single(matrix):
+    return matrix.astype(np.float32)

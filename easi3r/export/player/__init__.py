@@ -1,0 +1,60 @@
+"""The 4D player: one HTML file that plays a reconstruction in any browser, without a server or the internet."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ..scene import Scene
+from ..videos import playback_fps
+from .splats import compress, pack, without_hem
+
+FOLDER = Path(__file__).parent  # of page.html, style.css and
+SCRIPTS = ("scene.js", "shaders.js", "camera.js", "drawing.js", "playback.js", "controls.js", "start.js")  # in order
+_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
+
+
+def write_player(scene: Scene, path: Path) -> None:
+    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
+
+    The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
+    the result (OpenCV axes of the first camera), together with the camera of every frame. Grids of pixels are thinned
+    to about 800 000 points in all.
+    """
+    result, shown = scene.result, scene.static | scene.moving
+    surroundings = [without_hem(patch) for patch in scene.surfaces(_STATIC_POINTS)]
+    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), _MOVING_POINTS)]
+    table, ranges = pack(surroundings + objects)
+    distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
+    about = {
+        "static": sum(len(patch.points) for patch in surroundings),
+        "moving": [len(patch.points) for patch in objects],
+        **ranges,
+        "size": [int(side) for side in result.depth.shape[:0:-1]],
+        "distance": distance,
+        "near": min(distance, float(np.quantile(result.depth[:1][shown[:1]], 0.05))) if shown[0].any() else distance,
+        "fps": playback_fps(result.timestamps),
+        "backbone": str(result.info.get("backbone", {}).get("name", "unknown")),
+        "frames": [
+            {
+                "time": round(float(time), 4),
+                "pose": np.round(matrix[:3].ravel(), 7).tolist(),
+                "lens": np.round([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], 4).tolist(),
+            }
+            for time, matrix, k in zip(result.timestamps, result.cam2world, result.intrinsics)
+        ],
+    }
+    text = json.dumps(about, allow_nan=False).replace("<", "\\u003c")  # no value may end the script element
+    parts = {
+        "STYLE": _read("style.css"),
+        "SCRIPT": "\n".join(map(_read, SCRIPTS)),
+        "SCENE": text,
+        "POINTS": compress(table),
+    }
+    page = re.sub("@([A-Z]+)@", lambda found: parts[found[1]], _read("page.html"))
+    path.write_text(page, encoding="utf-8")
+
+
+def _read(name):
+    return (FOLDER / name).read_text(encoding="utf-8")

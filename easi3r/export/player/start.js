@@ -1,0 +1,38 @@
+// The words on the page, and the first picture.
+
+function describe() {
+  $("time").max = lastStep;
+  $("play").disabled = $("time").disabled = !lastStep;
+  const nothingMoves = !scene.moving.some(Boolean);
+  const missing = { static: !scene.static, moving: nothingMoves, trail: nothingMoves || !lastStep };
+  for (const id in missing) {
+    $(id).disabled = missing[id];
+    if (missing[id]) press(id, false);
+  }
+  $("hint").textContent = matchMedia("(pointer: coarse)").matches
+    ? "One finger turns, two fingers zoom and move" : "Drag to turn · wheel to zoom · right-drag to move";
+  $("note").textContent = `Reconstructed from a video with “${scene.backbone}”. The scale is arbitrary: sizes are `
+    + "right relative to each other, not in metres.";
+}
+
+async function start() {
+  state.view = firstView();
+  describe();
+  wire();
+  setStep(0);
+  setPlaying(false);
+  const say = text => { $("status").textContent = text; document.documentElement.dataset.state = "failed"; };
+  gl = canvas.getContext("webgl2", { alpha: false, antialias: true });
+  if (!gl) return say("This browser cannot draw in 3D: WebGL is missing or switched off. "
+                      + "Please try another browser or device.");
+  if (!window.DecompressionStream) return say("This browser is too old to unpack the scene. Please use a current one.");
+  const rows = await unpack();
+  if (!rows.length) return say("There is nothing to show: no pixel of this video got a usable depth.");
+  pointData = rows;
+  prepare();
+  $("status").hidden = true;
+  draw();
+  document.documentElement.dataset.state = "ready";
+}
+
+start();

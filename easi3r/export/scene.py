@@ -1,0 +1,111 @@
+"""What a result shows: chosen, merged and joined to surfaces once, for all writers of a save."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import InputError
+from ..reconstruction import Reconstruction
+from .merging import Share, merge
+from .selection import choose_pixels
+from .surfaces import Grid, Patch, thinning
+
+CUT = 0.1  # share of the static pixels that is left out unless said otherwise, the least confident first
+RADIUS = 5.0  # units of scene.glb and camera.gltf from the first camera to the middle of what it sees
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A `Reconstruction` as it is shown. What writers share is worked out when it is first asked for, and kept.
+
+    Raises `InputError` for a `cut` out of range.
+    """
+
+    result: Reconstruction
+    cut: float = CUT  # share of the static pixels that is left out, the least confident first; 0 to below 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cut < 1:
+            raise InputError(f"cut is {self.cut!r}; it must be at least 0 and below 1.")
+
+    @cached_property
+    def _chosen(self) -> tuple[np.ndarray, np.ndarray]:
+        return choose_pixels(self.result, self.cut)
+
+    @property
+    def static(self) -> np.ndarray:
+        """(T,H,W) bool: pixels of what stands still."""
+        return self._chosen[0]
+
+    @property
+    def moving(self) -> np.ndarray:
+        """(T,H,W) bool: pixels of what moves; never also static."""
+        return self._chosen[1]
+
+    @cached_property
+    def shares(self) -> list[Share]:
+        """What every frame adds to the static scene, see `merge`."""
+        return merge(self.result, self.static)
+
+    @cached_property
+    def median_depth(self) -> float:
+        """Median depth of what the first frame shows, or any frame if that is nothing; 1 if there is nothing at all."""
+        shown = self.static | self.moving
+        for choice in (shown[:1], shown):
+            if choice.any():
+                return float(np.median(self.result.depth[: len(choice)][choice]))
+        return 1.0
+
+    @property
+    def units_per_world_unit(self) -> float:
+        """How long one unit of the result is in scene.glb and camera.gltf."""
+        return RADIUS / self.median_depth
+
+    def surfaces(self, budget: int, n_frames: int | None = None) -> list[Patch]:
+        """The static scene, each surface taken from one frame only.
+
+        budget: most vertices in total; the pixel grids are thinned until they meet it. n_frames: how many frames it may
+        be taken from, spread over the clip; None: all.
+        """
+        step = thinning(self.static[0].size, 0.4 * budget)  # one full frame is to leave room for what the others add
+        while True:
+            grids = [(share, Grid(self.result, share.t, step)) for share in self.shares[:n_frames]]
+            patches = [grid.mesh(share.kept(grid)) for share, grid in grids]
+            if sum(len(patch.points) for patch in patches) <= budget:
+                return [patch for patch in patches if len(patch.points)]
+            step *= 1.15
+
+    def objects(self, frames: Sequence[int], budget: int) -> list[Patch]:
+        """What moves in each of `frames` (indices), empty where nothing does. budget: about how many vertices."""
+        step = thinning(self.moving[list(frames)].sum(), budget)
+        grids = (Grid(self.result, t, step) for t in frames)
+        return [grid.mesh(grid.pick(self.moving[t])) for t, grid in zip(frames, grids)]
+
+    def static_points(self, budget: int) -> tuple[np.ndarray, np.ndarray]:
+        """At most `budget` points of what stands still: points (N,3) float32 world, colours (N,3) uint8 sRGB.
+
+        Every point is a pixel of some frame at that pixel's depth.
+        """
+        step = thinning(self.static[0].size, 0.5 * budget)  # leaves room for what the frames after the first add
+        grids = [(share, Grid(self.result, share.t, step)) for share in self.shares]
+        clouds = [grid.points(np.flatnonzero(share.kept(grid))) for share, grid in grids]
+        points = np.concatenate([np.zeros((0, 3), np.float32), *(cloud[0] for cloud in clouds)])
+        colours = np.concatenate([np.zeros((0, 3), np.uint8), *(cloud[1] for cloud in clouds)])
+        if len(points) > budget:
+            kept = np.sort(np.random.default_rng(0).permutation(len(points))[:budget])
+            points, colours = points[kept], colours[kept]
+        return points, colours
+
+    def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Yields (t, points (N,3) float32 world, colours (N,3) uint8) of each frame in which something moves.
+
+        budget: about how many points in total; a frame's rows and columns are thinned evenly to meet it.
+        """
+        step = thinning(self.moving.sum(), budget)
+        for t in np.flatnonzero(self.moving.any(axis=(1, 2))).tolist():
+            grid = Grid(self.result, t, step)
+            kept = np.flatnonzero(grid.pick(self.moving[t]))
+            if len(kept):
+                yield t, *grid.points(kept)
