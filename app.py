@@ -12,7 +12,7 @@ import gradio as gr
 
 import easi3r
 from easi3r.export.glb import write_glb
-from easi3r.export.surfaces import CUT
+from easi3r.export.scene import CUT
 from easi3r.web import clips, compute, endpoint, jobs, texts
 from easi3r.web.files import Examples
 from easi3r.web.sessions import Session, Sessions

@@ -8,10 +8,10 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ..camera import Framing
-from ..decode import spread
 from ..errors import InputError
 from ..paths import quoted
 from ..reconstruction import Reconstruction
@@ -22,6 +22,7 @@ ARCHIVE = "arrays.npz"
 # whatever reading a file that is none of ours, or half of one, may raise
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 _LEVELS = 50  # steps of log(1 + confidence) in a small archive
+_SAME_SURFACE = 0.03  # relative difference of depth between neighbours
 _FORMAT = 1  # raised when a file of the old layout can no longer be read
 _ARRAYS = [field.name for field in fields(Reconstruction) if field.name not in ("evidence", "framing", "info")]
 
@@ -46,16 +47,19 @@ def write_archive(result: Reconstruction, path: str | Path) -> None:
 
 
 def write_small(result: Reconstruction, path: str | Path) -> None:
-    """As `write_archive`, but without the frames, and with depth and evidence in half precision, confidence and motion
-    in 8 bits: a tenth of the size, for examples that come with their clip. Read by `load_small`.
+    """As `write_archive`, for examples that come with their clip: without the frames, depth (half precision) and
+    confidence (8 bits) of every second pixel, motion and evidence on the grid of the tokens (8 bits). Read by
+    `load_small`.
     """
+    grid = next((array.shape[1:] for array in result.evidence.values()), result.motion.shape[1:])
+    confidence = np.log1p(np.maximum(result.confidence[:, ::2, ::2], 0)) * _LEVELS
     small = replace(
         result,
         frames=result.frames[:, :0],
-        depth=result.depth.astype(np.float16),
-        confidence=np.round(np.log1p(np.maximum(result.confidence, 0)) * _LEVELS).clip(0, 255).astype(np.uint8),
-        motion=np.round(result.motion * 255).astype(np.uint8),
-        evidence={name: array.astype(np.float16) for name, array in result.evidence.items()},
+        depth=result.depth[:, ::2, ::2].astype(np.float16),
+        confidence=np.round(confidence).clip(0, 255).astype(np.uint8),
+        motion=_in_bytes(_resized(result.motion, grid, cv2.INTER_AREA)),
+        evidence={name: _in_bytes(array, name) for name, array in result.evidence.items()},
     )
     write_archive(small, path)
 
@@ -66,21 +70,46 @@ def load_small(path: str | Path, clip: Any) -> Reconstruction:
     """
     small = load_reconstruction(path)
     opened = open_source(clip)
-    numbers = small.info.get("frame_numbers")
-    if numbers is None:  # files of before these were kept
-        numbers = spread(opened.seconds, len(small.timestamps)).tolist()
-    numbers = [number for number in numbers if number < len(opened.seconds)]
+    numbers = [number for number in small.info["frame_numbers"] if number < len(opened.seconds)]
     frames = [small.framing.cut(image) for _, image, _ in opened.read(numbers)]
     if len(frames) != len(small.timestamps):
         raise InputError(f"'{opened.name}' lacks frames that {quoted(path)} shows; give the clip it was made from.")
+    size = small.framing.size[::-1]
+    levels = _doubled(small.confidence, size).astype(np.float32)
     return replace(
         small,
         frames=np.stack(frames),
-        depth=small.depth.astype(np.float32),
-        confidence=np.expm1(small.confidence.astype(np.float32) / _LEVELS),
-        motion=small.motion.astype(np.float32) / 255,
-        evidence={name: array.astype(np.float32) for name, array in small.evidence.items()},
+        depth=_smooth_within_surfaces(small.depth.astype(np.float32), size),
+        confidence=np.expm1(levels / _LEVELS),
+        motion=_resized(small.motion.astype(np.float32) / 255, size, cv2.INTER_LINEAR),
+        evidence={name: array.astype(np.float32) / _unit(name) for name, array in small.evidence.items()},
     )
+
+
+def _unit(name):
+    return 1 if name == "clusters" else 255  # clusters are numbers
+
+
+def _in_bytes(array, name=""):
+    return np.round(array * _unit(name)).clip(0, 255).astype(np.uint8)
+
+
+def _resized(maps, size, how):
+    return np.stack([cv2.resize(np.ascontiguousarray(m), size[::-1], interpolation=how) for m in maps])
+
+
+def _doubled(maps, size):
+    """(T,H,W) of every second pixel: each is its neighbours' value too."""
+    return maps.repeat(2, axis=1).repeat(2, axis=2)[:, : size[0], : size[1]]
+
+
+def _smooth_within_surfaces(depth, size):
+    """Depth (T,H,W) from every second pixel: linear, but not across the edge of something nearer."""
+    nearest = _doubled(depth, size)
+    rows, columns = (np.arange(n, dtype=np.float32) / 2 for n in size)
+    where = np.meshgrid(columns, rows)
+    linear = np.stack([cv2.remap(d, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for d in depth])
+    return np.where(np.abs(linear - nearest) < _SAME_SURFACE * nearest, linear, nearest)
 
 
 def is_archive(path: str | Path) -> bool:

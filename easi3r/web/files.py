@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..export.archive import ARCHIVE, load_small, write_archive
 from ..export.glb import GlbInfo, write_glb
-from ..export.surfaces import CUT
+from ..export.scene import CUT
 from ..reconstruction import Reconstruction
 from .sessions import Session
 
@@ -36,7 +36,7 @@ def write_downloads(
     result: Reconstruction, folder: Path, files: Iterable[str] | None = None
 ) -> tuple[dict[str, str], str]:
     """What a user takes home. Returns (dict name -> path as of `save`, path of the zip)."""
-    written = result.save(folder / "results", **({} if files is None else {"files": files}))
+    written = result.save(folder / "results", files=files)
     return written, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
 
 

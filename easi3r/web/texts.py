@@ -27,8 +27,7 @@ def made_with(info: dict, note: str) -> str:
     """What made a result and what to mind, Markdown; info: of the `Reconstruction`, note: for the visitor."""
     seconds = sum(info["seconds"].values())
     pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
-    system = info.get("system", info["backbone"]["name"])  # results of before systems
-    made = f"Made with **{system}** from {info['frames']} frames{pairs} in {seconds:.0f} s. Scale is arbitrary."
+    made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. Scale is arbitrary."
     mind = ["⚠️ **Mind when you look at it:**", "", *(f"- {said}" for said in info["warnings"])]
     return "\n\n".join(filter(None, [made, "\n".join(mind) if info["warnings"] else "", note]))
 
