@@ -44,13 +44,15 @@ def write_colmap(result: Reconstruction, views: Views, folder: Path, points: np.
     with open(folder / "points3D.txt", "w", encoding="ascii") as file:
         file.write("# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[] as (IMAGE_ID, POINT2D_IDX)\n")
         file.writelines(
-            f"{k} {_words(place, 7)} {_words(colour)} 0 {' '.join(track)}\n"
-            for k, (place, colour, track) in enumerate(zip(points.tolist(), colours.tolist(), tracks), 1)
+            f"{k} {x:.7g} {y:.7g} {z:.7g} {red} {green} {blue} 0 {' '.join(track)}\n"
+            for k, ((x, y, z), (red, green, blue), track) in enumerate(
+                zip(points.tolist(), colours.tolist(), tracks), 1
+            )
         )
 
 
-def _words(numbers, digits=12):
-    return " ".join(f"{number:.{digits}g}" for number in numbers)
+def _words(numbers):
+    return " ".join(f"{number:.12g}" for number in numbers)
 
 
 def _marks(result, intrinsics, points):
