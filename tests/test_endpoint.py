@@ -39,6 +39,15 @@ def test_the_endpoint_takes_every_option_and_masks(client, walk, tmp_path):
     assert {**parameters, **asdict(Options())} == parameters  # a new option is there by itself
 
 
+def test_the_endpoint_writes_only_the_files_asked_for_with_the_system_asked_for(client, walk):
+    clip = handle_file(str(walk))
+    wanted = {"max_frames": 2, "system": "preview", "files": ["poses.txt", "masks"]}
+    archive, report = client.predict(clip=clip, **wanted, api_name="/reconstruct")
+    with zipfile.ZipFile(archive) as file:
+        assert {name.split("/")[0] for name in file.namelist()} == {"poses.txt", "masks"}
+    assert report["system"] == "preview" and report["frames"] == 2
+
+
 HAND_OVER = "must be a file, or a list of files; hand it over as handle_file('my-clip.mp4')."
 
 
@@ -52,6 +61,10 @@ HAND_OVER = "must be a file, or a list of files; hand it over as handle_file('my
         ({"refine": "no"}, "refine is 'no'; it must be True or False."),
         ({"graph": 3}, "graph is 3; it must be a text such as 'swinstride-5-noncyclic'."),
         ({"backbone": "/etc"}, "backbone is '/etc'; it must be one of auto, preview, dust3r, monst3r."),
+        (
+            {"system": "/etc"},
+            "system is '/etc'; it must be one of auto, preview, easi3r-dust3r, easi3r-monst3r, dust3r.",
+        ),
         ({"masks": "mask.mp4"}, f"masks {HAND_OVER}"),
         ({"clip": None}, f"clip {HAND_OVER}"),
     ],

@@ -325,7 +325,7 @@ def test_small_archives_keep_what_is_shown(tiny_result, tmp_path):
     assert back.depth.dtype == np.float32 and np.array_equal(back.dynamic, tiny_result.dynamic)
     assert np.allclose(back.depth[:, ::2, ::2], tiny_result.depth[:, ::2, ::2], rtol=1e-3)
     off = np.abs(back.depth / tiny_result.depth - 1)
-    assert np.median(off) < 0.001 and (off > 0.03).mean() < 0.02  # all that is off lies at edges
+    assert np.median(off) < 0.001 and (off > 0.06).mean() < 0.03  # all that is off lies at edges
     assert np.allclose(back.confidence[:, ::2, ::2], tiny_result.confidence[:, ::2, ::2], rtol=0.03)
     for name, values in tiny_result.evidence.items():
         assert np.allclose(back.evidence[name], values, atol=1 / 255) and back.evidence[name].dtype == values.dtype, (
@@ -364,6 +364,9 @@ def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
     files = tiny_result.save(tmp_path / "few", files=["masks", "scene.glb"])
     assert list(files) == ["scene.glb", "masks"]
     assert sorted(path.name for path in (tmp_path / "few").iterdir()) == ["masks", "scene.glb"]
+    tiny_result.save(tmp_path / "few", files=["scene.glb", "depth"])  # again, and more of it
+    with pytest.raises(InputError, match="already holds masks"):
+        tiny_result.save(tmp_path / "few", files=["masks"])  # a folder of this name may be anybody's
     tiny_result.save(tmp_path / "all")
     (tmp_path / "all" / "masks" / "old.png").write_text("old")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").iterdir()}
@@ -373,9 +376,13 @@ def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
     assert {name for name in before if after[name] != before[name]} == {"masks"} and after.keys() == before.keys()
 
 
-@pytest.mark.parametrize("files, said", [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ("mask", "'mask'")])
+@pytest.mark.parametrize(
+    "files, said", [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ("mask", "'mask'"), (5, "5")]
+)
 def test_unknown_files_are_named_and_nothing_written(tiny_result, tmp_path, files, said):
-    with pytest.raises(InputError, match=f"files .*{said}.*it can name README.txt, .*arrays.npz, report.json"):
+    with pytest.raises(
+        InputError, match=f"files .*{said}.*(it can name README.txt, .*arrays.npz, report.json|a list of names)"
+    ):
         tiny_result.save(tmp_path / "new", files=files)
     assert not (tmp_path / "new").exists()
 

@@ -75,6 +75,8 @@ def check_folder(folder: str | Path, files: Iterable[str] | None = None) -> Path
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
     taken = [name for name in names if os.path.lexists(folder / name)]
+    if files is not None:  # named one by one: a file is replaced as by any program; a folder may hold more than ours
+        taken = [name for name in taken if (folder / name).is_dir()]
     if taken and not (folder / ARCHIVE).exists():
         raise InputError(
             f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; choose another."
@@ -93,10 +95,10 @@ def save(
     Returns a dict name -> path (str) of what was written: no static.ply if nothing stands still, no folder moving if
     nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if a name is not
     among `_FILES`, the folder cannot be made or written to, or it holds files of these names that no earlier result
-    with its arrays.npz has left.
+    with its arrays.npz has left; a single file that is named in `files` is replaced all the same.
     """
     names = _chosen(files)
-    folder = check_folder(folder, names)
+    folder = check_folder(folder, files and names)
     writers: dict[str, Callable[[Scene, Path], None]] = {name: _FILES[name] for name in names}
     if dataset_source is not None and "dataset" in names:  # first, as it is what may fail
         writers = {"dataset": partial(write_dataset, source=dataset_source)} | {
@@ -126,7 +128,10 @@ def _chosen(files):
     """The names among `_FILES` that `files` asks for, in their order; `InputError` if it names others."""
     if files is None:
         return list(_FILES)
-    files = [files] if isinstance(files, str) else list(files)
+    try:
+        files = [files] if isinstance(files, str) else list(files)
+    except TypeError:
+        raise InputError(f"files is {shown(files)}; it must be a list of names.") from None
     unknown = [shown(name) for name in files if name not in _FILES]
     if unknown or not files:
         wrong = f"files names {', '.join(unknown)}" if unknown else "files is empty"

@@ -22,7 +22,7 @@ ARCHIVE = "arrays.npz"
 # whatever reading a file that is none of ours, or half of one, may raise
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 _LEVELS = 50  # steps of log(1 + confidence) in a small archive
-_SAME_SURFACE = 0.03  # relative difference of depth between neighbours
+_SAME_SURFACE = 0.1  # relative difference of depth between neighbours
 _FORMAT = 1  # raised when a file of the old layout can no longer be read
 _ARRAYS = [field.name for field in fields(Reconstruction) if field.name not in ("evidence", "framing", "info")]
 

@@ -1,7 +1,6 @@
 """The endpoint for programs: `reconstruct` over the network. Its parameters are the fields of `Options`."""
 
 import inspect
-import json
 import logging
 from collections.abc import Iterable
 from dataclasses import fields
@@ -12,6 +11,7 @@ import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
 
 from ..errors import InputError, shown
+from ..export.archive import plain
 from ..options import Options
 from ..reconstruction import Reconstruction
 from . import clips, compute, files
@@ -93,9 +93,8 @@ def _handed_over(result: Reconstruction, wanted: Iterable[str] | None) -> tuple[
     session = Session(files.API_PREFIX)
     _handed.keep(str(session.folder), session)
     try:
-        named = None if wanted is None else [*wanted, "report.json"]
-        written, archive = files.write_downloads(result, session.folder, named)
-        report = json.loads(Path(written["report.json"]).read_text(encoding="utf-8"))
+        _, archive = files.write_downloads(result, session.folder, wanted)
+        report = plain(result.info)
     except BaseException:
         _handed.drop(str(session.folder), session)
         raise
