@@ -1,6 +1,8 @@
 """The result of a run: plain arrays, and the camera arithmetic that belongs to them."""
 
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +30,11 @@ class Reconstruction:
     info: dict = field(default_factory=dict)  # backbone, options, seconds per step, versions, warnings
 
     @property
-    def source_intrinsics(self):
+    def source_intrinsics(self) -> np.ndarray:
         """(T,3,3) float64: intrinsics in pixels of the (upright) original video."""
         return self.framing.to_source(self.intrinsics)
 
-    def showing(self):
+    def showing(self) -> "Reconstruction":
         """The `Reconstruction` of only those frames that show the scene, see `info["frames_left_out"]`."""
         left_out = self.info.get("frames_left_out")
         if not left_out:
@@ -53,12 +55,12 @@ class Reconstruction:
         height, width = self.depth.shape[1:]
         return [Camera(matrix, (width, height)) for matrix in self.intrinsics]
 
-    def points(self):
+    def points(self) -> np.ndarray:
         """(T,H,W,3) float32 world points of every pixel."""
         views = zip(self.cam2world, self.cameras, self.depth)
         return np.stack([transform(pose, camera.unproject(depth)) for pose, camera, depth in views]).astype(np.float32)
 
-    def save(self, folder, dataset_source=None):
+    def save(self, folder: str | Path, dataset_source: Any = None) -> dict[str, str]:
         """Write every file the page offers into `folder`, made if missing; returns a dict name -> path: `export.save`.
 
         dataset_source: the clip that this was made from, a path or what else `reconstruct` took; with it the pictures,
