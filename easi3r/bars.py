@@ -4,6 +4,8 @@ All of it stands still over the clip while the picture within it changes. Bars a
 measured to the pixel on a few frames of full size.
 """
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -31,7 +33,7 @@ CORNER = 0.08  # of the shorter side: what rounded corners may cost
 LEAST, ENOUGH = 4, 32  # pictures: with fewer nothing can be said to stand still, with more it takes longer
 
 
-def find_bars(pictures):
+def find_bars(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
     """(left, top, right, bottom) pixels of N pictures (N,h,w,3) uint8 that are bars; None if there are none."""
     if len(pictures) < LEAST:
         return None
@@ -66,7 +68,7 @@ def _inside(shape, sides):
     return slice(top, height - bottom), slice(left, width - right)
 
 
-def is_drawn(greys):
+def is_drawn(greys: Iterable[np.ndarray]) -> bool:
     """Whether grey pictures (h,w) are drawn and not filmed: there, neither bars nor cuts can be told from what is
     shown.
     """
@@ -74,7 +76,7 @@ def is_drawn(greys):
     return float(np.median(flat)) > DRAWN
 
 
-def relief(grey):
+def relief(grey: np.ndarray) -> np.ndarray:
     """How much each pixel of a grey picture (h,w) float32 differs from its surroundings, grey levels."""
     return np.abs(grey - cv2.GaussianBlur(grey, (0, 0), COARSE))
 
@@ -117,7 +119,7 @@ def _sharp(pictures, rows, colour):
     return differs.mean() >= EDGE_SHARE
 
 
-def measure(frames, coarse, scale):
+def measure(frames: np.ndarray, coarse: tuple[int, int, int, int], scale: float) -> tuple[int, int, int, int]:
     """(left, top, width, height) of the part within the bars and rounded corners, in pixels of full-size frames.
 
     frames (N,H,W,3) uint8; coarse: from `find_bars` of small pictures, which are `scale` times smaller.

@@ -5,6 +5,7 @@ coordinates; integer pixel coordinates name pixel centres; intrinsics K are in p
 """
 
 from dataclasses import dataclass
+from typing import overload
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ class Framing:
     size: tuple[int, int]
     inner: tuple[int, int, int, int] = (0, 0, 0, 0)  # of no size: the whole source
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not all(self.inner[2:]):
             object.__setattr__(self, "inner", (0, 0, *self.source_size))
 
@@ -81,7 +82,11 @@ class Framing:
         return (np.asarray(pixels) - self.inner[:2] + 0.5) * scale - 0.5 - self.offset
 
 
-def focal_of(fov: np.ndarray | float, side: int) -> np.ndarray:
+@overload
+def focal_of(fov: float, side: int) -> np.float64: ...
+@overload
+def focal_of(fov: np.ndarray, side: int) -> np.ndarray: ...
+def focal_of(fov: np.ndarray | float, side: int) -> np.ndarray | np.float64:
     """Focals in pixels of fields of view (...) in degrees that span `side` pixels, float64."""
     return side / 2 / np.tan(np.radians(fov) / 2)
 

@@ -5,7 +5,9 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import NoReturn, Self
 
 from .errors import InputError, shown
 from .options import Options, allowed, kind
@@ -13,7 +15,7 @@ from .options import Options, allowed, kind
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Reconstruct a clip and write all files. Returns the exit code: 0, or 2 when the input cannot be used."""
     log = logging.getLogger("easi3r")
     before = log.level
@@ -31,7 +33,7 @@ def main(argv=None):
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         message = message if len(message) < 200 else shown(message)
         raise InputError(f"The command cannot be understood: {message}; {self.prog} --help lists what there is.")
 
@@ -119,32 +121,32 @@ def _load(arguments, progress):
 class _Bar:
     """Progress on a terminal."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         from tqdm import tqdm
 
         self._bar = tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed} {desc}")
         return self
 
-    def __call__(self, fraction, text):
+    def __call__(self, fraction: float, text: str) -> None:
         self._bar.set_description_str(text, refresh=False)
         self._bar.update(round(100 * fraction) - self._bar.n)
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: object) -> None:
         self._bar.close()
 
 
 class _Lines:
     """Progress in a file or a pipe: a line where a step begins, and now and then within it."""
 
-    def __enter__(self):
-        self._step, self._due = None, 0.0
+    def __enter__(self) -> Self:
+        self._step, self._due = "", 0.0
         return self
 
-    def __call__(self, fraction, text):
+    def __call__(self, fraction: float, text: str) -> None:
         step, now = re.sub(r"[0-9.]+", "", text), time.monotonic()  # "pair 3 of 190" goes on with "pair 2 of 190"
         if step != self._step or now >= self._due:
             print(f"{fraction:4.0%}  {text}", file=sys.stderr, flush=True)
             self._step, self._due = step, now + _LINE_SECONDS
 
-    def __exit__(self, *failure):
+    def __exit__(self, *failure: object) -> None:
         pass

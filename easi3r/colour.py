@@ -9,7 +9,10 @@ from functools import cache
 
 import cv2
 import numpy as np
+from av import VideoFrame
 from av.video.reformatter import Colorspace, VideoReformatter
+
+from .sizes import Size
 
 UNSPECIFIED = 2  # in each of the three code tables of ITU-T H.273, which files and FFmpeg use
 PQ, HLG = 16, 18  # transfer characteristics
@@ -30,7 +33,9 @@ TO_BT709 = {
 TO_BT709[DCI_P3] = TO_BT709[DISPLAY_P3]
 
 
-def to_rgb(frame, codec="", size=None, reformatter=None):
+def to_rgb(
+    frame: VideoFrame, codec: str = "", size: Size | None = None, reformatter: VideoReformatter | None = None
+) -> np.ndarray:
     """(H,W,3) uint8 sRGB of a decoded frame; transparency over black. codec: FFmpeg's name of it. reformatter: one for
     all frames of a clip, as setting it up takes several times as long as a frame.
 
@@ -66,7 +71,7 @@ def _white_code(frame, bits):
     return ((1 << bits) - 1) << (16 - bits) if frame.color_range == FULL_RANGE else 255 << 8
 
 
-def over_black(rgba):
+def over_black(rgba: np.ndarray) -> np.ndarray:
     alpha = rgba[..., 3:].astype(np.uint16)
     return ((rgba[..., :3] * alpha + 127) // 255).astype(np.uint8)
 
@@ -81,12 +86,12 @@ def _matrix(frame, codec):
     return Colorspace.ITU709 if high and codec != "vp8" else Colorspace.ITU601  # VP8: RFC 6386
 
 
-def is_wide(transfer, primaries):
+def is_wide(transfer: int, primaries: int) -> bool:
     """Whether colours of this transfer function and these primaries (H.273) need `from_wide`."""
     return transfer in (PQ, HLG) or primaries in TO_BT709
 
 
-def from_wide(image, transfer, primaries, top=255):
+def from_wide(image: np.ndarray, transfer: int, primaries: int, top: int = 255) -> np.ndarray:
     """uint8 sRGB of (H,W,3) unsigned RGB of codes 0 to `top` with another transfer function or other primaries."""
     high = transfer in (PQ, HLG)
     if high and primaries == UNSPECIFIED:
@@ -95,7 +100,7 @@ def from_wide(image, transfer, primaries, top=255):
     result = np.empty(image.shape, np.uint8)
     for start in range(0, len(image), STRIP):  # intermediate arrays then stay in the processor's cache
         rows = slice(start, start + STRIP)
-        light = cv2.transform(_light(transfer, top).take(image[rows]), matrix)
+        light: np.ndarray = cv2.transform(_light(transfer, top).take(image[rows]), matrix)
         if high:
             _roll_off(light)
         light *= 65535

@@ -1,8 +1,12 @@
 """Open a video file, and nothing but that file; pick the stream to show and the decoder for it."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import av
+from av import VideoStream
+from av.container import InputContainer
 from av.stream import Disposition
 
 from .errors import InputError
@@ -26,7 +30,7 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders
 
 
 @contextmanager
-def open_clip(path):
+def open_clip(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """(container, video stream) of a file, opened for reading."""
     try:  # an absolute path is never taken for the name of a protocol
         container = av.open(str(path.absolute()), metadata_errors="replace", options=dict(ONE_FILE))
@@ -49,7 +53,7 @@ def _prominence(stream):
     return stream.frames != 1, bool(stream.disposition & Disposition.default), stream.width * stream.height
 
 
-def decoder_of(stream):
+def decoder_of(stream: VideoStream) -> av.CodecContext:
     """A codec context that decodes the packets of a stream, transparency included."""
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     name = stream.codec_context.name
@@ -60,7 +64,7 @@ def decoder_of(stream):
     return stream.codec_context
 
 
-def undecodable(path):
+def undecodable(path: Path) -> InputError:
     return InputError(
         f"No frame of '{path.name}' can be decoded; it is damaged or of a kind that is not supported. "
         "Convert it to an H.264 mp4."

@@ -4,6 +4,7 @@ A dissolve is not found: what tells it, two pictures in one that move apart, is 
 night show, and to take these for one costs a clip most of its frames.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import cv2
@@ -15,7 +16,7 @@ CUT, QUIET = 0.3, 0.12
 STRAY = 0.7  # noise leaves .83 to .89; where flow loses a camera that is shaken or rolled .25 to .55
 
 
-def unlike(first, second):
+def unlike(first: np.ndarray, second: np.ndarray) -> float:
     """How little of the second grey picture can be made of the first one by moving its pixels: 0 the same, about 1
     nothing.
     """
@@ -23,23 +24,25 @@ def unlike(first, second):
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     engine.setFinestScale(0)
     grid = np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in first.shape[::-1])), axis=-1)
-    target = grid + engine.calc(first, second, None)
-    moved = cv2.remap(second, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    target = grid + engine.calc(first, second, None)  # type: ignore[call-overload]  # no start
+    moved = cv2.remap(  # type: ignore[call-overload]  # no second map: both coordinates lie in the first
+        second, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     a, b = (x.astype(np.float64) - x.mean() for x in (first, moved))
     return float(1 - (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum() + 1))
 
 
-def steps_between(greys):
+def steps_between(greys: Iterable[np.ndarray]) -> np.ndarray:
     """(n-1,) float64: `unlike` of each grey picture (h,w) and the next."""
     return np.array([unlike(a, b) for a, b in pairwise(greys)])
 
 
-def find(steps):
+def find(steps: np.ndarray) -> list[tuple[int, int]]:
     """Cuts among pictures that follow each other closely: list of indices (last before, first after)."""
-    return [(k, k + 1) for k in np.flatnonzero(steps > CUT) if _stands_out(steps, k)]
+    return [(k, k + 1) for k in np.flatnonzero(steps > CUT).tolist() if _stands_out(steps, k)]
 
 
-def strays(steps):
+def strays(steps: np.ndarray) -> np.ndarray:
     """(n,) bool: pictures that look like neither of their neighbours, in a clip where pictures usually do: noise,
     flashes.
     """

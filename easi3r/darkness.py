@@ -12,7 +12,7 @@ ENDS = 0.005  # share of the pixels that may end black or white when the contras
 FADED = 0.75  # share of the clip's usual contrast below which a frame is faded; frames of real clips keep .80 of it
 
 
-def is_noisy(frames):
+def is_noisy(frames: np.ndarray) -> bool:
     """Whether the scene hardly rises above the noise; frames (T,H,W,3) uint8 RGB."""
     few = frames[:: max(1, len(frames) // 8)]
     return float(np.median([_clearness(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)) for frame in few])) < CLEAR
@@ -26,14 +26,14 @@ def _clearness(grey):
     return float(cv2.GaussianBlur(grey, (0, 0), COARSE).std() / max(noise, 0.5))
 
 
-def brought_out(frames):
+def brought_out(frames: np.ndarray) -> np.ndarray:
     """The frames (T,H,W,3) uint8 RGB without noise, and with the contrast that a clip in daylight has."""
     smooth = np.stack([cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR) for frame in frames])
     low, high = np.quantile(smooth, [ENDS, 1 - ENDS])
     return np.clip((smooth - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
 
 
-def evened(frames):
+def evened(frames: np.ndarray) -> np.ndarray:
     """The frames (T,H,W,3) uint8 RGB, those that are faded with the contrast and brightness that the clip usually has:
     flow and appearance compare grey levels. A fade to black or white is linear in them."""
     spread = np.array([frame.std() for frame in frames])

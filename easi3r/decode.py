@@ -6,19 +6,23 @@ damaged ones, are left out.
 """
 
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
+from av import VideoStream
+from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 
 from .colour import UNSPECIFIED, to_rgb
 from .containers import decoder_of, open_clip, undecodable
 from .damage import whole
-from .sizes import reduced
+from .sizes import ReadFrames, Size, reduced
 
 SEEK_GAP = 24  # frames; jumping to a keyframe costs about as much as decoding this many frames
 SNAP_SPACING = 100  # frames between two used ones; from here on a near keyframe serves as well as the exact frame
@@ -41,19 +45,19 @@ class Index:
     interlaced: bool  # whether frames are woven from two fields
     dolby: bool = False  # whether colours are coded as only Dolby Vision has them (profile 5): green and purple
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ticks)
 
-    def key_before(self, position):
+    def key_before(self, position: int) -> int:
         """The last position at or before `position` at which decoding can start; 0 if there is none."""
         return max(self.keys[self.keys <= position], default=0)
 
-    def position(self, tick):
+    def position(self, tick: int) -> int:
         """Position of the frame shown at `tick`, or of the next one."""
         return min(int(np.searchsorted(self.ticks, tick)), len(self) - 1)
 
 
-def choose(seconds, keys, count):
+def choose(seconds: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
     """Positions of `count` frames spread over a clip; in long clips moved to keyframes (positions `keys`) near them."""
     chosen = spread(seconds, count)
     if len(keys) == 0 or len(chosen) < 3 or len(seconds) < SNAP_SPACING * len(chosen):
@@ -64,7 +68,7 @@ def choose(seconds, keys, count):
     return chosen
 
 
-def spread(seconds, count):
+def spread(seconds: np.ndarray, count: int) -> np.ndarray:
     """Indices (min(n, count),) of distinct frames, as even in time as can be, first and last included.
 
     seconds (n,) ascending, may stay the same for a while; n at least 1.
@@ -88,10 +92,11 @@ def _nearest(values, wanted):
 class _Clock:
     """Lets the times of joined recordings run on where they start anew."""
 
-    def __init__(self):
-        self.offset, self._last, self._step = 0, None, 1
+    def __init__(self) -> None:
+        self.offset, self._step = 0, 1
+        self._last: int | None = None
 
-    def run_on(self, packet):
+    def run_on(self, packet: av.Packet) -> None:
         if packet.dts is None:
             return
         dts = packet.dts + self.offset
@@ -118,11 +123,11 @@ def _packets(container, stream, clock=None):
         yield av.Packet()
 
 
-def mean_rate(stream):
+def mean_rate(stream: VideoStream) -> Fraction:
     return stream.average_rate or stream.guessed_rate or Fraction(25)
 
 
-def scan(path):
+def scan(path: Path) -> Index:
     """`Index` of a video file, from its packets; decodes nothing but, where the file does not say, the first frame."""
     clock = _Clock()
     with open_clip(path) as (container, stream):
@@ -134,11 +139,12 @@ def scan(path):
         ]
         if not packets:
             raise undecodable(path)
-        unit, rate, reorders = float(stream.time_base), float(mean_rate(stream)), codec.reorder_depth > 0
+        unit = float(stream.time_base)  # type: ignore[arg-type]  # every stream that is read has one
+        rate, reorders = float(mean_rate(stream)), codec.reorder_depth > 0
         interlaced = codec.field_order > 1
         dolby = codec.codec_tag in DOLBY_TAGS and codec.color_trc == UNSPECIFIED  # others are HDR or SDR too
-    pts, dts, keys = zip(*packets)
-    keys = np.array(keys)
+    pts, dts, marks = zip(*packets)
+    keys = np.array(marks)
     if None in pts or form == "mpeg" or (form == "avi" and not _reordered(pts)):
         # raw streams have no times, AVI stores the order of decoding only, and in programme streams many are guessed
         place = np.arange(len(packets))
@@ -175,7 +181,13 @@ def _settled(order):
     return settled
 
 
-def frames_at(path, index, chosen, side=None, on_damage=None):
+def frames_at(
+    path: Path,
+    index: Index,
+    chosen: Iterable[int],
+    side: int | None = None,
+    on_damage: Callable[[], None] | None = None,
+) -> ReadFrames:
     """Decode the frames at the positions `chosen`: straight on, or by a jump where that leaves out much.
 
     (position, image, (width, height)) of each as `upright` gives them. on_damage: called for every sign of damage."""
@@ -208,7 +220,12 @@ def _first_from(frames, tick):
     return latest
 
 
-def decode_on(container, stream, index=None, on_damage=None):
+def decode_on(
+    container: InputContainer,
+    stream: VideoStream,
+    index: Index | None = None,
+    on_damage: Callable[[], None] | None = None,
+) -> Iterator[tuple[int, av.VideoFrame]]:
     """(tick, frame) from here on, without what is damaged. Ticks as in `index`; running from 0 if there is none."""
     decoded = _noting(_decoded(container, stream, index), on_damage or (lambda: None))
     return whole(decoded, index) if index else ((tick, frame) for tick, frame in decoded if frame)
@@ -253,7 +270,9 @@ def _decoded(container, stream, index):
         place += 1 if packet.size and not packet.is_corrupt and not packet.is_discard else 0
 
 
-def upright(frame, stream, side=None, reformatter=None):
+def upright(
+    frame: av.VideoFrame, stream: VideoStream, side: int | None = None, reformatter: VideoReformatter | None = None
+) -> tuple[np.ndarray, Size]:
     """RGB array of a decoded frame, turned upright, and the (width, height) at which its pixels are square.
 
     With `side` the array is reduced to that long side, with square pixels, in one rough and quick step."""

@@ -11,7 +11,7 @@ class InputError(ValueError):
     """
 
 
-def shown(value):
+def shown(value: object) -> str:
     """`value` as a message quotes it: on one line, the middle left out if it is long."""
     try:
         return shortened(" ".join(repr(value).split()))
@@ -19,6 +19,6 @@ def shown(value):
         return f"a {type(value).__name__}"
 
 
-def shortened(text):
+def shortened(text: str) -> str:
     """`text` without its middle if it is long; the end stays, as it is the name in a path."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}...{text[-_LONGEST // 2 :]}"

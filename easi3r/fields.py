@@ -10,7 +10,7 @@ SAID_RATIO = 1.1  # in a clip that says it is interlaced
 ENOUGH = 512  # pixels of a picture, from its middle, that are looked at
 
 
-def is_woven(image, said):
+def is_woven(image: np.ndarray, said: bool) -> bool:
     """Whether a picture (H,W,3) uint8 as it was stored shows two moments; `said`: its clip says it is interlaced."""
     grey = cv2.cvtColor(_middle(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
     if min(grey.shape) < 5:
@@ -31,7 +31,7 @@ def _unlike(grey):
     return float(np.sqrt((near**2).sum() / ((far**2).sum() + 1)))
 
 
-def one_moment(image):
+def one_moment(image: np.ndarray) -> np.ndarray:
     """The picture (H,W,3) uint8 with every second line made anew from the lines above and below it."""
     mended = image.copy()
     above, below = image[0:-1:2], image[2::2]

@@ -1,5 +1,7 @@
 """What one mask says: from a PNG, a JPEG, an array to the pixels that move."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -20,11 +22,11 @@ class Levels:
     count up from 1, and 255 stands alone (for "void"). Soft edges are a few greys around much white.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._low = self._high = self._lossy = False
         self._between = self._white = self._all = 0  # pixels of clear grey, of white and nearly white, in total
 
-    def cut(self, values, top, lossy):
+    def cut(self, values: np.ndarray, top: int, lossy: bool) -> tuple[np.ndarray, np.ndarray]:
         """(what is not 0, what is above half), both (H,W) bool. values: (H,W) of any type, `top` for white."""
         self._lossy |= lossy
         if values.dtype != bool:
@@ -32,23 +34,23 @@ class Levels:
             clear = values > _TRACE * top
             self._low |= bool(((values > 0) & ~clear).any())
             self._high |= bool((white & (values < top)).any())
-            self._between += np.count_nonzero(clear & ~white)
-            self._white += np.count_nonzero(white)
+            self._between += int(np.count_nonzero(clear & ~white))
+            self._white += int(np.count_nonzero(white))
             self._all += values.size
         return values > 0, values > top / 2
 
     @property
-    def grey(self):
+    def grey(self) -> bool:
         """Whether what is above half is meant."""
         return self._lossy or (self._low and self._high) or 0 < self._between < self._white
 
     @property
-    def photo(self):
+    def photo(self) -> bool:
         """Whether most is neither black nor white where only these can be meant."""
         return self._lossy and self._between > self._all / 2
 
 
-def of_picture(path, number=0):
+def of_picture(path: Path, number: int = 0) -> tuple[np.ndarray, int, bool]:
     """Values (H,W), that of white, and whether lossy, of an upright image file, or of frame `number` of an animation.
 
     The index in pictures with a palette, but of one of just black and white the colour; the opacity where it varies;
@@ -57,12 +59,12 @@ def of_picture(path, number=0):
     try:
         with path.open("rb") as file:
             start = file.read(128)
-            with Image.open(file, formats=_LOSSLESS) as image:
-                lossy = image.format == "WEBP" and b"VP8L" not in start
-                if getattr(image, "is_animated", False):
-                    image.seek(stills.frame_numbers(image)[number])
-                image = ImageOps.exif_transpose(image)
-                if image.mode == "P" and {*zip(*[iter(image.getpalette())] * 3)} == _BLACK_AND_WHITE:
+            with Image.open(file, formats=_LOSSLESS) as opened:
+                lossy = opened.format == "WEBP" and b"VP8L" not in start
+                if getattr(opened, "is_animated", False):
+                    opened.seek(stills.frame_numbers(opened)[number])
+                image = ImageOps.exif_transpose(opened)
+                if image.mode == "P" and {*zip(*[iter(image.getpalette() or ())] * 3)} == _BLACK_AND_WHITE:
                     image = image.convert("L")
                 plain = image.mode in ("P", "1", "L", "F") or image.mode.startswith("I")
                 channels = image if plain else image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -73,7 +75,7 @@ def of_picture(path, number=0):
     return *(_ranged(pixels) if plain else strongest(pixels)), lossy
 
 
-def of_array(masks):
+def of_array(masks: np.ndarray) -> tuple[np.ndarray, int]:
     """Values (T,H,W) and that of white, of masks (T,H,W) or (T,H,W,C) of any type of number.
 
     Floats: probabilities 0 to 1, or, where some are negative, logits; or 0 to 255. Raises `InputError` for others.
@@ -85,7 +87,7 @@ def of_array(masks):
     return strongest(masks) if masks.ndim == 4 else _ranged(masks)
 
 
-def strongest(colours):
+def strongest(colours: np.ndarray) -> tuple[np.ndarray, int]:
     """Values (...) and that of white, of grey or RGB (..., 1 or 3), or with opacity (..., 2 or 4).
 
     The opacity where it varies; else the strongest colour, and white where it is not grey: colours are labels.

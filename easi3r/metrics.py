@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def jaccard(predicted, truth):
+def jaccard(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Region overlap J per frame: (T,) float64 from two (T,H,W) bool arrays; 1 where both are empty.
 
     The mean over frames is DAVIS' JM as the Easi3R evaluation takes it (all frames, first and last included).
@@ -12,7 +12,9 @@ def jaccard(predicted, truth):
     return np.where(union == 0, 1.0, (predicted & truth).sum((1, 2)) / np.maximum(union, 1))
 
 
-def umeyama(source, target, weights=None):
+def umeyama(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Similarity (s, R, t) minimising sum of weights * |s R source + t - target|^2. Points (N,3), weights (N,) or None.
 
     Umeyama 1991. Degenerate sets (fewer than two distinct points) give s = 1.
@@ -29,7 +31,7 @@ def umeyama(source, target, weights=None):
     return scale, rotation, centre_t - scale * rotation @ centre_s
 
 
-def trajectory_errors(cam2world, truth):
+def trajectory_errors(cam2world: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """ATE, RTE and RRE of a trajectory against the truth, both (T,4,4) cam2world, after a similarity alignment of the
     centres.
 
@@ -61,7 +63,7 @@ def trajectory_errors(cam2world, truth):
     }
 
 
-def depth_absrel(depth, truth, valid):
+def depth_absrel(depth: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> float:
     """Mean |s depth - truth| / truth over the valid pixels, one median scale s for the whole clip. Arrays (T,H,W)."""
     predicted, true = depth[valid].astype(np.float64), truth[valid].astype(np.float64)
     return float((np.abs(np.median(true / predicted) * predicted - true) / true).mean())

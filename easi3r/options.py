@@ -1,7 +1,7 @@
 """Everything that can be set about a run. Defaults, ranges and explanations live here and nowhere else."""
 
 import numbers
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from types import NoneType
 from typing import get_args
 
@@ -41,19 +41,19 @@ class Options:
     flow: bool = _option(True, "let the cameras follow the optical flow of what is static as well as the point maps")
     smooth: bool = _option(True, "take noise out of the camera path; the jolts of a hand-held camera stay")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for option in fields(self):
             object.__setattr__(self, option.name, _checked(option, getattr(self, option.name)))
         check_graph(self.graph)
 
 
-def kind(option):
+def kind(option: Field) -> tuple[type, bool]:
     """(type, whether it may be left out) of a field of `Options`: (float, True) where it says float | None."""
     kinds = get_args(option.type) or (option.type,)
     return next(k for k in kinds if k is not NoneType), NoneType in kinds
 
 
-def allowed(option):
+def allowed(option: Field) -> str:
     """What a field of `Options` takes if it is given, in words."""
     low, high = option.metadata.get("range", (None, None))
     text = f"a text such as {option.default!r}"

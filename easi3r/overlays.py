@@ -15,7 +15,7 @@ MOVES = 0.42
 AREA = 0.0015  # of the picture: a half transparent logo has .0036
 
 
-def find_overlay(frames):
+def find_overlay(frames: np.ndarray) -> np.ndarray:
     """(H,W) bool: where something is laid over the picture; frames (T,H,W,3) uint8 RGB.
 
     Texture that stays in the median over time, in both directions: an edge along which the camera moves stays too.

@@ -10,19 +10,25 @@ import re
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from . import mask_values, stills
 from .errors import InputError
-from .sources import Animation, Stills, alike, check_file, natural, open_source
+from .sizes import Size
+from .sources import Animation, Clip, Stills, alike, check_file, natural, open_source
 from .unpack import unpacked
+from .video import Video
 
 LARGEST_ARRAY = 4 << 30  # bytes of one array in an .npz, unpacked: 2,000 masks of 1080p; small files can claim any size
 _KEYS = ("masks", "dynamic")  # names of the array in an .npz that has several; the second is ours
+# Of a mask: its number, values (H,W), that of white, whether coded with loss, (width, height).
+_Mask = tuple[int, np.ndarray, int, bool, Size]
 
 
 @dataclass(frozen=True)
@@ -33,23 +39,23 @@ class OwnMasks:
     known: np.ndarray  # (T,) bool, frames for which there is a mask
     warnings: tuple  # sentences for the user
 
-    def over(self, estimated):
+    def over(self, estimated: np.ndarray) -> np.ndarray:
         """(T,H,W) bool: these, and `estimated` (T,H,W) bool in frames for which there is none."""
         return np.where(self.known[:, None, None], self.masks, estimated)
 
-    def at(self, frames):
+    def at(self, frames: np.ndarray) -> "OwnMasks":
         """The same for some of the frames only, (T,) bool."""
         return replace(self, masks=self.masks[frames], known=self.known[frames])
 
     @property
-    def summary(self):
+    def summary(self) -> str:
         """Where the masks come from, in words."""
         if self.known.all():
             return "given by the user"
         return f"given by the user for {self.known.sum()} of {len(self.known)} frames, estimated for the rest"
 
 
-def read_masks(source, clip):
+def read_masks(source: Any, clip: Video) -> OwnMasks:
     """`OwnMasks` of what moves, drawn by the user for a `Video`.
 
     source: one of
@@ -176,7 +182,7 @@ class _Arrays:
 
     label = "The mask"
 
-    def __init__(self, masks):
+    def __init__(self, masks: np.ndarray) -> None:
         self._single = masks.ndim == 2
         masks = masks[None] if self._single else masks
         if masks.ndim == 4 and masks.shape[1] == 1 != masks.shape[3]:  # as networks have it: (N,1,H,W)
@@ -185,12 +191,12 @@ class _Arrays:
             raise InputError(f"The mask is an array of shape {masks.shape}; give (frames, height, width).")
         self._masks = masks
 
-    def match(self, clip):
+    def match(self, clip: Video) -> tuple[np.ndarray, list[str]]:
         if self._single:
             return _first_only(clip), []
         return _by_count(self, len(self._masks), clip), []
 
-    def read(self, indices):
+    def read(self, indices: np.ndarray) -> Iterator[_Mask]:
         values, top = mask_values.of_array(np.asarray(self._masks[indices]))
         for index, mask in zip(indices, values):
             yield index, mask, top, False, mask.shape[::-1]
@@ -199,10 +205,10 @@ class _Arrays:
 class _Film:
     """A video of masks: coded with loss, so that black is only nearly 0."""
 
-    def __init__(self, opened):
+    def __init__(self, opened: Clip | Animation) -> None:
         self._opened, self.label = opened, f"The mask '{opened.name}'"
 
-    def match(self, clip):
+    def match(self, clip: Video) -> tuple[np.ndarray, list[str]]:
         seconds = self._opened.seconds - self._opened.seconds[0]
         if len(seconds) == clip.n_source_frames:
             return clip.positions.copy(), []
@@ -217,7 +223,7 @@ class _Film:
         chosen = _nearest(seconds, clip.timestamps - clip.span[0], min(steps) / 2)
         return chosen, [f"{said}; they were matched by time."]
 
-    def read(self, indices):
+    def read(self, indices: np.ndarray) -> Iterator[_Mask]:
         for index, image, size in self._opened.read(indices):
             yield index, *mask_values.strongest(image), True, size
 
@@ -225,7 +231,7 @@ class _Film:
 class _Pages(_Film):
     """The frames or pages of an image file, read exactly."""
 
-    def read(self, indices):
+    def read(self, indices: np.ndarray) -> Iterator[_Mask]:
         for index in indices:
             values, top, lossy = mask_values.of_picture(self._opened.path, index)
             yield index, values, top, lossy, values.shape[::-1]
@@ -234,12 +240,12 @@ class _Pages(_Film):
 class _Pictures:
     """Image files of a mask each."""
 
-    def __init__(self, opened):
-        self._paths, self.label = opened.paths, f"The mask '{opened.name}'"
+    def __init__(self, opened: Stills) -> None:
+        self._paths, self.label = opened.paths or (), f"The mask '{opened.name}'"
         if opened.name == "frames":  # a list has no name of its own
             self.label = "The mask"
 
-    def match(self, clip):
+    def match(self, clip: Video) -> tuple[np.ndarray, list[str]]:
         if ours := _ours(self._paths, clip):
             said = f"{self.label} was taken for the masks of an earlier result: its numbers count the frames used."
             return _pick(ours, clip), [said]
@@ -279,7 +285,7 @@ class _Pictures:
             same = [path.name for path, other in zip(self._paths, numbers) if other == number]
             raise InputError(f"{self.label} has '{same[0]}' and '{same[1]}', both number {number}; leave one out.")
 
-    def read(self, indices):
+    def read(self, indices: np.ndarray) -> Iterator[_Mask]:
         for index in indices:
             values, top, lossy = mask_values.of_picture(check_file(self._paths[index]))
             yield index, values, top, lossy, values.shape[::-1]

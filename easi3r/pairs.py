@@ -12,7 +12,7 @@ _GRAPH = re.compile(
 _ALLOWED = "swinstride-W, swin2stride-W, swin-W, oneref-R or complete, each optionally with -noncyclic (W 1 to 9999)"
 
 
-def check_graph(graph):
+def check_graph(graph: str) -> tuple[str, int | None, bool]:
     """Raise `InputError` unless `graph` names a pair graph. Returns (kind, number or None, cyclic)."""
     found = _GRAPH.fullmatch(graph) if isinstance(graph, str) else None
     if found is None or (found["kind"] not in (None, "oneref") and int(found["number"]) < 1):
@@ -22,7 +22,7 @@ def check_graph(graph):
     return found["kind"], int(found["number"]), not found["open"] and found["kind"] != "oneref"
 
 
-def build(n_frames, graph="swinstride-5-noncyclic"):
+def build(n_frames: int, graph: str = "swinstride-5-noncyclic") -> list[tuple[int, int]]:
     """Directed frame pairs of a clip: list of (i, j) with 0 <= i, j < n_frames and i != j.
 
     Offsets between the frames of a pair (spec: Easi3R section 1, MonST3R section 2.2):
@@ -35,12 +35,12 @@ def build(n_frames, graph="swinstride-5-noncyclic"):
     kind, number, cyclic = check_graph(graph)
     if n_frames == 1:
         return [(0, 0)]
-    if kind == "oneref":
+    if number is None:  # complete
+        forward = [(i, j) for i in range(n_frames) for j in range(i + 1, n_frames)]
+    elif kind == "oneref":
         if number >= n_frames:
             raise InputError(f"The pair graph {graph!r} refers to frame {number}, but only {n_frames} frames are used.")
         forward = [(number, j) for j in range(n_frames) if j != number]
-    elif kind == "complete":
-        forward = [(i, j) for i in range(n_frames) for j in range(i + 1, n_frames)]
     else:
         stride = {"swin": 1, "swinstride": 2, "swin2stride": 3}[kind]
         offsets = [1 + stride * k for k in range(number)]

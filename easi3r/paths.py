@@ -3,17 +3,18 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 from .errors import InputError, shortened
 
-_PROBLEMS = {
+_PROBLEMS: dict[int | None, str] = {
     errno.ENAMETOOLONG: "its name is longer than the name of a file can be; check the path",
     errno.ELOOP: "it is a link that leads back to itself; give the file itself",
     errno.EACCES: "you may not look into the folder it lies in; copy it to a folder of yours",
 }
 
 
-def check_name(path):
+def check_name(path: str | Path) -> str | Path:
     """`path` (str or Path), if a file could have this name and reports can state it; else `InputError`."""
     try:
         text = os.fspath(path).encode()  # fails for what the system's own coding of names has left over
@@ -26,7 +27,7 @@ def check_name(path):
     return path
 
 
-def check_path(path):
+def check_path(path: Path) -> bool:
     """Whether `path` (Path) is a folder; `InputError` unless it is one, or a file, that can be read."""
     check_name(path)
     try:
@@ -43,6 +44,6 @@ def check_path(path):
     return stat.S_ISDIR(mode)
 
 
-def quoted(path):
+def quoted(path: str | Path) -> str:
     """A path as a message quotes it: shortened, and without characters that a terminal or a page could not show."""
     return f"'{shortened(''.join(c if c.isprintable() else '?' for c in os.fspath(path)))}'"

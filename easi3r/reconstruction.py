@@ -31,11 +31,11 @@ class Reconstruction:
     info: dict = field(default_factory=dict)  # backbone, options, seconds per step, versions, warnings
 
     @property
-    def source_intrinsics(self):
+    def source_intrinsics(self) -> np.ndarray:
         """(T,3,3) float64: intrinsics in pixels of the (upright) original video."""
         return self.framing.to_source(self.intrinsics)
 
-    def showing(self):
+    def showing(self) -> "Reconstruction":
         """The `Reconstruction` of only those frames that show the scene, see `info["frames_left_out"]`."""
         left_out = self.info.get("frames_left_out")
         if not left_out:
@@ -56,7 +56,7 @@ class Reconstruction:
         height, width = self.depth.shape[1:]
         return [Camera(matrix, (width, height)) for matrix in self.intrinsics]
 
-    def points(self):
+    def points(self) -> np.ndarray:
         """(T,H,W,3) float32 world points of every pixel."""
         views = zip(self.cam2world, self.cameras, self.depth)
         return np.stack([transform(pose, camera.unproject(depth)) for pose, camera, depth in views]).astype(np.float32)

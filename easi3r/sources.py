@@ -1,7 +1,9 @@
 """Where frames come from: a video file, an image, a folder or a list of images, an array; all behind one interface."""
 
 import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +11,10 @@ from . import decode, stills, unpack
 from .containers import ALLOWED
 from .errors import InputError
 from .paths import check_name, check_path, quoted
+from .sizes import ReadFrames, Size
 
 
-def open_source(source):
+def open_source(source: Any) -> "Source":
     """A `Clip` or `Stills` of a path (video, image, folder or zip of images), a list of image paths, an array
     (T, H, W, 3) or (H, W, 3) uint8 RGB, or a list of (H, W, 3) uint8 RGB arrays. Raises `InputError` if it cannot be
     one.
@@ -31,7 +34,7 @@ def open_source(source):
 class Clip:
     """A video file of n frames."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path, self.name, self._index = path, path.name, decode.scan(path)
         self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
         self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
@@ -39,7 +42,7 @@ class Clip:
         self._damaged = False
 
     @property
-    def warnings(self):
+    def warnings(self) -> tuple[str, ...]:
         """Sentences for the user about what has been read so far."""
         if self._index.dolby:
             said = (
@@ -55,7 +58,7 @@ class Clip:
         )
         return (said,)
 
-    def read(self, positions, side=None):
+    def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
         """(position, upright RGB (H,W,3) uint8, its (width, height) with square pixels) of the frames at `positions`,
         ascending; frames that cannot be decoded are missing. With `side` the images are reduced to that long side
         (pixels; never enlarged), quickly and with colours only roughly right; (width, height) is that of the full
@@ -71,10 +74,10 @@ class Animation:
 
     interlaced = False
 
-    def __init__(self, path, seconds):
+    def __init__(self, path: Path, seconds: np.ndarray) -> None:
         self.path, self.name, self.seconds, self.keys = path, path.name, seconds, np.arange(0)
 
-    def read(self, positions, side=None):
+    def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
         """As `Clip.read`."""
         return stills.frames(self.path, positions, side)
 
@@ -82,14 +85,14 @@ class Animation:
 class Stills:
     """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays. `warnings`: sentences for the user."""
 
-    def __init__(self, images, name, warnings=()):
+    def __init__(self, images: Sequence | np.ndarray, name: str, warnings: Iterable[str] = ()) -> None:
         self.name, self._images, self.warnings = name, images, tuple(warnings)
         self.seconds = np.arange(len(images), dtype=np.float64)
         self.keys = np.arange(len(images))
         files = all(isinstance(image, (str, Path)) for image in images)
         self.paths = tuple(map(Path, images)) if files else None  # their names and exact values tell more than RGB does
 
-    def read(self, positions, side=None):
+    def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
         """As `Clip.read`. Raises `InputError` if an image cannot be read or has other proportions than the first."""
         first = None
         for k in positions:
@@ -112,14 +115,17 @@ class Stills:
 class Zipped(Stills):
     """The pictures of a zip; those that are read are unpacked for as long as that takes."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self._path, self._names = path, sorted(unpack.pictures(path), key=lambda name: natural(Path(name)))
         super().__init__(self._names, path.name)
 
-    def read(self, positions, side=None):
+    def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
         """As `Clip.read`. Raises `InputError` as `Stills.read` and `unpack.pictures` do."""
         with unpack.unpacked(self._path, {self._names[k] for k in positions}) as folder:
             yield from Stills([folder / name for name in self._names], self.name).read(positions, side)
+
+
+Source = Clip | Animation | Stills  # what `open_source` gives
 
 
 def _open_path(path):
@@ -159,17 +165,17 @@ def _without_ours(folder, files):
     return [f for f in files if f.name not in ours], [warning]
 
 
-def natural(path):
+def natural(path: Path) -> list[tuple[int, str]]:
     """Sort key of a path that counts: frame2 comes before frame10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name.lower())]
 
 
-def alike(size, other):
+def alike(size: Size, other: Size) -> bool:
     """Whether two sizes (width, height) have the same proportions, to 2 %."""
     return abs(size[0] * other[1] - size[1] * other[0]) <= 0.02 * size[1] * other[0]
 
 
-def check_rgb(frame):
+def check_rgb(frame: Any) -> np.ndarray:
     """`frame`, if it is a (H, W, 3) uint8 array; else `InputError`."""
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         what = f"{frame.dtype} of shape {frame.shape}" if isinstance(frame, np.ndarray) else f"a {type(frame).__name__}"
@@ -177,7 +183,7 @@ def check_rgb(frame):
     return frame
 
 
-def check_file(path):
+def check_file(path: Path) -> Path:
     """`path`, if it is a file that can be read, with something in it; else `InputError`."""
     if check_path(path):
         raise InputError(f"{quoted(path)} is a folder; give a file.")

@@ -5,8 +5,10 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from .colour import UNSPECIFIED, from_wide, is_wide, over_black
 from .errors import InputError
-from .sizes import reduced
+from .sizes import ReadFrames, Size, reduced
 
 pi_heif.register_heif_opener()
 # Of a damaged TIFF Pillow says so on stderr as well; what is wrong with a file is for `InputError` to say.
@@ -62,7 +64,7 @@ FAULTS = (  # what Pillow and its plugins raise for damaged files
 )
 
 
-def is_image(path):
+def is_image(path: Path) -> bool:
     """Whether a file is read as an image: by its name, or as a HEIC or AVIF under any name."""
     if path.suffix.lower() in SUFFIXES:
         return True
@@ -71,7 +73,7 @@ def is_image(path):
     return start[4:8] == b"ftyp" and start[8:] in HEIF_BRANDS
 
 
-def load(path, side=None):
+def load(path: Path, side: int | None = None) -> tuple[np.ndarray, Size]:
     """Upright sRGB (H,W,3) uint8 of an image file, and the (width, height) of the whole; transparency over black.
 
     Colour profiles, and HDR and wide colours stated otherwise, are applied.
@@ -83,13 +85,14 @@ def load(path, side=None):
         return _picture(image, side)
 
 
-def frame_times(path):
+def frame_times(path: Path) -> np.ndarray:
     """Seconds (n,) float64 at which each frame of an animation or page of a document is shown; one 0 for a photo."""
     with opened(path) as image:
         count = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
         if count == 1:
             return np.zeros(1)
-        size, lengths = image.size, []
+        size = image.size
+        lengths: list[float] = []
         for number in frame_numbers(image):
             try:
                 image.seek(number)
@@ -105,7 +108,7 @@ def frame_times(path):
         return np.cumsum([0.0, *lengths[:-1]])
 
 
-def frames(path, positions, side=None):
+def frames(path: Path, positions: Iterable[int], side: int | None = None) -> ReadFrames:
     """(position, image, (width, height)) of the frames of an animation at `positions`, as `load` gives them; those that
     are damaged are missing. Raises `InputError` if all are."""
     with opened(path) as image:
@@ -122,13 +125,13 @@ def frames(path, positions, side=None):
             raise SyntaxError("no frame")
 
 
-def frame_numbers(image):
+def frame_numbers(image: Image.Image) -> range:
     """Where the frames are; an APNG's first picture may be a stand-in for viewers that cannot show the rest."""
-    return range(1 if image.info.get("default_image") else 0, image.n_frames)
+    return range(1 if image.info.get("default_image") else 0, getattr(image, "n_frames", 1))
 
 
 @contextmanager
-def opened(path):
+def opened(path: Path) -> Iterator[Image.Image]:
     """The Pillow image of a file, nothing but its header read."""
     try:
         with open(path, "rb") as file:
@@ -241,7 +244,7 @@ def _to_srgb(image):
         return image.convert(target)
 
 
-def shrink(image, side):
+def shrink(image: np.ndarray, side: int | None) -> np.ndarray:
     """`image` (H,W,3) uint8 averaged down to a long side of `side`; as it is if that is None or not smaller."""
     height, width = image.shape[:2]
     if side is None or side >= max(width, height):

@@ -14,7 +14,8 @@ import numpy as np
 
 from . import bars, cuts, decode
 from .errors import InputError
-from .sizes import reduced
+from .sizes import Size, reduced
+from .sources import Source
 
 LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s beside the decoding
 FEWEST_LOOKS = 48  # pictures looked at in a long clip, at least
@@ -46,11 +47,13 @@ class Survey:
     usual: np.ndarray  # (3,) contrast, detail and share of area with detail that the clip usually has
     flashes: list  # of (first, last) positions: pieces between cuts that are too short to be a shot
     shots: list  # of (first, last) positions, in order; at least one
-    inner: tuple  # (left, top, width, height) of the picture within bars, pixels of the source; None: all of it
+    inner: (
+        tuple[int, int, int, int] | None
+    )  # (left, top, width, height) of the picture within bars, pixels of the source; None: all of it
     clock: np.ndarray  # (n,) float64 ascending: seconds in which something happens; pauses and rests take none
 
 
-def survey(source):
+def survey(source: Source) -> Survey:
     """Look over a `sources.Clip` or `Stills`; returns a `Survey`. Raises `InputError` as its `read` does."""
     looked = list(source.read(_places(source), SIDE))
     check_size(source.name, looked[0][2])
@@ -59,7 +62,7 @@ def survey(source):
     pictures = np.stack([_resized(image, (width, height)) for _, image, _ in looked])
     coarse = bars.find_bars(pictures)
     inner = None if coarse is None else _measure_bars(source, positions, coarse, width)
-    if inner is not None:
+    if coarse is not None:
         left, top, right, bottom = coarse
         pictures = np.ascontiguousarray(pictures[:, top : height - bottom, left : width - right])
     greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures]
@@ -83,7 +86,7 @@ def _measure_bars(source, positions, coarse, width):
     return tuple(int(v) for v in np.round(np.array([left, top, *inner]) * np.tile(scale, 2)))
 
 
-def inner_of(look, source, chosen):
+def inner_of(look: Survey, source: Source, chosen: np.ndarray) -> tuple[int, int, int, int] | None:
     """`Survey.inner` as it is at the frames `chosen` of one shot: another one may have other bars."""
     if look.inner is not None or len(look.shots) == 1:
         return look.inner
@@ -92,7 +95,7 @@ def inner_of(look, source, chosen):
     return None if coarse is None else _measure_bars(source, look.positions[inside], coarse, look.pictures.shape[2])
 
 
-def check_size(name, size):
+def check_size(name: str, size: Size) -> None:
     """Raise `InputError` if a picture of `size` (width, height) is too small to be used."""
     if min(size) < SMALLEST_SIDE:
         raise InputError(f"'{name}' is {size[0]} x {size[1]} pixels; each side must have at least {SMALLEST_SIDE}.")
@@ -131,7 +134,7 @@ def _shows(content, usual):
     return (content >= SHOWS * usual)[:, counts].all(axis=1)
 
 
-def shows_scene(frames, positions, look):
+def shows_scene(frames: np.ndarray, positions: np.ndarray, look: Survey) -> np.ndarray:
     """(T,) bool: which working frames (T,H,W,3) uint8, at `positions` (T,), show the scene. look: the `Survey`."""
     size = reduced(frames.shape[2:0:-1], SIDE)
     content = [_content(_resized(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)) for frame in frames]
@@ -245,7 +248,7 @@ def _rests(look, seconds, greys):
 # ---- what to use
 
 
-def choose(look, source, count, shot=None):
+def choose(look: Survey, source: Source, count: int, shot: int | None = None) -> tuple[np.ndarray, list[str]]:
     """(positions of `count` frames, warnings): spread over what happens in the longest shot, or in number `shot` (from
     1).
 
@@ -275,7 +278,7 @@ def choose(look, source, count, shot=None):
     return decode.choose(look.clock[first : last + 1], inside, count) + first, warnings
 
 
-def say_blank(look, source, positions, shows):
+def say_blank(look: Survey, source: Source, positions: np.ndarray, shows: np.ndarray) -> list[str]:
     """Sentences on frames that show nothing of the scene: those of the look and the chosen ones, `shows` (T,) bool."""
     first, last = positions[0], positions[-1]
     blank = {p for p, s in zip(look.positions.tolist(), look.shows) if not s and first <= p <= last}

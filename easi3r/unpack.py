@@ -5,6 +5,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +17,7 @@ MOST_BYTES = 4 << 30  # of all pictures unpacked: 20,000 JPEGs of full HD; a bom
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
-def pictures(path):
+def pictures(path: Path) -> dict[str, zipfile.ZipInfo]:
     """Dict file name -> `ZipInfo` of the pictures in a zip: those of the folder that holds most of them.
 
     What the Mac adds (`__MACOSX`, names with a dot first) and files of other kinds are passed over.
@@ -30,7 +31,7 @@ def pictures(path):
         if isinstance(error, InputError):
             raise
         raise _damaged(path) from None
-    folders = {}
+    folders: dict[PurePosixPath, dict[str, zipfile.ZipInfo]] = {}
     for info, place in entries:
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in place.parts)
         if place.suffix.lower() in stills.SUFFIXES and not hidden:
@@ -41,7 +42,7 @@ def pictures(path):
 
 
 @contextmanager
-def unpacked(path, names=None):
+def unpacked(path: Path, names: Iterable[str] | None = None) -> Iterator[Path]:
     """A folder (`Path`) with the pictures of a zip, or those `names` of them; deleted when the `with` block ends.
 
     Raises `InputError` as `pictures` does.

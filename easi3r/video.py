@@ -4,9 +4,11 @@ Only the frames asked for are kept, and one at a time is held at full size, so l
 and not memory.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,7 +19,7 @@ from .camera import Framing
 from .errors import InputError
 from .sources import check_file, check_rgb, open_source
 
-BT709 = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
+BT709: dict[str, Any] = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
     "dst_colorspace": Colorspace.ITU709,
     "dst_color_range": ColorRange.MPEG,
     "dst_color_primaries": ColorPrimaries.BT709,
@@ -57,7 +59,7 @@ class ClipInfo:
     fps: float  # frames per second, on average
 
 
-def read(source, max_frames, max_side, patch, shot=None):
+def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | None = None) -> Video:
     """At most `max_frames` frames spread evenly in time over the whole of `source`, at working size; returns a `Video`.
 
     source: path of a video, of an image, or of a folder of images (in natural order: 2 before 10); list of image paths;
@@ -80,15 +82,16 @@ def read(source, max_frames, max_side, patch, shot=None):
     look = survey.survey(opened)
     chosen, warnings = survey.choose(look, opened, max_frames, shot)
     inner = survey.inner_of(look, opened, chosen)
-    framing, frames, positions, woven = None, [], [], 0
+    cut, read_at, woven = [], [], 0
+    framing: Any = None  # a `Framing` from the first picture on
     for position, image, size in opened.read(chosen):
         if framing is None:
             framing = Framing.fit(size, max_side, patch, inner)
         if fields.is_woven(image, getattr(opened, "interlaced", False)):
             image, woven = fields.one_moment(image), woven + 1
-        frames.append(framing.cut(image))
-        positions.append(position)
-    frames, positions = np.stack(frames), np.array(positions)
+        cut.append(framing.cut(image))
+        read_at.append(position)
+    frames, positions = np.stack(cut), np.array(read_at)
     shows = survey.shows_scene(frames, positions, look)
     if woven > len(frames) / 4:
         warnings.append(
@@ -109,7 +112,7 @@ def read(source, max_frames, max_side, patch, shot=None):
     )
 
 
-def probe(path):
+def probe(path: str | Path) -> ClipInfo:
     """`ClipInfo` of a video file, from its headers and its first frame. Raises `InputError` as `read` does."""
     path = check_file(Path(path))
     with decode.open_clip(path) as (container, stream):
@@ -118,7 +121,7 @@ def probe(path):
             raise decode.undecodable(path)
         _, (width, height) = decode.upright(frame, stream)
         fps, n_frames = float(decode.mean_rate(stream)), stream.frames
-        if stream.duration:
+        if stream.duration and stream.time_base:
             duration = float(stream.duration * stream.time_base)
         else:
             duration = (container.duration or 0) / av.time_base
@@ -129,7 +132,7 @@ def probe(path):
     return ClipInfo(duration, n_frames or max(1, round(duration * fps)), width, height, fps)
 
 
-def write(path, frames, fps):
+def write(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
     """Encode `frames` as an H.264 mp4 that every browser plays.
 
     frames: iterable or array of (H, W, 3) uint8 RGB, all of one size, at least one. An odd H or W is padded to even by

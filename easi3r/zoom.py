@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from .backbones.preview.two_view import NOISE, USUAL_ANGLE, initial_pose, sampson, static_matches
 from .camera import focal_of
-from .flow import both_ways
+from .flow import Flow, both_ways
 
 PRIOR = 0.05  # deviation of the log zoom between two frames where the flow does not tell
 FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that are used
@@ -26,7 +26,9 @@ CLEAR = (
 )
 
 
-def find_zoom(frames, moving, flows=None):
+def find_zoom(
+    frames: np.ndarray, moving: np.ndarray, flows: dict[tuple[int, int], Flow] | None = None
+) -> np.ndarray | None:
     """(T,) float64: the focal of every frame over that of the first one; None where no zoom is clear.
 
     frames (T,H,W,3) uint8 RGB; moving (T,H,W) bool; flows: dict (i, j) -> Flow with those between neighbours in both

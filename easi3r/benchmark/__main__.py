@@ -6,7 +6,7 @@ import sys
 NAMES = ("masks", "examples", "alignment", "network")
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Run the benchmark that is named first; the rest of the line is for it."""
     if not argv or argv[0] not in NAMES:
         print(f"usage: python -m easi3r.benchmark {{{','.join(NAMES)}}} [-h]", file=sys.stderr)

@@ -10,17 +10,18 @@ import numpy as np
 
 from .. import InputError, Options, load_system, reconstruct
 from ..metrics import depth_absrel, jaccard, trajectory_errors
-from ..synthetic import load_truth
+from ..reconstruction import Reconstruction
+from ..synthetic import Truth, load_truth
 from .masks import place_in_source
 
 
-def score(result, truth):
+def score(result: Reconstruction, truth: Truth) -> dict[str, float]:
     """Dict of figures of a `Reconstruction` against the `Truth` of its clip, at the frames that the run used.
 
     `ate` as a share of the path length, `rotation` mean error between frames in degrees, `focal` relative error,
     `absrel` of the depth (one median scale, static pixels, confidence above its median), `J` of the masks.
     """
-    used = [int(np.abs(truth.timestamps - t).argmin()) for t in result.timestamps]
+    used = np.array([np.abs(truth.timestamps - t).argmin() for t in result.timestamps])
     path = trajectory_errors(result.cam2world, truth.cam2world[used])
     true_focal, focal = truth.intrinsics[0, 0], result.source_intrinsics[0, 0, 0]
     rows, columns = (np.arange(n) * truth.step for n in truth.depth.shape[1:])
@@ -28,7 +29,7 @@ def score(result, truth):
     u = np.round(result.framing.from_source(np.stack([columns, 0 * columns], 1))[:, 0]).astype(int)
     height, width = result.depth.shape[1:]
     inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))[None]
-    at = np.ix_(range(len(used)), v.clip(0, height - 1), u.clip(0, width - 1))
+    at = np.ix_(np.arange(len(used)), v.clip(0, height - 1), u.clip(0, width - 1))
     still = ~truth.dynamic[np.ix_(used, rows, columns)] & inside
     sure = result.confidence[at] > np.median(result.confidence)
     return {
@@ -41,7 +42,7 @@ def score(result, truth):
     }
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark examples", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[2] / "examples")

@@ -11,16 +11,18 @@ import cv2
 import numpy as np
 
 from .. import InputError, Options, load_system, reconstruct
+from ..camera import Framing
 from ..decode import scan
 from ..metrics import jaccard
+from ..system import System
 
 
-def unpack(packed, shape):
+def unpack(packed: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """(T,H,W) bool of packbits along the last axis."""
     return np.unpackbits(packed, axis=-1)[..., : shape[2]].astype(bool)
 
 
-def score_clip(clip, truth, system, max_frames=24):
+def score_clip(clip: Path, truth: Path, system: System, max_frames: int = 24) -> dict[str, float]:
     """Mean J of our masks and of every system in `truth` (path of an npz) at the frames that a run uses. Dict name ->
     J.
     """
@@ -37,7 +39,7 @@ def score_clip(clip, truth, system, max_frames=24):
     return scores
 
 
-def place_in_source(masks, framing):
+def place_in_source(masks: np.ndarray, framing: Framing) -> np.ndarray:
     """Masks (T,h,w) bool of the working size in the source picture (T,H,W), nearest neighbour; what was cropped away is
     False.
     """
@@ -57,7 +59,7 @@ def place_in_source(masks, framing):
     return np.stack(placed)
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Print the table. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark masks", description=__doc__)
     parser.add_argument("folder", type=Path)

@@ -9,6 +9,8 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from ..backbones.dust3r.network import HEAD_SHARE, best_device
 from ..motion.attention import statistics
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark network", description=__doc__.split("\n\n")[0])
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--size", default="512x288", help="width x height of the frames, multiples of 16")
@@ -41,7 +43,7 @@ def main(argv):
     return 0
 
 
-def run(arguments, width, height, edges):
+def run(arguments: argparse.Namespace, width: int, height: int, edges: list[tuple[int, int]]) -> None:
     """Measure all stages once and print the table."""
     config = Config(head_type=arguments.head)
     network = Dust3rNetwork(seeded_model(config), "seeded", device=arguments.device, precision=arguments.precision)
@@ -99,7 +101,7 @@ def _print_memory(network, features, kept, meter):
     print(f"for 65 frames of this size, 600 pairs: {sum(many.values()) / 2**30:.2f} GiB computed ({parts})")
 
 
-def memory(network, shape, n_pairs):
+def memory(network: Dust3rNetwork, shape: tuple[int, int, int, int], n_pairs: int) -> dict[str, int]:
     """Bytes a run needs beside the weights, by part: frames `shape` (T,H,W,3)."""
     n_frames, height, width, _ = shape
     tokens = n_frames * (height // network.patch) * (width // network.patch)
@@ -114,7 +116,7 @@ def memory(network, shape, n_pairs):
     }
 
 
-def count_work(config, grid):
+def count_work(config: Config, grid: tuple[int, int]) -> dict[str, float]:
     """TFLOP (a multiply-add as two) per image `encode`, per directed pair `pass 1` and `decode`, per view `head`."""
     with torch.device("meta"):
         model = TwoViewTransformer(config)
@@ -132,7 +134,7 @@ def count_work(config, grid):
     return {"encode": encode, "pass 1": pass_1, "decode": decode, "head": head}
 
 
-def seeded_model(config, seed=0):
+def seeded_model(config: Config, seed: int = 0) -> TwoViewTransformer:
     """A model with random weights of a trained network's magnitude."""
     with torch.device("meta"):
         model = TwoViewTransformer(config)
@@ -165,13 +167,15 @@ def _time_heads(network):
 class _Meter:
     """Seconds and peak memory of stages, and the matrix rate (TFLOP/s) around each."""
 
-    def __init__(self, network):
+    def __init__(self, network: Dust3rNetwork) -> None:
         self.device, self.dtype = network.device, getattr(torch, network.precision)
-        self.seconds, self.rate, self.peak = {}, {}, {}
+        self.seconds: dict[str, float] = {}
+        self.rate: dict[str, float] = {}
+        self.peak: dict[str, float] = {}
         self.base = self._used()
         self.last_rate = self._matrix_rate()
 
-    def measure(self, name, work):
+    def measure(self, name: str, work: Callable[[], Any]) -> Any:
         stop, peak = threading.Event(), [0]
         watch = threading.Thread(target=self._watch, args=(stop, peak))
         watch.start()

@@ -5,6 +5,7 @@ C = decoder layers * heads channels.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -56,11 +57,12 @@ class AttentionStatistics:
 class _Running:
     """Welford's running mean and squared deviation, one per frame."""
 
-    def __init__(self, n_frames):
+    def __init__(self, n_frames: int) -> None:
         self.count = np.zeros(n_frames, dtype=int)
-        self.mean = self.squares = None  # (T, h, w, C) once the first map has shown its size
+        self.mean: Any = None  # (T, h, w, C) once the first map has shown its size
+        self.squares: Any = None
 
-    def add(self, frame, values):
+    def add(self, frame: int, values: np.ndarray) -> None:
         if self.mean is None:
             self.mean = np.zeros((len(self.count), *values.shape), np.float32)
             self.squares = np.zeros_like(self.mean)
@@ -69,7 +71,7 @@ class _Running:
         self.mean[frame] += delta / np.float32(self.count[frame])
         self.squares[frame] += delta * (values - self.mean[frame])
 
-    def std(self):
+    def std(self) -> np.ndarray:
         divisor = np.maximum(self.count - 1, 1).astype(np.float32)
         return np.sqrt(self.squares / divisor[:, None, None, None])
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from ..camera import Camera, invert, pose, transform
 from ..errors import InputError
-from .scenes import SCENES, SECONDS, turn
+from .scenes import SCENES, SECONDS, Scene, turn
 from .textures import TEXELS, sample
 from .truth import Clip
 
@@ -13,7 +13,16 @@ _LIGHT = np.array([0.45, 0.8, 0.4])  # direction towards the light, world
 _SAMPLES = [(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)]
 
 
-def render(scene, n_frames, width, height, seed=0, seconds=SECONDS, moving=True, camera="moves"):
+def render(
+    scene: str | Scene,
+    n_frames: int,
+    width: int,
+    height: int,
+    seed: int = 0,
+    seconds: float = SECONDS,
+    moving: bool = True,
+    camera: str = "moves",
+) -> Clip:
     """Render frames at times k * seconds / n_frames. Returns a `Clip`; the same arguments give the same clip.
 
     scene: a name in `SCENES` or a `Scene`. seed varies textures, focal length and camera path. moving=False freezes the

@@ -22,7 +22,7 @@ class Solid:
     tile: float | None = 1.0  # metres covered by the texture; None = once per face
     contact: bool = True  # darkens the ground around its foot
 
-    def at(self, seconds):
+    def at(self, seconds: float) -> np.ndarray:
         return self.place(seconds) if callable(self.place) else self.place
 
 
@@ -33,11 +33,11 @@ class Scene:
     focal: float  # in image widths
 
 
-def turn(axis, angle):
+def turn(axis: str, angle: float) -> np.ndarray:
     """(4, 4) rotation about one axis, radians."""
     vector = np.zeros(3)
     vector["xyz".index(axis)] = angle
-    return pose(cv2.Rodrigues(vector)[0], [0, 0, 0])
+    return pose(cv2.Rodrigues(vector)[0], np.zeros(3))
 
 
 def _move(x, y, z):

@@ -9,7 +9,7 @@ import numpy as np
 TEXELS = 512  # side of a texture
 
 
-def sample(name, seed, u, v, footprint):
+def sample(name: str, seed: int, u: np.ndarray, v: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     """Trilinear texture look-up: colours (N, 3) at u, v (N,), 1 = one period, blurred to `footprint` (N,) texels."""
     texels, starts, sides = _pyramid(name, seed)
     level = np.log2(np.maximum(footprint, 1.0)).clip(0, len(sides) - 1.001)

@@ -1,11 +1,13 @@
 """What is known about a clip, its file, and predictions made from it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from ..backbones.base import PairPrediction
+from ..backbones.base import Edges, PairPrediction
 from ..camera import Camera, invert, pose, transform
 
 DEPTH_STEP = 4  # saved truth keeps every fourth pixel of every fourth row
@@ -36,7 +38,7 @@ class Clip(Truth):
     frames: np.ndarray
 
 
-def save_truth(path, clip):
+def save_truth(path: str | Path, clip: Clip) -> None:
     """Write the `Truth` of a clip to a compressed .npz (depth thinned, as float16); `load_truth` reads it."""
     np.savez_compressed(
         path,
@@ -49,7 +51,7 @@ def save_truth(path, clip):
     )
 
 
-def load_truth(path):
+def load_truth(path: str | Path) -> Truth:
     """Read what `save_truth` wrote, for instance `examples/room.npz`. Returns a `Truth` with step = `DEPTH_STEP`."""
     with np.load(path) as stored:
         shape = tuple(stored["shape"])
@@ -64,7 +66,7 @@ def load_truth(path):
         )
 
 
-def predictions(clip, edges, noise=0.03, seed=0):
+def predictions(clip: Clip, edges: Edges, noise: float = 0.03, seed: int = 0) -> Iterator[PairPrediction]:
     """What a two-view network would say about the directed pairs `edges` of a clip: yields a `PairPrediction` per edge.
 
     Point maps (H, W, 3) float16 in the camera of frame i, moving things where they are at their own frame's time. Wrong

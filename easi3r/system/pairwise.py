@@ -11,6 +11,7 @@ from ..motion import Evidence, Motion, cluster, outline
 from ..motion.attention import AttentionStatistics, statistics
 from ..motion.epipolar import epipolar_evidence
 from ..options import Options
+from ..own_masks import OwnMasks
 from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate, Plan, SystemCard
@@ -49,7 +50,9 @@ class Pairwise:
     def plan(self, n_frames: int, options: Options) -> Plan:
         return plan_pairs(self.card, n_frames, options, self.device, loaded=True)
 
-    def _start(self, video: Video, options: Options, masks: Any, progress: Progress | None):
+    def _start(
+        self, video: Video, options: Options, masks: Any, progress: Progress | None
+    ) -> tuple[Clock, list[tuple[int, int]], OwnMasks]:
         shape = video.frames.shape[:3]
         return Clock(progress, _SHARES), pairs.build(shape[0], options.graph), given_masks(masks, shape)
 

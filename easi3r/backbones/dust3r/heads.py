@@ -4,12 +4,14 @@ Both heads take the list of kept layers (see `kept_layers`), each (B, N, C) floa
 and confidence. Module and parameter names are those of the released state dicts.
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 
-def kept_layers(head, depth):
+def kept_layers(head: str, depth: int) -> tuple[int, ...]:
     """Which layers a head reads, counted with the encoder's output as 0 and decoder block i as i; at most `depth`."""
     return (0, depth * 2 // 4, depth * 3 // 4, depth) if head == "dpt" else (depth,)
 
@@ -17,12 +19,12 @@ def kept_layers(head, depth):
 class LinearHead(nn.Module):
     """Every token becomes its own patch of pixels."""
 
-    def __init__(self, encoder_channels, decoder_channels, patch):
+    def __init__(self, encoder_channels: int, decoder_channels: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
         self.proj = nn.Linear(decoder_channels, 4 * patch**2)
 
-    def forward(self, layers, grid):
+    def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
         tokens = self.proj(layers[-1])  # (B, N, 4 * patch^2)
         return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, grid), self.patch)
 
@@ -30,11 +32,11 @@ class LinearHead(nn.Module):
 class DptHead(nn.Module):
     """Four layers as feature maps at 1/4, 1/8, 1/16 and 1/32 of the resolution, fused from coarse to fine."""
 
-    def __init__(self, encoder_channels, decoder_channels, patch):
+    def __init__(self, encoder_channels: int, decoder_channels: int, patch: int) -> None:
         super().__init__()
         self.dpt = Dpt(encoder_channels, decoder_channels)
 
-    def forward(self, layers, grid):
+    def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
         return self.dpt([x.transpose(1, 2).unflatten(2, grid) for x in layers])
 
 
@@ -42,9 +44,9 @@ class Dpt(nn.Module):
     WIDTHS = (96, 192, 384, 768)
     WIDTH = 256
 
-    def __init__(self, encoder_channels, decoder_channels):
+    def __init__(self, encoder_channels: int, decoder_channels: int) -> None:
         super().__init__()
-        resize = (
+        resize: tuple[Callable[[int], list[nn.Module]], ...] = (
             lambda c: [nn.ConvTranspose2d(c, c, 4, stride=4)],
             lambda c: [nn.ConvTranspose2d(c, c, 2, stride=2)],
             lambda c: [],
@@ -64,7 +66,7 @@ class Dpt(nn.Module):
             nn.Conv2d(128, 4, 1),
         )
 
-    def forward(self, maps):
+    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
         """Four maps (B, C, h, w) of the same size -> (B, 4, 16 h, 16 w)."""
         if maps[0].device.type == "cpu":  # oneDNN's convolutions are fastest with channels last
             maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
@@ -73,16 +75,15 @@ class Dpt(nn.Module):
 
 
 class Scratch(nn.Module):
-    def __init__(self, widths, width):
+    def __init__(self, widths: Sequence[int], width: int) -> None:
         super().__init__()
         convolutions = [nn.Conv2d(w, width, 3, padding=1, bias=False) for w in widths]
         for number, convolution in enumerate(convolutions, 1):
             self.add_module(f"layer{number}_rn", convolution)
         self.layer_rn = nn.ModuleList(convolutions)  # the released checkpoints list the same tensors under both names
-        for number in (1, 2, 3, 4):
-            self.add_module(f"refinenet{number}", Refinement(width))
+        self.refinenet1, self.refinenet2, self.refinenet3, self.refinenet4 = (Refinement(width) for _ in range(4))
 
-    def forward(self, laterals):
+    def forward(self, laterals: list[torch.Tensor]) -> torch.Tensor:
         l1, l2, l3, l4 = (convolution(x) for convolution, x in zip(self.layer_rn, laterals))
         path = self.refinenet4(l4)[..., : l3.shape[-2], : l3.shape[-1]]  # an odd grid was rounded up at 1/32
         path = self.refinenet3(path, l3)
@@ -91,13 +92,13 @@ class Scratch(nn.Module):
 
 
 class Refinement(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.out_conv = nn.Conv2d(width, width, 1)
         self.resConfUnit1 = ResidualUnit(width)
         self.resConfUnit2 = ResidualUnit(width)
 
-    def forward(self, path, lateral=None):
+    def forward(self, path: torch.Tensor, lateral: torch.Tensor | None = None) -> torch.Tensor:
         if lateral is not None:
             path = self.resConfUnit1(lateral).add_(path)
         path = self.resConfUnit2(path)
@@ -106,19 +107,19 @@ class Refinement(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    def __init__(self, width):
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv2(F.relu_(self.conv1(F.relu(x)))).add_(x)
 
 
 HEADS = {"linear": LinearHead, "dpt": DptHead}
 
 
-def activate(raw):
+def activate(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Raw (B, 4, H, W) -> points (B, H, W, 3) and confidence (B, H, W) >= 1, float32.
 
     point = v / |v| * expm1(|v|) for the raw v; confidence = 1 + exp(raw).

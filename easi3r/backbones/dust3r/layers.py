@@ -9,15 +9,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+Moving = tuple[torch.Tensor, torch.Tensor]  # tokens that move, (B, N) bool each: of the queries, of the keys
+
 
 class Linear(nn.Linear):
     """A linear layer that takes any floating dtype and computes in that of its weights."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.to(self.weight.dtype))
 
 
-def add_linear(x, linear, y):
+def add_linear(x: torch.Tensor, linear: nn.Linear, y: torch.Tensor) -> torch.Tensor:
     """x + linear(y), float32 like x; in the network's own precision without a tensor for the product."""
     if linear.weight.dtype != x.dtype:
         return x + linear(y)
@@ -25,11 +27,11 @@ def add_linear(x, linear, y):
     return torch.addmm(out, y.flatten(0, -2), linear.weight.T, out=out).view_as(x)
 
 
-def norm(channels):
+def norm(channels: int) -> nn.LayerNorm:
     return nn.LayerNorm(channels, eps=1e-6)
 
 
-def rope_table(height, width, head_dim, base, device):
+def rope_table(height: int, width: int, head_dim: int, base: float, device: torch.device) -> torch.Tensor:
     """Rotary position table of an h x w token grid: complex64 numbers of length 1, (N, 2, head_dim/4).
 
     The first half of a head's channels turns with the row, the second with the column. Within a half of D channels the
@@ -43,12 +45,12 @@ def rope_table(height, width, head_dim, base, device):
     return torch.polar(torch.ones_like(angles), angles)
 
 
-def heads_of(x, heads):
+def heads_of(x: torch.Tensor, heads: int) -> torch.Tensor:
     """Tokens (B, N, C) by head: (B, heads, N, head_dim), contiguous, on which attention is a third faster."""
     return x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous()
 
 
-def heads_rotated(x, heads, rope):
+def heads_rotated(x: torch.Tensor, heads: int, rope: torch.Tensor) -> torch.Tensor:
     """`heads_of` queries or keys with a rotary table applied: each pair of channels times its complex number.
 
     The partners of a pair end up side by side. Attention does not mind, as queries and keys agree on it, and memory
@@ -60,7 +62,7 @@ def heads_rotated(x, heads, rope):
     return torch.view_as_real(torch.mul(pairs, rope, out=out)).flatten(3).to(x.dtype)
 
 
-def attend(q, k, v):
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """softmax(q k^T / sqrt(head_dim)) v; all (B, heads, N, head_dim), result (B, N, C).
 
     The fused kernel does what
@@ -71,7 +73,9 @@ def attend(q, k, v):
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def attend_reweighted(q, k, v, moving_queries, moving_keys):
+def attend_reweighted(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, moving_queries: torch.Tensor, moving_keys: torch.Tensor
+) -> torch.Tensor:
     """`attend`, but static queries give moving keys zero weight after the softmax, without renormalising.
 
     Source: Easi3R, section 4. moving_queries, moving_keys (B, N) bool. Zero weight is the same as zeroing those keys'
@@ -89,7 +93,7 @@ def attend_reweighted(q, k, v, moving_queries, moving_keys):
     return out
 
 
-def mean_logits(q, k):
+def mean_logits(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
     """Attention logits averaged over the queries: (B, N keys, heads) float32, for q, k (B, heads, N, head_dim).
 
     The mean over queries of q.k / sqrt(head_dim) is (mean of q).k / sqrt(head_dim): no N x N matrix needed.
@@ -99,13 +103,13 @@ def mean_logits(q, k):
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, channels, heads):
+    def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.qkv = Linear(channels, 3 * channels)
         self.proj = Linear(channels, channels)
 
-    def add_to(self, x, y, rope):
+    def add_to(self, x: torch.Tensor, y: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:
         """x plus what y (B, N, C) attends to in itself."""
         q, k, v = self.qkv(y).chunk(3, dim=-1)
         q, k = heads_rotated(q, self.heads, rope), heads_rotated(k, self.heads, rope)
@@ -113,7 +117,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    def __init__(self, channels, heads):
+    def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.projq = Linear(channels, channels)
@@ -121,11 +125,15 @@ class CrossAttention(nn.Module):
         self.projv = Linear(channels, channels)
         self.proj = Linear(channels, channels)
 
-    def queries_and_keys(self, x, memory, rope):
+    def queries_and_keys(
+        self, x: torch.Tensor, memory: torch.Tensor, rope: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Rotated queries of x and keys of memory (B, N, C), each (B, heads, N, head_dim)."""
         return heads_rotated(self.projq(x), self.heads, rope), heads_rotated(self.projk(memory), self.heads, rope)
 
-    def add_to(self, x, q, k, memory, moving=None):
+    def add_to(
+        self, x: torch.Tensor, q: torch.Tensor, k: torch.Tensor, memory: torch.Tensor, moving: Moving | None = None
+    ) -> torch.Tensor:
         """x plus what rotated queries attend to in memory.
 
         `moving`: None, or (queries, keys), bool (B, N) each, see `attend_reweighted`.
@@ -135,31 +143,31 @@ class CrossAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    def __init__(self, channels, hidden):
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.fc1 = Linear(channels, hidden)
         self.fc2 = Linear(hidden, channels)
 
-    def add_to(self, x, y):
+    def add_to(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         hidden = torch.ops.aten.gelu_(self.fc1(y))  # exact GELU, in place: a new tensor costs more than the sum
         return add_linear(x, self.fc2, hidden)
 
 
 class EncoderBlock(nn.Module):
-    def __init__(self, channels, heads, mlp_ratio=4):
+    def __init__(self, channels: int, heads: int, mlp_ratio: int = 4) -> None:
         super().__init__()
         self.norm1 = norm(channels)
         self.attn = SelfAttention(channels, heads)
         self.norm2 = norm(channels)
         self.mlp = Mlp(channels, mlp_ratio * channels)
 
-    def forward(self, x, rope):
+    def forward(self, x: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:
         x = self.attn.add_to(x, self.norm1(x), rope)
         return self.mlp.add_to(x, self.norm2(x))
 
 
 class DecoderBlock(nn.Module):
-    def __init__(self, channels, heads, mlp_ratio=4):
+    def __init__(self, channels: int, heads: int, mlp_ratio: int = 4) -> None:
         super().__init__()
         self.norm1 = norm(channels)
         self.attn = SelfAttention(channels, heads)
@@ -169,7 +177,14 @@ class DecoderBlock(nn.Module):
         self.norm3 = norm(channels)
         self.mlp = Mlp(channels, mlp_ratio * channels)
 
-    def forward(self, x, other, rope, moving=None, only_evidence=False):
+    def forward(
+        self,
+        x: torch.Tensor,
+        other: torch.Tensor,
+        rope: torch.Tensor,
+        moving: Moving | None = None,
+        only_evidence: bool = False,
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """One block of one view's decoder; x, other (B, N, C) float32: this and the other view's previous layer.
 
         Returns (x, evidence): evidence (B, N, heads) is `mean_logits` of the cross-attention, per token of the other
@@ -186,9 +201,9 @@ class DecoderBlock(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    def __init__(self, channels, patch):
+    def __init__(self, channels: int, patch: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, channels, patch, stride=patch)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.proj(images).flatten(2).transpose(1, 2)  # (B, 3, H, W) -> (B, N, C)

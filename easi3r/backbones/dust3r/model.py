@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from .heads import HEADS, activate, kept_layers
-from .layers import DecoderBlock, EncoderBlock, Linear, PatchEmbedding, norm, rope_table
+from .layers import DecoderBlock, EncoderBlock, Linear, Moving, PatchEmbedding, norm, rope_table
+
+Layers = list[torch.Tensor]  # what a head reads: (B, N, C) float32 each, see `kept_layers`
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class TwoViewTransformer(nn.Module):
     H and W are multiples of the patch; a grid is (h, w) = (H, W) / patch, N = h * w.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = c = config
         self.mask_token = nn.Parameter(torch.zeros(1, 1, c.dec_embed_dim))  # in the checkpoints, unused
@@ -53,7 +55,7 @@ class TwoViewTransformer(nn.Module):
         self.downstream_head2 = head(c.enc_embed_dim, c.dec_embed_dim, c.patch)
         self.kept = kept_layers(c.head_type, c.dec_depth)
 
-    def encode(self, images):
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B, 3, H, W) float32 RGB in [-1, 1] -> tokens (B, N, C_enc) float32 after `enc_norm`."""
         c = self.config
         grid = images.shape[2] // c.patch, images.shape[3] // c.patch
@@ -63,7 +65,14 @@ class TwoViewTransformer(nn.Module):
             x = block(x, rope)
         return self.enc_norm(x)
 
-    def decode(self, tokens1, tokens2, grid, moving=None, only_evidence=False):
+    def decode(
+        self,
+        tokens1: torch.Tensor,
+        tokens2: torch.Tensor,
+        grid: tuple[int, int],
+        moving: Moving | None = None,
+        only_evidence: bool = False,
+    ) -> tuple[Layers | None, Layers | None, torch.Tensor, torch.Tensor]:
         """Both decoders over B pairs of encoded views, tokens (B, N, C_enc).
 
         `moving`: None, or (view 1, view 2), bool (B, N) each: re-weight decoder 1's cross-attention by these masks.
@@ -74,7 +83,7 @@ class TwoViewTransformer(nn.Module):
         """
         c = self.config
         rope = rope_table(*grid, c.dec_embed_dim // c.dec_num_heads, c.rope_base, tokens1.device)
-        layers1, layers2 = [tokens1], [tokens2]  # layer 0 is the encoder's output
+        layers1, layers2 = {0: tokens1}, {0: tokens2}  # those that the heads read; 0 is the encoder's output
         x1, x2 = self.decoder_embed(tokens1).float(), self.decoder_embed(tokens2).float()
         evidence1, evidence2 = [], []
         for number, (block1, block2) in enumerate(zip(self.dec_blocks, self.dec_blocks2), 1):
@@ -82,22 +91,20 @@ class TwoViewTransformer(nn.Module):
             (x1, e1), (x2, e2) = block1(x1, x2, rope, moving, last), block2(x2, x1, rope, None, last)
             evidence1.append(e1)
             evidence2.append(e2)
-            if number < c.dec_depth:
-                layers1.append(x1 if number in self.kept else None)
-                layers2.append(x2 if number in self.kept else None)
+            if number in self.kept:
+                layers1[number], layers2[number] = x1, x2
         evidence = torch.cat(evidence1, dim=-1), torch.cat(evidence2, dim=-1)
         if only_evidence:
             return None, None, *evidence
-        layers1.append(self.dec_norm(x1))
-        layers2.append(self.dec_norm(x2))
+        layers1[c.dec_depth], layers2[c.dec_depth] = self.dec_norm(x1), self.dec_norm(x2)
         return [layers1[k] for k in self.kept], [layers2[k] for k in self.kept], *evidence
 
-    def points(self, layers, grid, view):
+    def points(self, layers: Layers, grid: tuple[int, int], view: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Head of view 1 or 2 on its kept layers -> points (B, H, W, 3) in view 1's frame, confidence (B, H, W)."""
         head = self.downstream_head1 if view == 1 else self.downstream_head2
         return activate(head(layers, grid))
 
-    def set_precision(self, dtype):
+    def set_precision(self, dtype: torch.dtype) -> "TwoViewTransformer":
         """Compute the transformer's matrix products in `dtype`; norms, residuals and heads stay float32."""
         for part in (self.enc_blocks, self.decoder_embed, self.dec_blocks, self.dec_blocks2):
             for module in part.modules():

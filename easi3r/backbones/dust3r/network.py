@@ -47,7 +47,7 @@ class Dust3rNetwork:
         self.info = {"name": name, "device": self.device, "precision": self.precision, **(info or {})}
         self.model = model.set_precision(getattr(torch, self.precision)).to(self.device).eval().requires_grad_(False)
         if self.device == "cpu":  # oneDNN's convolutions are fastest with channels last
-            self.model.to(memory_format=torch.channels_last)
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
         """Encoder tokens of frames (T,H,W,3) uint8 RGB after the encoder's last norm, once for both passes.

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from ...camera import Camera
-from ...flow import sample
+from ...flow import Flow, sample
 from ...motion.ground import stand_on_ground
+from .two_view import RelativePose
 
 NOISE = 0.4  # pixels, flow error taken for granted
 GOOD = 0.02  # relative depth error at which the log confidence is 1; it falls with the square, as information does
@@ -16,13 +17,15 @@ FILLED = 1.001  # confidence of depth taken over from the surroundings
 FAR = 1 / 200  # least inverse depth, in units of 1 / baseline
 
 
-def flat_points(shape, focal):
+def flat_points(shape: tuple[int, int], focal: float) -> tuple[np.ndarray, np.ndarray]:
     """Points (H,W,3) float32 at depth 1 with confidence 1 (no information)."""
     rays = Camera.centred(focal, shape[1], shape[0]).rays()
     return rays.astype(np.float32), np.ones(shape, np.float32)
 
 
-def view_points(flow, pose, focals, grey, moving, moving_other):
+def view_points(
+    flow: Flow, pose: RelativePose, focals: np.ndarray, grey: np.ndarray, moving: np.ndarray, moving_other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Points of one view in its own camera frame, (H,W,3) float32, and their confidence (H,W) float32.
 
     flow: Flow to the other view; pose: RelativePose to it; focals: of this view and the other, pixels; moving,

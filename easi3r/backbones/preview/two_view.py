@@ -8,7 +8,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from ...camera import focal_of
-from ...flow import grid_matches
+from ...flow import Flow, grid_matches
 
 VIEW_ANGLES = np.array([20, 25, 30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
 USUAL_ANGLE = 60.0  # assumed where the clip does not tell
@@ -29,7 +29,7 @@ class RelativePose:
     parallax: float  # pixels of flow explained by translation, 0 if too little
     support: float  # share of the picture that was followed and agrees with this pose
 
-    def inverse(self):
+    def inverse(self) -> "RelativePose":
         """The pose of the pair (j, i)."""
         return RelativePose(self.rotation.T, -self.rotation.T @ self.translation, self.parallax, self.support)
 
@@ -43,7 +43,13 @@ class Focal:
     turns_only: bool  # the camera turns or stands still: rotations explain the flow as well as any rigid motion
 
 
-def find_focal(flows, moving, width, zoom=None, n_pairs=10):
+def find_focal(
+    flows: dict[tuple[int, int], Flow],
+    moving: np.ndarray,
+    width: int,
+    zoom: np.ndarray | None = None,
+    n_pairs: int = 10,
+) -> Focal:
     """The `Focal` at which essential matrices (or mere rotations) of several pairs with much flow fit best.
 
     flows: dict (i, j) -> Flow; moving (T,H,W) bool; zoom (T,): focal of each frame over that of the first, None: all 1.
@@ -60,9 +66,9 @@ def find_focal(flows, moving, width, zoom=None, n_pairs=10):
         start, fit = None, _fit_pose_before_camera if _spread(*matches[key]) > CLEAR else _fit_pose
         for column, angle in enumerate(VIEW_ANGLES):
             focal = focal_of(angle, width)
-            rays = _rays(matches[key], focal, moving.shape)
-            start, moved[row, column] = fit(*rays, focal, start)
-            turned[row, column] = _cost(_left_by_rotation(_fit_rotation(*rays, focal), *rays) * focal)
+            a, b = _rays(matches[key], focal, moving.shape)
+            start, moved[row, column] = fit(a, b, focal, start)
+            turned[row, column] = _cost(_left_by_rotation(_fit_rotation(a, b, focal), a, b) * focal)
     moved, turned = moved.mean(0), turned.mean(0)
     turns_only = bool(turned.min() < TURN_SUFFICES * (1 + moved.min()))
     pixels = _lowest(turned if turns_only else moved, width)
@@ -86,22 +92,27 @@ def _lowest(costs, width):
     return None
 
 
-def relative_poses(flows, moving, focal, zoom=None):
+def relative_poses(
+    flows: dict[tuple[int, int], Flow], moving: np.ndarray, focal: Focal, zoom: np.ndarray | None = None
+) -> dict[tuple[int, int], RelativePose]:
     """Poses of all pairs, dict (i, j) -> RelativePose, both directions; from static, consistent matches. focal: `Focal`
     of the first frame; zoom as of `find_focal`."""
     poses = {}
-    for i, j in flows:
+    for (i, j), flow in flows.items():
         if i < j:
             still = ~moving[i]
-            followed = (flows[i, j].consistent & still).sum() / max(still.sum(), 1)
-            pose = _pair_pose(_matches(flows[i, j], moving, i, j, 800, zoom), focal, moving.shape, followed)
+            followed = (flow.consistent & still).sum() / max(still.sum(), 1)
+            pose = _pair_pose(_matches(flow, moving, i, j, 800, zoom), focal, moving.shape, followed)
             poses[i, j], poses[j, i] = pose, pose.inverse()
     return poses
 
 
-def static_matches(flow, moving, i, j, limit):
+def static_matches(flow: Flow, moving: np.ndarray, i: int, j: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """About `limit` consistent matches of what stands still: pixels (N,2) of frame i and (N,2) of frame j, float32."""
-    still = ~moving[i] & ~cv2.remap(moving[j].astype(np.uint8), flow.target, None, cv2.INTER_NEAREST).astype(bool)
+    moving_there = cv2.remap(  # type: ignore[call-overload]  # no second map: both coordinates lie in the first
+        moving[j].astype(np.uint8), flow.target, None, cv2.INTER_NEAREST
+    )
+    still = ~moving[i] & ~moving_there.astype(bool)
     source, target = grid_matches(flow, step=6, keep=still)
     step = max(1, round(len(source) / limit))
     return source[::step], target[::step]
@@ -219,7 +230,7 @@ def _refined(rotation, translation, a, b, focal, in_front=False):
     return unpack(fit.x)[:2], 2 * fit.cost / len(a)
 
 
-def initial_pose(a, b, focal):
+def initial_pose(a: np.ndarray, b: np.ndarray, focal: float) -> tuple[np.ndarray, np.ndarray]:
     """(rotation, unit translation) from an essential matrix.
 
     Of its two rotations the one nearest to a mere turn of the camera is right: the other one is turned half round about
