@@ -16,13 +16,8 @@ BLACK, WHITE = 32, 235  # grey levels: bars are darker or brighter in every colo
 COLOURED = 0.5  # as `DETAIL` where a bar is neither: then it may be a floor or a sky
 COARSE = 2.0  # pixels, deviation of the blur that takes detail away
 VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
-DETAIL = (
-    0.3  # share of pixels with detail that the picture within bars has at least; rendered and real clips have .6 on
-)
-EDGE, EDGE_SHARE = (
-    12.0,
-    0.5,
-)  # grey levels by which the picture differs from a bar beside it, on this share of its length
+DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; clips have .6 on
+EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which picture and bar differ, on this share of the bar's length
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
 MOST = 0.4  # of the height or width: a bar on one side
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred

@@ -4,9 +4,7 @@ A mask belongs to a frame by its number or its time. Masks are never spread over
 be wrong without anybody noticing. Frames without a mask are left to the estimate.
 """
 
-import json
 import math
-import re
 import zipfile
 import zlib
 from collections import Counter
@@ -18,8 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from . import mask_values, stills
+from . import mask_values
 from .errors import InputError
+from .mask_matching import by_count, earlier_result, first_only, nearest, numbers_in, pick
 from .sizes import Size
 from .sources import Animation, Clip, Stills, alike, check_file, natural, open_source
 from .unpack import unpacked
@@ -193,8 +192,8 @@ class _Arrays:
 
     def match(self, clip: Video) -> tuple[np.ndarray, list[str]]:
         if self._single:
-            return _first_only(clip), []
-        return _by_count(self, len(self._masks), clip), []
+            return first_only(clip), []
+        return by_count(self.label, len(self._masks), clip), []
 
     def read(self, indices: np.ndarray) -> Iterator[_Mask]:
         values, top = mask_values.of_array(np.asarray(self._masks[indices]))
@@ -220,7 +219,7 @@ class _Film:
         )
         if len(seconds) < 2 or abs(seconds[-1] - length) > 1.5 * max(steps):  # one more or one less of the slower one
             raise InputError(f"{said}; give as many frames as the clip has, or the same length.")
-        chosen = _nearest(seconds, clip.timestamps - clip.span[0], min(steps) / 2)
+        chosen = nearest(seconds, clip.timestamps - clip.span[0], min(steps) / 2)
         return chosen, [f"{said}; they were matched by time."]
 
     def read(self, indices: np.ndarray) -> Iterator[_Mask]:
@@ -246,19 +245,19 @@ class _Pictures:
             self.label = "The mask"
 
     def match(self, clip: Video) -> tuple[np.ndarray, list[str]]:
-        if ours := _ours(self._paths, clip):
+        if ours := earlier_result(self._paths, clip):
             said = f"{self.label} was taken for the masks of an earlier result: its numbers count the frames used."
-            return _pick(ours, clip), [said]
+            return pick(ours, clip), [said]
         stems = [path.stem.lower() for path in self._paths]
         photos = {stem.lower(): k for k, stem in enumerate(clip.stems or ())}
         if len(set(stems)) == len(stems) and set(stems) <= set(photos):
-            return _pick([photos[stem] for stem in stems], clip), []
-        numbers, taken = _numbers(stems), _numbers(list(photos))
+            return pick([photos[stem] for stem in stems], clip), []
+        numbers, taken = numbers_in(stems), numbers_in(list(photos))
         if numbers is None:
-            return (_first_only(clip) if len(stems) == 1 else _by_count(self, len(stems), clip)), []
+            return (first_only(clip) if len(stems) == 1 else by_count(self.label, len(stems), clip)), []
         self._check_distinct(numbers)
         if taken and set(numbers) <= set(taken) and len(set(taken)) == clip.n_source_frames:
-            return _pick([taken.index(number) for number in numbers], clip), []
+            return pick([taken.index(number) for number in numbers], clip), []
         order = np.argsort(numbers)
         if len(numbers) == clip.n_source_frames and len(set(np.diff(np.sort(numbers)))) < 2:
             return order[clip.positions], []
@@ -277,7 +276,7 @@ class _Pictures:
         first = self._paths[int(np.argmin(numbers))].name
         said = [f"The masks were matched by number, '{first}' with frame {min(places)} (counted from 0)."]
         said += [f"The mask '{name}' comes after the last frame of the clip and was left out." for name in beyond]
-        return _pick(places, clip), said
+        return pick(places, clip), said
 
     def _check_distinct(self, numbers):
         number, times = Counter(numbers).most_common(1)[0]
@@ -289,72 +288,6 @@ class _Pictures:
         for index in indices:
             values, top, lossy = mask_values.of_picture(check_file(self._paths[index]))
             yield index, values, top, lossy, values.shape[::-1]
-
-
-def _ours(paths, clip):
-    """The frame of the source that each picture of a result's folder `masks` belongs to; None if they are others.
-
-    They are numbered by frame used. Which these were is told by cameras.json beside the folder; without it, as many
-    pictures as frames used of just the working size can be no others, unless that is the size of the clip too.
-    """
-    if any(not re.fullmatch(r"[0-9]{5}\.png", path.name) for path in paths):
-        return None
-    places, folder = [int(path.stem) for path in paths], paths[0].absolute().parent
-    used = list(clip.positions) if sorted(places) == list(range(len(clip.positions))) else []
-    together = all(path.absolute().parent == folder for path in paths)
-    if folder.name == "masks" and together and (folder.parent / "cameras.json").is_file():
-        used = _source_frames(folder.parent / "cameras.json")
-    else:
-        with stills.opened(check_file(paths[0])) as image:
-            used = used if image.size == clip.framing.size != clip.framing.source_size else []
-    return [int(used[place]) for place in places] if max(places) < len(used) else None
-
-
-def _source_frames(path):
-    """The frame of the source of each frame used, from a cameras.json of ours; [] if that is another or an old one."""
-    try:
-        return [int(frame["source_frame"]) for frame in json.loads(path.read_text(encoding="utf-8"))["frames"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
-
-
-def _numbers(stems):
-    """The number of each of `stems`: of those in it the one that counts; None if they have none in common."""
-    runs = [tuple(map(int, re.findall(r"[0-9]+", stem))) for stem in stems]
-    columns = list(zip(*runs)) if len({len(run) for run in runs}) == 1 else []
-    counting = [column for column in columns if len(set(column)) == len(column)]
-    if len(stems) == 1 or not counting:  # the last one, unless all have it alike
-        return next((list(c) for c in reversed(columns) if len(stems) == 1 or len(set(c)) > 1), None)
-    return list(min(counting, key=lambda c: max(c) - min(c)))  # frames go up in steps of 1, times and scores in larger
-
-
-def _pick(places, clip):
-    """Which mask belongs to each frame used, where mask k is that of the frame at `places`[k] of the source."""
-    masks = {place: k for k, place in enumerate(places)}
-    return np.array([masks.get(int(position), -1) for position in clip.positions])
-
-
-def _first_only(clip):
-    return _pick([0], clip)
-
-
-def _by_count(given, n, clip):
-    used = len(clip.frames)
-    if n == used:
-        return np.arange(used)
-    if n == clip.n_source_frames:
-        return clip.positions.copy()
-    raise InputError(
-        f"{given.label} has {n} frames; give {used}, one for every frame used, or {clip.n_source_frames}, "
-        "one for every frame of the clip."
-    )
-
-
-def _nearest(seconds, wanted, reach):
-    """Index of the mask nearest to each time; -1 where it is more than `reach` seconds away: that of another frame."""
-    distance = np.abs(seconds[None] - wanted[:, None])  # (T, masks)
-    nearest = np.argmin(distance, axis=1)
-    return np.where(distance.min(axis=1) <= reach + 0.002, nearest, -1)  # clocks count in milliseconds
 
 
 def _few(values):

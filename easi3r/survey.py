@@ -47,9 +47,8 @@ class Survey:
     usual: np.ndarray  # (3,) contrast, detail and share of area with detail that the clip usually has
     flashes: list  # of (first, last) positions: pieces between cuts that are too short to be a shot
     shots: list  # of (first, last) positions, in order; at least one
-    inner: (
-        tuple[int, int, int, int] | None
-    )  # (left, top, width, height) of the picture within bars, pixels of the source; None: all of it
+    # (left, top, width, height) of the picture within bars, pixels of the source; None: all of it
+    inner: tuple[int, int, int, int] | None
     clock: np.ndarray  # (n,) float64 ascending: seconds in which something happens; pauses and rests take none
 
 
@@ -105,9 +104,8 @@ def _places(source):
     n, keys = len(source.seconds), source.keys
     if n > LOOK_THROUGH and len(keys) > 1:
         keys = np.union1d(keys, [0, n - 1])
-        count = int(
-            np.clip(n // (2 * decode.SEEK_GAP), FEWEST_LOOKS, LOOKS)
-        )  # so that what lies between is jumped over
+        # so that what lies between is jumped over
+        count = int(np.clip(n // (2 * decode.SEEK_GAP), FEWEST_LOOKS, LOOKS))
         return keys[decode.spread(source.seconds[keys], count)]
     return decode.spread(np.arange(n), LOOKS)
 

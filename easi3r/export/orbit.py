@@ -18,7 +18,6 @@ from .. import video
 from ..camera import invert, pose, transform
 from ..errors import InputError
 from .scene import Scene
-from .surfaces import Patch
 from .videos import playback_fps
 
 _FPS = 24
@@ -56,7 +55,7 @@ def write_orbit(scene: Scene, path: str | Path, width: int | None = None) -> Non
     video.write(path, _pictures(scene, int(width), count), _FPS)
 
 
-def _pictures(scene, longer_side, count) -> Iterator[np.ndarray]:
+def _pictures(scene: Scene, longer_side: int, count: int) -> Iterator[np.ndarray]:
     """The `count` pictures (h,w,3) uint8 of the video, one after the other."""
     result = scene.result
     n_frames, height, width = result.depth.shape
@@ -98,7 +97,7 @@ class _Points:
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
-def _points(result, patches: list[Patch], nearer, seen_from, focal, size, slot=0):
+def _points(result, patches, nearer, seen_from, focal, size, slot=0):
     """`_Points` of patches, dense enough for `seen_from`; their frames have the slots from `slot` on. focal: pixels of
     the video."""
     parts = [_Points(np.empty((0, 3), np.float32), *np.empty((5, 0), np.float32))]

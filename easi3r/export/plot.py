@@ -14,7 +14,6 @@ from matplotlib.patches import Polygon
 from PIL import Image
 
 from ..camera import transform
-from ..reconstruction import Reconstruction
 from .scene import Scene
 
 _SIZE = 960, 760
@@ -186,7 +185,7 @@ def _marker(colour, size):
     }
 
 
-def _draw_path(axes, view, result: Reconstruction, places, reach):
+def _draw_path(axes, view, result, places, reach):
     """The path with its start, end and wedges of `reach` pixels; a path of no length is its start with the wedges."""
     n_frames = len(places)
     corners = np.array([[-0.5, 0, 1], [result.depth.shape[2] - 0.5, 0, 1]])
