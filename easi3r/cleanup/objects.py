@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..motion.ground import stand_on_ground
+from .ground import stand_on_ground
 
 KNOWN = 1.01  # depth of this confidence or less is a guess: 1 is no information, 1.001 the preview's filled holes
 REACH = 3  # frames before and after that say how far away an object is

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ...camera import Camera
+from ...cleanup.ground import stand_on_ground
 from ...flow import Flow, sample
-from ...motion.ground import stand_on_ground
 from .two_view import RelativePose
 
 NOISE = 0.4  # pixels, flow error taken for granted
