@@ -122,5 +122,5 @@ def browser():
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory):
     path = tmp_path_factory.mktemp("walk") / "walk.mp4"
-    video.write(path, synthetic.render("street", 10, 224, 128).frames, 8)
+    video.write(path, synthetic.render("street", 7, 160, 96).frames, 8)
     return path

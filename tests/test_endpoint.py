@@ -23,8 +23,8 @@ def client(address):
 
 
 def test_the_endpoint_takes_every_option_and_masks(client, walk, tmp_path):
-    drawn = np.zeros((10, 128, 224, 3), np.uint8)
-    drawn[:, 20:60, 30:100] = 255
+    drawn = np.zeros((7, 96, 160, 3), np.uint8)
+    drawn[:, 15:45, 20:70] = 255
     video.write(tmp_path / "mask.mp4", drawn, 8)
     chosen = {"max_frames": 6, "sensitivity": 0.7, "fov": 70, "refine": False, "flow": False, "smooth": False}
     chosen["graph"] = "swin-2"

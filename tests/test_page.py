@@ -35,7 +35,7 @@ def test_a_clip_becomes_a_scene_videos_and_files(browser, address, walk, tmp_pat
     before = our_folders()
     page = open_page(browser, address, 1280, 1000)
     upload(page, walk)
-    assert "10 frames" in page.locator("#plan").inner_text()
+    assert "7 frames" in page.locator("#plan").inner_text()
     page.locator("#run").click()
     wait_until_done(page)
     wait_until_drawn(page)
@@ -107,11 +107,11 @@ def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser,
 
 
 def test_two_visitors_get_their_own_results_one_with_a_mask_of_their_own(browser, address, walk, tmp_path):
-    drawn = np.zeros((10, 128, 224, 3), np.uint8)
-    drawn[:, 20:60, 30:100] = 255
+    drawn = np.zeros((7, 96, 160, 3), np.uint8)
+    drawn[:, 15:45, 20:70] = 255
     video.write(tmp_path / "mask.mp4", drawn, 8)
     other = tmp_path / "other.mp4"
-    video.write(other, synthetic.render("room", 7, 160, 96).frames, 8)
+    video.write(other, synthetic.render("room", 4, 128, 80).frames, 8)
     pages = [open_page(browser, address) for _ in range(2)]
     for page, own in zip(pages, (walk, other)):
         upload(page, own)
@@ -125,7 +125,7 @@ def test_two_visitors_get_their_own_results_one_with_a_mask_of_their_own(browser
     for page in pages:
         wait_until_done(page)
     texts = [page.locator("#report").inner_text() for page in pages]
-    assert "10 frames" in texts[0] and "7 frames" in texts[1]
+    assert "7 frames" in texts[0] and "4 frames" in texts[1]
     with pages[0].expect_download() as download:
         pages[0].locator("#everything").click()
     with zipfile.ZipFile(download.value.path()) as archive:

@@ -31,7 +31,7 @@ def street():
 
 @pytest.fixture(scope="module")
 def result(backbone):
-    return easi3r.reconstruct(EXAMPLE, backbone, easi3r.Options(max_frames=16))
+    return easi3r.reconstruct(EXAMPLE, backbone, easi3r.Options(max_frames=10))
 
 
 def check_sound(result, n_frames):
@@ -48,15 +48,15 @@ def check_sound(result, n_frames):
 
 
 def test_cameras_depth_and_masks_of_an_example_are_right(result):
-    check_sound(result, 16)
+    check_sound(result, 10)
     figures = score(result, synthetic.load_truth(EXAMPLE.with_suffix(".npz")))
     assert figures["ate"] < 0.05 and figures["rotation"] < 1 and figures["focal"] < 0.15
     assert figures["absrel"] < 0.15 and figures["J"] > 0.6
 
 
 def test_the_report_says_what_a_user_needs_to_repeat_the_run(result):
-    assert result.info["backbone"]["name"] == "preview" and result.info["options"]["max_frames"] == 16
-    assert set(result.info["seconds"]) >= {"read", "motion", "masks"} and result.info["pairs"] == 110
+    assert result.info["backbone"]["name"] == "preview" and result.info["options"]["max_frames"] == 10
+    assert set(result.info["seconds"]) >= {"read", "motion", "masks"} and result.info["pairs"] == 50
 
 
 def test_the_same_input_gives_the_same_result(street, backbone):
@@ -106,7 +106,7 @@ def test_a_long_lens_from_afar(backbone):
         eye, target = map(np.array, scene.camera(seconds))
         return eye + [0, 0, 1.4 * np.linalg.norm(eye - target)], target
 
-    clip = synthetic.render(replace(scene, focal=2.3, camera=from_afar), 12, 224, 128, seed=4)
+    clip = synthetic.render(replace(scene, focal=2.3, camera=from_afar), 9, 192, 112, seed=4)
     result = easi3r.reconstruct(clip.frames, backbone)
     assert 0.7 < result.intrinsics[0, 0, 0] / clip.intrinsics[0, 0] < 1.3
     path = trajectory_errors(result.cam2world, clip.cam2world)
