@@ -19,7 +19,7 @@ from easi3r.export.scene import Scene
 
 WIDTH, HEIGHT, FPS = 448, 256, 24
 RESULT_FRAMES = 16
-TEASER, TEASER_WIDTH = "room", 352
+TEASER, TEASER_WIDTH = "room", 320
 
 
 def main():

@@ -7,7 +7,7 @@ import tempfile
 
 # A folder for temporary files per process: tests count what is left in it, and two processes share the work. Threads of
 # matrix libraries wait by spinning, which takes the other process's time.
-os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="easi3r-tests-")
+os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t-")
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} if "PYTEST_XDIST_WORKER" in os.environ else {}
 

@@ -31,7 +31,7 @@ def street():
 
 @pytest.fixture(scope="module")
 def result(backbone):
-    return easi3r.reconstruct(EXAMPLE, backbone, easi3r.Options(max_frames=10))
+    return easi3r.reconstruct(video.read(EXAMPLE, 10, 320, 16), backbone, easi3r.Options(max_frames=10))
 
 
 def check_sound(result, n_frames):
@@ -51,7 +51,7 @@ def test_cameras_depth_and_masks_of_an_example_are_right(result):
     check_sound(result, 10)
     figures = score(result, synthetic.load_truth(EXAMPLE.with_suffix(".npz")))
     assert figures["ate"] < 0.05 and figures["rotation"] < 1 and figures["focal"] < 0.15
-    assert figures["absrel"] < 0.15 and figures["J"] > 0.6
+    assert figures["absrel"] < 0.1 and figures["J"] > 0.5
 
 
 def test_the_report_says_what_a_user_needs_to_repeat_the_run(result):

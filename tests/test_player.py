@@ -2,13 +2,13 @@
 
 import html
 import io
-import shutil
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from conftest import analytic_result
+from pages import BROWSER, FLAGS
 from PIL import Image
 
 from easi3r import synthetic
@@ -17,18 +17,6 @@ from easi3r.errors import InputError
 from easi3r.export.player import FOLDER, SCRIPTS, write_player
 from easi3r.export.scene import Scene
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
 GROUND = [0x12, 0x14, 0x1A]  # the background at first
 READY = "html[data-state=ready]"
 SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
