@@ -54,10 +54,8 @@ def confirm(there: np.ndarray, back: np.ndarray, slack: float, share: float) -> 
     """
     height, width = there.shape[:2]
     grid = pixel_grid(height, width)
-    moved = there - grid
-    # the way back is read as a displacement: OpenCV reads between pixels in steps of 1/32, which shows in coordinates
-    error = np.linalg.norm(moved + sample(back - grid, there), axis=-1)
-    tolerance = slack + share * np.linalg.norm(moved, axis=-1)
+    error = np.linalg.norm(sample(back, there) - grid, axis=-1)
+    tolerance = slack + share * np.linalg.norm(there - grid, axis=-1)
     return Flow(there, inside(there, height, width) & (error < tolerance), error.astype(np.float32))
 
 

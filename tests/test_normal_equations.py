@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 from easi3r.alignment.flow_term import CUT, SHARP, STRENGTH
 from easi3r.alignment.normal_equations import normal_equations
 from easi3r.alignment.problem import FlowMatches, Problem, State, retract
-from easi3r.alignment.threads import workers
 from easi3r.camera import invert, pose, transform
+from easi3r.threads import workers
 
 N, FOCAL = 12, 40.0
 FRAMES, ENDS = [1, 2, 3, 4], [(1, 2), (2, 1), (0, 0), (2, 3), (4, 2), (3, 4)]  # frame 0, pair 2: not of this part

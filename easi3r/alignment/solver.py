@@ -11,6 +11,7 @@ import numpy as np
 
 from ..camera import focal_of, invert
 from ..errors import InputError
+from ..threads import workers
 from .depth import solve_depth
 from .flow_term import measure_matches
 from .graph import chosen_pairs, connected_parts
@@ -20,7 +21,6 @@ from .refine import ROUNDS, refine
 from .similarity import register, scale_of
 from .smooth import smooth_path
 from .store import Store, View
-from .threads import workers
 
 if TYPE_CHECKING:
     from ..backbones.base import PairPrediction

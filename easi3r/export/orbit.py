@@ -5,7 +5,7 @@ from, between the frame's pixels, so that surfaces stay sharp however many point
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,6 +25,7 @@ _SHORTEST, _LONGEST = 4.0, 6.0  # seconds
 _SIDEWAYS, _UP, _BACK = np.radians(15), np.radians(4), 0.1  # how far the camera circles; back as a share of the depth
 _VIEWS = 9  # frames that the static scene is taken from
 _VERTICES = 200_000  # of the static scene, and of the moving objects of one time
+_CUT = 0.05  # share of the static pixels left out: at the scene's .1 the dark rim is 9.3 % of the picture, not 8.3
 _APART, _MOST_PARTS = 2.5, 8  # most pixels between neighbouring points, most parts that an edge is cut into for that
 _BACKGROUND = (22, 24, 29)
 _SAME = 0.05  # relative difference of depth within one surface
@@ -46,6 +47,7 @@ def write_orbit(scene: Scene, path: str | Path, width: int | None = None) -> Non
     frame has seen is dark. width: pixels of the longer side, 64 to 1920; None: 640, but at most twice that of the
     frames. Proportions as the clip's. Raises `InputError` if `width` is out of range.
     """
+    scene = replace(scene, cut=_CUT)
     result = scene.result
     width = max(64, min(_WIDTH, 2 * max(result.depth.shape[1:]))) if width is None else width
     if not 64 <= width <= 1920:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..flow import Flow, apply_homography, fit_homography, grid_matches, inside, pixel_grid, sample
 from ..overlays import find_overlay
+from ..threads import in_order
 from .evidence import Evidence
 
 OFFSETS = (1, 3)  # frame gaps used: near pairs, whose flow is dependable
@@ -123,11 +124,11 @@ def _pixel_evidence(frames, flows):
     """Evidence (T,H,W) float32 in [0,1], and a dict name -> (T,H,W) float32 of what it was made from."""
     grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
     pairs = {}
-    for (i, j), flow in flows.items():
-        if abs(i - j) in OFFSETS:
-            found = pair_residuals(flow, grey[i], grey[j])
-            if found is not None:
-                pairs[i, j] = found
+    near = [(i, j) for i, j in flows if abs(i - j) in OFFSETS]
+    residuals = in_order(lambda pair: pair_residuals(flows[pair], grey[pair[0]], grey[pair[1]]), near)
+    for pair, found in zip(near, residuals):
+        if found is not None:
+            pairs[pair] = found
     # weight, value, value^2
     sums = {name: np.zeros((3, *frames.shape[:3]), np.float32) for name in ("plane", "epipolar")}
     if not pairs:

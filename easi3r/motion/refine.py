@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from ..threads import in_order
+
 
 def refine_masks(values: np.ndarray, cut: float, frames: np.ndarray) -> np.ndarray:
     """Refine `values > cut` frame by frame with GrabCut (Rother et al. 2004), seeded by the evidence.
@@ -13,7 +15,7 @@ def refine_masks(values: np.ndarray, cut: float, frames: np.ndarray) -> np.ndarr
     reach = max(2, round(0.022 * max(frames.shape[1:3])))  # how far evidence bleeds over an object's edge, pixels
     near, core = _disk(reach), _disk(max(1, round(0.4 * reach)))
     cut = 0.9 * cut  # colours take away more often than they add
-    return np.stack([_refine_frame(v, cut, f, near, core) for v, f in zip(values, frames)])
+    return np.stack(list(in_order(lambda t: _refine_frame(values[t], cut, frames[t], near, core), range(len(frames)))))
 
 
 def _disk(radius):

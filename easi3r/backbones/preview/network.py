@@ -7,6 +7,7 @@ import numpy as np
 
 from ...camera import Camera, focal_of
 from ...flow import Flow, both_ways
+from ...threads import in_order
 from ..base import Edges, Features, PairPrediction, Predictions, Progress
 from . import dense, two_view
 
@@ -33,8 +34,9 @@ class PreviewNetwork:
     def flows(self, features: Features, edges: Edges, progress: Progress | None = None) -> Flows:
         """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow."""
         pairs, flows = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]}), {}
-        for done, (i, j) in enumerate(pairs):
-            flows[i, j], flows[j, i] = both_ways(features.data[i], features.data[j])
+        measured = in_order(lambda pair: both_ways(features.data[pair[0]], features.data[pair[1]]), pairs)
+        for done, ((i, j), ways) in enumerate(zip(pairs, measured)):
+            flows[i, j], flows[j, i] = ways
             if progress:
                 progress((done + 1) / len(pairs), f"Following pixels: pair {done + 1} of {len(pairs)}")
         return flows
@@ -85,11 +87,12 @@ class _View:
 
 
 def _predictions(clip, edges, progress):
-    for done, (i, j) in enumerate(edges):
-        if abs(i - j) <= 1 or clip.relative[i, j].support > SUPPORT:  # neighbours hold the clip together, come what may
-            yield _predict(clip, i, j)
+    # neighbours hold the clip together, come what may
+    kept = [(i, j) for i, j in edges if abs(i - j) <= 1 or clip.relative[i, j].support > SUPPORT]
+    for done, pair in enumerate(in_order(lambda edge: _predict(clip, *edge), kept)):
+        yield pair
         if progress:
-            progress((done + 1) / len(edges), f"Measuring depth: pair {done + 1} of {len(edges)}")
+            progress((done + 1) / len(kept), f"Measuring depth: pair {done + 1} of {len(kept)}")
 
 
 def _predict(clip, i, j):
