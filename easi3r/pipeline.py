@@ -73,6 +73,7 @@ def reconstruct(
             "frames_left_out": np.flatnonzero(~clip.shows).tolist(),
             "size": list(clip.framing.size),
             "system": system.name,
+            "weights": estimate.info.get("backbone", {}).get("weights"),
             **estimate.info,
             "options": asdict(options),
             "masks": "estimated" if own is None else own.summary,

@@ -28,7 +28,7 @@ class Reconstruction:
     motion: np.ndarray  # (T,H,W) float32 in [0,1], what `dynamic` was cut from
     evidence: dict  # name -> (T,h,w) float32 in [0,1]; "clusters": whole numbers, equal where tokens look alike
     framing: Framing  # how the working frames were cut from the source
-    info: dict = field(default_factory=dict)  # backbone, options, seconds per step, versions, warnings
+    info: dict = field(default_factory=dict)  # system, weights, options, seconds per step, versions, warnings
 
     @property
     def source_intrinsics(self) -> np.ndarray:

@@ -53,7 +53,7 @@ def analytic_result(n_frames=6, width=64, height=48):
             "clusters": random.integers(0, 64, (n_frames, height // 8, width // 8)).astype(np.float32),
         },
         framing=framing,
-        info={"backbone": {"name": "analytic"}, "seconds": {"encode": np.float32(0.25)}, "warnings": ["Only a test."]},
+        info={"system": "analytic", "seconds": {"encode": np.float32(0.25)}, "warnings": ["Only a test."]},
     )
 
 

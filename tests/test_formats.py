@@ -370,12 +370,13 @@ def test_cameras_that_zoom(tiny_result, tmp_path):
 
 
 def test_the_guide_names_every_file_and_the_licence(tiny_result, tmp_path):
-    tiny_result.info["backbone"] = {"name": "DUSt3R", "license": "CC BY-NC-SA 4.0: for non-commercial use only"}
+    licence = "CC BY-NC-SA 4.0: for non-commercial use only"
+    tiny_result.info |= {"system": "Easi3R on DUSt3R", "backbone": {"name": "DUSt3R", "license": licence}}
     files = tiny_result.save(tmp_path)
     guide = Path(files["README.txt"]).read_text(encoding="utf-8")
     for word in [
         *files.keys() - {"README.txt"},
-        "DUSt3R",
+        "Easi3R on DUSt3R",
         "non-commercial",
         "Only a test.",
         "Arbitrary",

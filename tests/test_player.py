@@ -299,7 +299,7 @@ def test_a_browser_without_webgl_gets_a_sentence(show):
 
 
 def test_embedded_it_asks_for_nothing(browser, tmp_path):
-    result = replace(analytic_result(2), info={"backbone": {"name": 'my </script><b>folder</b> & "more"'}})
+    result = replace(analytic_result(2), info={"system": 'my </script><b>folder</b> & "more"'})
     write_player(Scene(result), tmp_path / "player.html")
     text = (tmp_path / "player.html").read_text(encoding="utf-8")
     page, asked = browser.new_page(), []

@@ -63,7 +63,11 @@ def test_easi3r_runs_both_passes_and_masks_by_the_second(frames, network, monkey
     features, edges = network.encode(frames), pairs.build(T)
     again = (pair.attention for pair in network.predict(features, edges, asked[2][1]).pairs)
     assert np.allclose(result.evidence["fused"], statistics(again, T, features.grid)[1], atol=1e-5)
-    assert result.info["system"] == "Easi3R on tiny" and result.info["backbone"]["license"] == "none"
+    assert (
+        result.info["system"] == "Easi3R on tiny"
+        and result.info["weights"] is None
+        and result.info["backbone"]["license"] == "none"
+    )
     assert result.info["pairs"] == len(edges) and np.isfinite(result.depth).all()
 
 

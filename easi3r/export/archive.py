@@ -151,7 +151,7 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
 
 
 def write_report(scene: Scene, path: Path) -> None:
-    """JSON file with the result's `info`: backbone, options, seconds per step, versions, warnings."""
+    """JSON file with the result's `info`: system, options, seconds per step, versions, warnings."""
     with open(path, "w", encoding="utf-8") as file:
         json.dump(plain(scene.result.info), file, indent=1, allow_nan=False, ensure_ascii=False)
 

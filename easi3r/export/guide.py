@@ -74,7 +74,7 @@ File by file
 
 def write_guide(scene: Scene, path: Path) -> None:
     """Text file (UTF-8) that states axes, unit, pixel convention and what each file of `save` is, with the figures of
-    this result, the backbone that made it and the licence of its weights."""
+    this result, the system that made it and the licence of its weights."""
     result = scene.result
     framing, n_frames = result.framing, len(result.frames)
     title = f"RESULT OF {result.info.get('source', 'a clip')}"
@@ -97,7 +97,7 @@ def write_guide(scene: Scene, path: Path) -> None:
 
 def _summary(info):
     backbone = info.get("backbone", {})
-    said = f"Made with the backbone {backbone.get('name', 'unknown')}"
+    said = f"Made with {info.get('system', backbone.get('name', 'unknown'))}"
     said += f" ({backbone['weights']})." if backbone.get("weights") else "."
     if backbone.get("license"):
         said += f" Licence: {backbone['license']}."

@@ -35,7 +35,7 @@ def write_player(scene: Scene, path: Path) -> None:
         "distance": distance,
         "near": min(distance, float(np.quantile(result.depth[:1][shown[:1]], 0.05))) if shown[0].any() else distance,
         "fps": playback_fps(result.timestamps),
-        "backbone": str(result.info.get("backbone", {}).get("name", "unknown")),
+        "system": str(result.info.get("system", "unknown")),
         "frames": [
             {
                 "time": round(float(time), 4),

@@ -11,7 +11,7 @@ function describe() {
   }
   $("hint").textContent = matchMedia("(pointer: coarse)").matches
     ? "One finger turns, two fingers zoom and move" : "Drag to turn · wheel to zoom · right-drag to move";
-  $("note").textContent = `Reconstructed from a video with “${scene.backbone}”. The scale is arbitrary: sizes are `
+  $("note").textContent = `Reconstructed from a video with “${scene.system}”. The scale is arbitrary: sizes are `
     + "right relative to each other, not in metres.";
 }
 
