@@ -166,3 +166,11 @@ def invert(matrix: np.ndarray) -> np.ndarray:
     inverse[..., :3, 3] = -(rotation_t @ matrix[..., :3, 3, None])[..., 0]
     inverse[..., 3, 3] = 1
     return inverse
+
+
+def skew(vectors: np.ndarray) -> np.ndarray:
+    """Cross-product matrices (..., 3, 3) of vectors (..., 3)."""
+    x, y, z = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)
+    zero = np.zeros_like(x)
+    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
+    return np.stack(rows, -1).reshape(*x.shape, 3, 3)

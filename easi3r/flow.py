@@ -65,6 +65,11 @@ def texture(grey: np.ndarray, window: int) -> np.ndarray:
     Mean squared change, in grey levels per pixel, in the direction in which a pixel's surroundings vary least.
     """
     x, y = (cv2.Sobel(grey, cv2.CV_32F, *order, scale=1 / 8) for order in ((1, 0), (0, 1)))
+    return least_variation(x, y, window)
+
+
+def least_variation(x: np.ndarray, y: np.ndarray, window: int) -> np.ndarray:
+    """Least eigenvalue (H,W) float32 of the structure tensor of a gradient (x, y), (H,W) float32 each."""
     xx, yy, xy = (cv2.boxFilter(product, -1, (window, window)) for product in (x * x, y * y, x * y))
     return (xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2)
 

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from .flow import least_variation
+
 # Share of the usual texture that the median over the frames keeps where something stands still: a date and a logo on
 # the example `street` keep .85 on; at .6, 2 to 31 % of the plain clip were taken for an overlay (where its camera heads
 # for).
@@ -43,5 +45,4 @@ def _gradient(frame):
 def _texture(gradient):
     """Root of the least eigenvalue (H,W) of the structure tensor of a gradient (H,W,2)."""
     x, y = np.moveaxis(gradient, -1, 0)
-    xx, yy, xy = (cv2.boxFilter(product, -1, (WINDOW, WINDOW)) for product in (x * x, y * y, x * y))
-    return np.sqrt(np.maximum((xx + yy) / 2 - np.sqrt((xx - yy) ** 2 / 4 + xy**2), 0))
+    return np.sqrt(np.maximum(least_variation(x, y, WINDOW), 0))

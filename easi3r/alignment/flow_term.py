@@ -12,10 +12,9 @@ from concurrent.futures import Executor
 import cv2
 import numpy as np
 
-from ..camera import invert, transform
+from ..camera import invert, skew, transform
 from ..flow import confirm, measure, texture
 from .problem import FlowMatches, Problem, State
-from .similarity import skew
 from .unknowns import FRAME
 
 STRENGTH = 0.7  # a pixel with flow counts like this many views of it, an error of a pixel like a point off by as much

@@ -6,9 +6,9 @@ similarity what takes the pair's point X into the camera of the frame. README.md
 
 import numpy as np
 
-from ..camera import invert
+from ..camera import invert, skew
 from .problem import Problem, State
-from .similarity import adjoint, skew
+from .similarity import adjoint
 from .store import View
 from .unknowns import FRAME, PAIR, Columns
 

@@ -6,13 +6,7 @@ order it moves a point q by w x q + t + l q.
 
 import numpy as np
 
-
-def skew(vectors: np.ndarray) -> np.ndarray:
-    """Cross-product matrices (..., 3, 3) of vectors (..., 3)."""
-    x, y, z = np.moveaxis(np.asarray(vectors, np.float64), -1, 0)
-    zero = np.zeros_like(x)
-    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
-    return np.stack(rows, -1).reshape(*x.shape, 3, 3)
+from ..camera import skew
 
 
 def retraction(tangent: np.ndarray) -> np.ndarray:

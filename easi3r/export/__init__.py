@@ -27,7 +27,16 @@ from .scene import Scene
 from .trajectory import write_cameras, write_poses
 from .videos import write_depth, write_masks
 
-__all__ = ["GlbInfo", "Scene", "check_folder", "load_reconstruction", "save", "write_glb", "written_names"]
+__all__ = [
+    "GlbInfo",
+    "Scene",
+    "check_folder",
+    "chosen_files",
+    "load_reconstruction",
+    "save",
+    "write_glb",
+    "written_names",
+]
 
 _FILES = {  # files and folders; a writer that has nothing to show writes nothing
     "README.txt": write_guide,
@@ -59,7 +68,7 @@ def written_names(folder: str | Path) -> set[str]:
 
 def check_folder(folder: str | Path, files: Iterable[str] | None = None) -> Path:
     """`folder` as a Path, if `save` can write these files there; makes nothing. Else `InputError`."""
-    names = _chosen(files)
+    names = chosen_files(files)
     folder = Path(check_name(folder))
     try:
         place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
@@ -97,7 +106,7 @@ def save(
     among `_FILES`, the folder cannot be made or written to, or it holds files of these names that no earlier result
     with its arrays.npz has left; a single file that is named in `files` is replaced all the same.
     """
-    names = _chosen(files)
+    names = chosen_files(files)
     folder = check_folder(folder, files and names)
     writers: dict[str, Callable[[Scene, Path], None]] = {name: _FILES[name] for name in names}
     if dataset_source is not None and "dataset" in names:  # first, as it is what may fail
@@ -124,7 +133,7 @@ def save(
     return {name: str(folder / name) for name in written}
 
 
-def _chosen(files):
+def chosen_files(files: Iterable[str] | None) -> list[str]:
     """The names among `_FILES` that `files` asks for, in their order; `InputError` if it names others."""
     if files is None:
         return list(_FILES)

@@ -126,7 +126,7 @@ def _pixel_evidence(frames, flows):
     pairs = {}
     near = [(i, j) for i, j in flows if abs(i - j) in OFFSETS]
     residuals = in_order(lambda pair: pair_residuals(flows[pair], grey[pair[0]], grey[pair[1]]), near)
-    for pair, found in zip(near, residuals):
+    for found, pair in zip(residuals, near):  # in this order, the threads end with the last result
         if found is not None:
             pairs[pair] = found
     # weight, value, value^2

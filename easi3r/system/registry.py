@@ -89,10 +89,8 @@ _ROWS: dict[str, Row] = {
     "easi3r-monst3r": Row(_CARDS["easi3r-monst3r"], _dust3r("MonST3R"), Easi3r),
     "dust3r": Row(_CARDS["dust3r"], _dust3r("DUSt3R"), Plain),
 }
-_OF_BACKBONE = {
-    "dust3r": "easi3r-dust3r",
-    "monst3r": "easi3r-monst3r",
-}  # what `load_backbone` has always meant by these
+# Easi3R on a backbone, by the short names that `load_backbone` and the endpoint take
+OF_BACKBONE = {"auto": "auto", "preview": "preview", "dust3r": "easi3r-dust3r", "monst3r": "easi3r-monst3r"}
 
 
 def systems() -> tuple[SystemCard, ...]:
@@ -182,11 +180,9 @@ def load_backbone(name: str = "auto", progress: Progress | None = None, precisio
 
     Short for `load_system`, see there; "dust3r" is Easi3R on DUSt3R here, and not DUSt3R alone.
     """
-    if name in ("auto", "preview"):
-        return load_system(name, precision=precision, progress=progress)
-    if name in _OF_BACKBONE:
-        return load_system(_OF_BACKBONE[name], precision=precision, progress=progress)
+    if name in OF_BACKBONE:
+        return load_system(OF_BACKBONE[name], precision=precision, progress=progress)
     if isinstance(name, str) and (os.path.exists(name) or is_hub_id(name)):
         return load_system("easi3r-dust3r", name, precision=precision, progress=progress)
-    known = ", ".join(("auto", "preview", *_OF_BACKBONE))
+    known = ", ".join(OF_BACKBONE)
     raise InputError(f"The backbone {shown(name)} is unknown; use {known}, a hub id (owner/name), a folder or a file.")

@@ -1,7 +1,6 @@
 """Steps that recipes share."""
 
 import time
-from collections.abc import Callable
 
 import numpy as np
 
@@ -39,10 +38,6 @@ class Clock:
     def progress(self, fraction: float, text: str | None = None) -> None:
         """Progress within the current step."""
         self._report(min(1.0, self._base + self._shares[self._step] * fraction), text or self._text)
-
-    def part(self, low: float, high: float) -> Callable[..., None]:
-        """A progress function for a part of the current step."""
-        return lambda fraction, text=None: self.progress(low + (high - low) * fraction, text)
 
 
 def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]) -> OwnMasks:

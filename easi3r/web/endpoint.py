@@ -11,14 +11,15 @@ import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
 
 from ..errors import InputError, shown
+from ..export import chosen_files
 from ..export.archive import plain
 from ..options import Options
 from ..reconstruction import Reconstruction
+from ..system.registry import OF_BACKBONE
 from . import clips, compute, files
 from .sessions import Session, Sessions
 
 KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
-BACKBONES = {"auto": "auto", "preview": "preview", "dust3r": "easi3r-dust3r", "monst3r": "easi3r-monst3r"}
 _handed = Sessions()  # what programs have been given; deleted at exit, or by `files.sweep`
 _log = logging.getLogger(__name__)
 
@@ -33,9 +34,11 @@ def reconstruct_clip(*given: Any) -> tuple[dict, dict]:
     """
     named = dict(zip(PARAMETERS.parameters, given))
     files.sweep()
+    _handed.prune()
     try:
         clip, masks = (_uploaded(name, named.pop(name)) for name in ("clip", "masks"))
         system, wanted = _system(named.pop("backbone"), named.pop("system")), named.pop("files")
+        chosen_files(wanted)  # before the minutes that a run may take
         result, _ = compute.reconstruct(clip, system, Options(**named), masks, lambda fraction, text: None)
         return _handed_over(result, wanted)
     except InputError as error:
@@ -53,9 +56,9 @@ def _system(backbone: Any, system: Any) -> str:
         if system not in compute.names():
             raise InputError(f"system is {shown(system)}; it must be one of {', '.join(compute.names())}.")
         return system
-    if not isinstance(backbone, str) or backbone not in BACKBONES:
-        raise InputError(f"backbone is {shown(backbone)}; it must be one of {', '.join(BACKBONES)}.")
-    return BACKBONES[backbone]
+    if not isinstance(backbone, str) or backbone not in OF_BACKBONE:
+        raise InputError(f"backbone is {shown(backbone)}; it must be one of {', '.join(OF_BACKBONE)}.")
+    return OF_BACKBONE[backbone]
 
 
 def _signature() -> inspect.Signature:

@@ -67,6 +67,11 @@ class Sessions:
                 del self._of[visitor]
         session.close()
 
+    def prune(self) -> None:
+        """Forget those whose folder is gone."""
+        with self._lock:
+            self._of = {visitor: session for visitor, session in self._of.items() if session.folder.exists()}
+
     def close(self) -> None:
         """Delete all of them."""
         with self._lock:

@@ -35,7 +35,7 @@ class PreviewNetwork:
         """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow."""
         pairs, flows = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]}), {}
         measured = in_order(lambda pair: both_ways(features.data[pair[0]], features.data[pair[1]]), pairs)
-        for done, ((i, j), ways) in enumerate(zip(pairs, measured)):
+        for done, (ways, (i, j)) in enumerate(zip(measured, pairs)):  # in this order, the threads end with the last
             flows[i, j], flows[j, i] = ways
             if progress:
                 progress((done + 1) / len(pairs), f"Following pixels: pair {done + 1} of {len(pairs)}")

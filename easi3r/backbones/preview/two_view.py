@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from ...camera import focal_of
+from ...camera import focal_of, skew
 from ...flow import Flow, grid_matches
 
 VIEW_ANGLES = np.array([20, 25, 30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
@@ -222,8 +222,9 @@ def _refined(rotation, translation, a, b, focal, in_front=False):
     def slope(x):
         turned, moved, turning, length = unpack(x)
         moving = (basis - (basis @ moved)[:, None] * moved) / length
-        essentials = [cross_matrix(moved) @ way for way in turning] + [cross_matrix(way) @ turned for way in moving]
-        return sampson_slope(cross_matrix(moved) @ turned, essentials, a, b) * (focal / NOISE)
+        across = skew(moved)
+        essentials = [*(across @ turning), *(skew(moving) @ turned)]
+        return sampson_slope(across @ turned, essentials, a, b) * (focal / NOISE)
 
     steps, jac = (40, "2-point") if in_front else (15, slope)
     fit = least_squares(errors, np.zeros(5), jac, loss="cauchy", f_scale=2.0, max_nfev=steps, x_scale=0.01)
@@ -257,15 +258,9 @@ def _parallax(rotation, translation, a, b):
     return (shift * towards).sum(1) / np.linalg.norm(towards, axis=1)
 
 
-def cross_matrix(v: np.ndarray) -> np.ndarray:
-    """(3,3) with matrix @ u = v x u."""
-    x, y, z = v
-    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-
-
 def sampson(rotation: np.ndarray, translation: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Signed Sampson distance (N,) of ray pairs to the essential matrix, in units of the normalised image plane."""
-    algebraic, length, _, _ = _epipolar(cross_matrix(translation) @ rotation, a, b)
+    algebraic, length, _, _ = _epipolar(skew(translation) @ rotation, a, b)
     return algebraic / length
 
 
