@@ -132,12 +132,12 @@ def probe(path: str | Path) -> ClipInfo:
     return ClipInfo(duration, n_frames or max(1, round(duration * fps)), width, height, fps)
 
 
-def write(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
+def write(path: str | Path, frames: Iterable[np.ndarray], fps: float, x264: dict[str, str] = X264) -> None:
     """Encode `frames` as an H.264 mp4 that every browser plays.
 
     frames: iterable or array of (H, W, 3) uint8 RGB, all of one size, at least one. An odd H or W is padded to even by
     repeating the last row or column (4:2:0 chroma needs even sides). The file says how its colours are stored: BT.709
-    primaries, transfer and matrix, limited range. fps: frames per second, 0.01 to 1000.
+    primaries, transfer and matrix, limited range. fps: frames per second, 0.01 to 1000. x264: options of the encoder.
     Raises `InputError` if there is no frame, a frame has another shape or dtype, or fps is out of range. A failure
     leaves no file behind.
     """
@@ -151,7 +151,7 @@ def write(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
     reformatter = VideoReformatter()  # one for all frames, as setting it up takes longer than a frame
     try:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options=X264)
+            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(10000), options=x264)
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
             context = stream.codec_context
             context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("masks", "examples", "alignment", "network")
+NAMES = ("masks", "examples", "rendered", "alignment", "network")
 
 
 def main(argv: list[str]) -> int:

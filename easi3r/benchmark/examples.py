@@ -18,8 +18,9 @@ from .masks import place_in_source
 def score(result: Reconstruction, truth: Truth) -> dict[str, float]:
     """Dict of figures of a `Reconstruction` against the `Truth` of its clip, at the frames that the run used.
 
-    `ate` as a share of the path length, `rotation` mean error between frames in degrees, `focal` relative error,
-    `absrel` of the depth (one median scale, static pixels, confidence above its median), `J` of the masks.
+    `ate` as a share of the path length (NaN if the camera only turns), `rotation` mean error between frames in degrees,
+    `focal` relative error, `absrel` of the depth (one median scale, static pixels, confidence above its median; NaN if
+    there are none), `J` of the masks.
     """
     used = np.array([np.abs(truth.timestamps - t).argmin() for t in result.timestamps])
     path = trajectory_errors(result.cam2world, truth.cam2world[used])
@@ -31,12 +32,12 @@ def score(result: Reconstruction, truth: Truth) -> dict[str, float]:
     inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))[None]
     at = np.ix_(np.arange(len(used)), v.clip(0, height - 1), u.clip(0, width - 1))
     still = ~truth.dynamic[np.ix_(used, rows, columns)] & inside
-    sure = result.confidence[at] > np.median(result.confidence)
+    sure = still & (result.confidence[at] > np.median(result.confidence))
     return {
-        "ate": path["ate"] / path["path"],
+        "ate": path["ate"] / path["path"] if path["path"] > 1e-9 else np.nan,
         "rotation": path["rre_mean"],
         "focal": abs(focal / true_focal - 1),
-        "absrel": depth_absrel(result.depth[at], truth.depth[used], still & sure),
+        "absrel": depth_absrel(result.depth[at], truth.depth[used], sure) if sure.any() else np.nan,
         "J": jaccard(place_in_source(result.dynamic, result.framing), truth.dynamic[used]).mean(),
         "seconds": sum(result.info["seconds"].values()),
     }

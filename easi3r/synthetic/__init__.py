@@ -7,7 +7,9 @@ conventions of `easi3r.camera`, with the first camera as the world.
 
 from .raycaster import render
 from .scenes import SCENES, SECONDS, Scene, Solid
+from .spoil import compressed, in_low_light
 from .textures import TEXTURES
+from .trials import TRIALS
 from .truth import DEPTH_STEP, Clip, Truth, load_truth, predictions, save_truth
 
 __all__ = [
@@ -15,10 +17,13 @@ __all__ = [
     "SCENES",
     "SECONDS",
     "TEXTURES",
+    "TRIALS",
     "Clip",
     "Scene",
     "Solid",
     "Truth",
+    "compressed",
+    "in_low_light",
     "load_truth",
     "predictions",
     "render",

@@ -1,16 +1,21 @@
 """From a scene to frames with exact cameras, depth and masks."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..camera import Camera, invert, pose, transform
 from ..errors import InputError
 from .scenes import SCENES, SECONDS, Scene, turn
 from .textures import TEXELS, sample
+from .trials import TRIALS
 from .truth import Clip
 
 _LIGHT = np.array([0.45, 0.8, 0.4])  # direction towards the light, world
 # Rotated-grid offsets of the four colour samples of a pixel: no two share a row or a column.
 _SAMPLES = [(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)]
+# Moments of an exposure, one colour sample each: what crosses 20 pixels meanwhile leaves a smear and no row of copies.
+_MOMENTS = 12
 
 
 def render(
@@ -22,26 +27,35 @@ def render(
     seconds: float = SECONDS,
     moving: bool = True,
     camera: str = "moves",
+    movers: bool = True,
 ) -> Clip:
     """Render frames at times k * seconds / n_frames. Returns a `Clip`; the same arguments give the same clip.
 
-    scene: a name in `SCENES` or a `Scene`. seed varies textures, focal length and camera path. moving=False freezes the
-    objects. camera: "moves", "still", or "rotates" (turns about its own centre, no parallax).
+    scene: a name in `SCENES` or `TRIALS`, or a `Scene`. seed varies textures, focal length and camera path.
+    moving=False freezes the objects, movers=False leaves them out. camera: "moves", "still", or "rotates" (turns about
+    its own centre, no parallax). A scene with an exposure has motion blur; its truth is that of the middle of the
+    exposure, which every pixel belongs to that an object covers for more than half of the time.
     Raises `InputError` for an unknown scene or camera.
     """
-    if isinstance(scene, str) and scene not in SCENES:
-        raise InputError(f"The scene {scene!r} is unknown; use one of {', '.join(SCENES)}.")
+    known = SCENES | TRIALS
+    if isinstance(scene, str) and scene not in known:
+        raise InputError(f"The scene {scene!r} is unknown; use one of {', '.join(known)}.")
     if camera not in ("moves", "still", "rotates"):
         raise InputError(f"The camera {camera!r} is unknown; use moves, still or rotates.")
     rng = np.random.default_rng(seed)
-    scene = SCENES[scene](rng) if isinstance(scene, str) else scene
+    scene = known[scene](rng) if isinstance(scene, str) else scene
+    if not movers:
+        scene = replace(scene, solids=[solid for solid in scene.solids if not callable(solid.place)])
     times = np.arange(n_frames) * (seconds / n_frames)
     intrinsics = Camera.centred(scene.focal * width, width, height).intrinsics
-    cameras = [_camera_at(scene, t, camera) for t in times]
-    images = [
-        _frame(scene.solids, t if moving else 0.0, c, intrinsics, width, height, seed) for t, c in zip(times, cameras)
-    ]
+
+    def view(at):
+        placed = [(solid, solid.at(at if moving else 0.0)) for solid in scene.solids]
+        return _View(placed, _camera_at(scene, at, camera), intrinsics, width, height)
+
+    images = [_frame(view, t, scene.exposure, seed) for t in times]
     frames, depth, dynamic = (np.stack(column) for column in zip(*images))
+    cameras = [_camera_at(scene, t, camera) for t in times]
     cam2world = invert(cameras[0]) @ np.stack(cameras)
     cam2world[0] = np.eye(4)  # exactly
     return Clip(
@@ -73,20 +87,38 @@ def _look_at(eye, target):
     return pose(np.stack([right, np.cross(forward, right), forward], axis=1), eye)
 
 
-def _frame(solids, seconds, cam2scene, intrinsics, width, height, seed):
-    """One frame: image (H, W, 3) uint8; depth (H, W) float32 and dynamic (H, W) bool at the pixel centres."""
-    placed = [(solid, solid.at(seconds)) for solid in solids]
-    boxes = [_screen_box(solid, place, cam2scene, intrinsics, width, height) for solid, place in placed]
-    centre = Camera(intrinsics, (width, height)).rays() @ cam2scene[:3, :3].T
-    depth, winner = _trace(placed, boxes, centre, cam2scene[:3, 3])
-    colour = np.zeros((height, width, 3))
-    for du, dv in _SAMPLES:
-        step = cam2scene[:3, :3] @ np.array([du, dv, 0.0]) / intrinsics[0, 0]
-        rays = centre + step
-        distance, hit = _trace(placed, boxes, rays, cam2scene[:3, 3])
-        colour += _shade(placed, hit, rays, distance, cam2scene[:3, 3], intrinsics[0, 0], seed)
-    image = (colour / len(_SAMPLES)).clip(0, 255).round().astype(np.uint8)
-    moves = np.array([callable(solid.place) for solid in solids])
+class _View:
+    """What the camera sees at one moment."""
+
+    def __init__(self, placed, cam2scene, intrinsics, width, height):
+        self.placed, self.turn, self.eye, self.focal = placed, cam2scene[:3, :3], cam2scene[:3, 3], intrinsics[0, 0]
+        self.boxes = [_screen_box(solid, place, cam2scene, intrinsics, width, height) for solid, place in placed]
+        self.centre = Camera(intrinsics, (width, height)).rays() @ self.turn.T
+
+    def hits(self):
+        """Depth (H, W) and index of the solid (H, W) at the pixel centres."""
+        return _trace(self.placed, self.boxes, self.centre, self.eye)
+
+    def colour(self, offset, seed):
+        """Colours (H, W, 3) in 0..255 at an offset from the pixel centres."""
+        rays = self.centre + self.turn @ np.array([*offset, 0.0]) / self.focal
+        distance, hit = _trace(self.placed, self.boxes, rays, self.eye)
+        return _shade(self.placed, hit, rays, distance, self.eye, self.focal, seed)
+
+
+def _frame(view, seconds, exposure, seed):
+    """One frame: image (H, W, 3) uint8; depth (H, W) float32 and dynamic (H, W) bool at the pixel centres, in the
+    middle of the exposure.
+    """
+    middle = view(seconds)
+    depth, winner = middle.hits()
+    if exposure:
+        shifts = exposure * ((np.arange(_MOMENTS) + 0.5) / _MOMENTS - 0.5)
+        samples = [view(seconds + s).colour(_SAMPLES[k % len(_SAMPLES)], seed) for k, s in enumerate(shifts)]
+    else:
+        samples = [middle.colour(offset, seed) for offset in _SAMPLES]
+    image = (sum(samples) / len(samples)).clip(0, 255).round().astype(np.uint8)
+    moves = np.array([callable(solid.place) for solid, _ in middle.placed])
     return image, depth.astype(np.float32), moves[winner]
 
 

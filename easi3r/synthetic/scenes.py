@@ -1,4 +1,4 @@
-"""The scenes: solids that stand or move, and the way of the camera."""
+"""The scenes of the examples: solids that stand or move, and the way of the camera."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ class Scene:
     solids: list
     camera: Callable  # seconds -> (eye (3,), target (3,)) in scene metres
     focal: float  # in image widths
+    exposure: float = 0.0  # seconds that the shutter is open; 0: no motion blur
 
 
 def turn(axis: str, angle: float) -> np.ndarray:
@@ -64,7 +65,7 @@ def _part(frame, offset, size, texture, tile=None, shape="box", contact=False):
     return Solid(shape, tuple(s / 2 for s in size), lambda t: frame(t) @ offset, texture, tile, contact)
 
 
-def _loop(centre, radii, pace, start):
+def loop(centre: tuple, radii: tuple, pace: float, start: float) -> Callable[[float], np.ndarray]:
     """seconds -> frame (4, 4) that rides an ellipse on the ground, facing along +z; `pace` in radians per second."""
 
     def frame(seconds):
@@ -76,7 +77,7 @@ def _loop(centre, radii, pace, start):
     return frame
 
 
-def _swing(seconds, size, pace):
+def swing(seconds: float, size: float, pace: float) -> float:
     """Smooth to and fro, fastest in the middle of a clip."""
     return size * np.sin(pace * (seconds - SECONDS / 2))
 
@@ -84,8 +85,8 @@ def _swing(seconds, size, pace):
 def _room(rng):
     """A living room: the camera arcs, a ball rolls one way, a parcel slides the other."""
     reach, tilt = rng.uniform(1.0, 1.3), rng.uniform(-0.1, 0.1)
-    roll = _loop((0.1, 0.0, 0.0), (1.8, 0.35), 0.62, 0.0)
-    slide = _loop((0.0, 0.0, -0.9), (1.6, 0.25), -0.65, 0.0)
+    roll = loop((0.1, 0.0, 0.0), (1.8, 0.35), 0.62, 0.0)
+    slide = loop((0.0, 0.0, -0.9), (1.6, 0.25), -0.65, 0.0)
     ball = Solid(
         "ball",
         (0.31,) * 3,
@@ -129,14 +130,14 @@ def _room(rng):
 
     def camera(t):
         return (
-            (_swing(t, reach, 0.75), 1.5 + _swing(t, tilt, 1.3), 3.2 - 0.3 * np.cos(0.75 * (t - SECONDS / 2))),
-            (_swing(t, -0.25, 0.75), 0.7, -1.0),
+            (swing(t, reach, 0.75), 1.5 + swing(t, tilt, 1.3), 3.2 - 0.3 * np.cos(0.75 * (t - SECONDS / 2))),
+            (swing(t, -0.25, 0.75), 0.7, -1.0),
         )
 
     return Scene(solids, camera, rng.uniform(0.82, 0.95))
 
 
-def _walker(frame, pace=7.0):
+def walker(frame: Callable[[float], np.ndarray], pace: float = 7.0) -> list[Solid]:
     """A figure of boxes that walks along `frame`: legs and arms swing, knees and elbows bend."""
 
     def limb(hip, side, lower_bend, stride, length, width, upper, lower):
@@ -168,7 +169,9 @@ def _walker(frame, pace=7.0):
     return body
 
 
-def _dog(frame, pace=11.0):
+def dog(frame: Callable[[float], np.ndarray], pace: float = 11.0) -> list[Solid]:
+    """A dog of boxes, 0.6 m high, that runs along `frame`."""
+
     def leg(x, z, side):
         def hip(t):
             return frame(t) @ _move(x, 0.3, z) @ turn("x", side * 0.45 * np.sin(pace * t))
@@ -191,8 +194,8 @@ def _street(rng):
     """A street: the camera drifts sideways and forwards while someone crosses the picture with a dog."""
     side = rng.choice([-1, 1])  # the way they walk and the camera drifts
     drift = side * rng.uniform(1.3, 1.7)
-    path = _loop((0.0, 0.0, -4.2), (side * 3.0, 3.0), 0.45, 0.0)
-    lead = _loop((0.0, 0.0, -4.2), (side * 3.4, 3.0), 0.45, 0.33)
+    path = loop((0.0, 0.0, -4.2), (side * 3.0, 3.0), 0.45, 0.0)
+    lead = loop((0.0, 0.0, -4.2), (side * 3.4, 3.0), 0.45, 0.33)
     solids = [
         Solid("ball", (70.0,) * 3, _move(0, 0, 0), "sky", 40.0, False),
         _box((0, -0.06, 0), (90, 0.06, 90), "asphalt", 2.5, contact=False),
@@ -228,12 +231,12 @@ def _street(rng):
     for x in (3.45, 5.75):
         wheel = _move(x, 0.33, -4.16) @ turn("x", np.pi / 2)
         solids.append(Solid("rod", (0.33, 0.1, 0.33), wheel, "rubber", 0.7, False))
-    solids += _walker(path) + _dog(lead)
+    solids += walker(path) + dog(lead)
 
     def camera(t):
         return (
-            (_swing(t, drift, 0.55), 1.55, 2.3 - _swing(t, 0.8, 0.6)),
-            (_swing(t, 0.35 * drift, 0.55) + 0.3, 1.12, -4.0),
+            (swing(t, drift, 0.55), 1.55, 2.3 - swing(t, 0.8, 0.6)),
+            (swing(t, 0.35 * drift, 0.55) + 0.3, 1.12, -4.0),
         )
 
     return Scene(solids, camera, rng.uniform(0.82, 0.95))
@@ -242,7 +245,7 @@ def _street(rng):
 def _orbit(rng):
     """A table in a room: the camera goes round it, a toy train goes round the other way."""
     sweep, start = rng.uniform(0.32, 0.4), rng.uniform(-0.4, 0.4)
-    train = [_loop((0, 0.8, 0), (0.8, 0.8), 0.75, start + 0.1 - gap) for gap in (0.0, 0.46, 0.92)]
+    train = [loop((0, 0.8, 0), (0.8, 0.8), 0.75, start + 0.1 - gap) for gap in (0.0, 0.46, 0.92)]
     solids = [
         _box((0, -0.05, 0), (9, 0.05, 9), "planks", 2.0, contact=False),
         _box((0, 3.0, 0), (9, 0.1, 9), "plaster", 2.5),
@@ -281,8 +284,8 @@ def _orbit(rng):
         solids += _wagon(frame, "engine" if k == 0 else "wagon", k == 0)
 
     def camera(t):
-        angle = _swing(t, 1.0, sweep) + 0.1
-        return (2.4 * np.sin(angle), 1.75 + _swing(t, 0.12, 1.1), 2.4 * np.cos(angle)), (0.0, 0.85, 0.0)
+        angle = swing(t, 1.0, sweep) + 0.1
+        return (2.4 * np.sin(angle), 1.75 + swing(t, 0.12, 1.1), 2.4 * np.cos(angle)), (0.0, 0.85, 0.0)
 
     return Scene(solids, camera, rng.uniform(0.88, 1.0))
 
