@@ -12,7 +12,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from . import bars, cuts, decode
+from . import bars, blank, cuts, decode, repeats
 from .errors import InputError
 from .sizes import Size, reduced
 from .sources import Source
@@ -21,19 +21,15 @@ LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s
 FEWEST_LOOKS = 48  # pictures looked at in a long clip, at least
 LOOK_THROUGH = 600  # frames up to which a clip is decoded as a whole for that; of longer ones keyframes are looked at
 SIDE = 96  # pixels, long side of what is looked at: motion blur and noise hardly change a picture of this size
-# Below this share of the clip's usual contrast, detail and area with detail a frame shows nothing of the scene.
-# Measured: real clips stay above .80, .88 and .95; a finger before the lens has .01, a title card about .2 of the area.
-SHOWS = 0.3
 SMALLEST_SIDE = 16  # pixels; below, there is nothing to match and no room for one patch
-NOTHING = 3.0  # grey levels: contrast below which a whole clip shows nothing
 SOUGHT = 400  # frames of a long clip, at most, among which cuts are sought between keyframes that do not look alike
+CLOSE = 3  # frames from one look to the next, usually, up to which pictures follow each other closely
 SHORT = 0.4  # seconds, and a tenth of the frames: a shorter piece between cuts is a flash, a title or a slip, no shot
 BAR_FRAMES = 6  # frames of full size on which bars are measured
 PAUSE, PAUSE_STEPS = 2.0, 10  # seconds, and times the usual step: a longer gap between two frames is a pause
 REST = 2.0  # seconds without any change from which a still picture is a rest
-CHANGE = 2.0  # grey levels by which the mean of a block of `BLOCK` pixels changes where something happens
-BLOCK = 12  # pixels
-MOST_NAMED = 6  # times of frames without the scene that a warning names
+CHANGE = 2.0  # grey levels by which the mean of a block of `repeats.BLOCK` pixels changes where something happens
+DISTINCT = 6  # frames that differ, at least, for those that repeat them to be left out
 BLANK_SHARE = 0.1  # of the time; more frames without a scene than this are passed over when frames are chosen
 
 
@@ -46,10 +42,15 @@ class Survey:
     shows: np.ndarray  # (S,) bool: it shows the scene
     usual: np.ndarray  # (3,) contrast, detail and share of area with detail that the clip usually has
     flashes: list  # of (first, last) positions: pieces between cuts that are too short to be a shot
+    lit: np.ndarray  # (K,) int64 positions of frames that a flash is told from, ascending; none if looks are far apart
+    exposures: np.ndarray  # (K,2) float64, their `blank.exposure`
+    overexposed: frozenset  # positions at which there is a flash
     shots: list  # of (first, last) positions, in order; at least one
     # (left, top, width, height) of the picture within bars, pixels of the source; None: all of it
     inner: tuple[int, int, int, int] | None
     clock: np.ndarray  # (n,) float64 ascending: seconds in which something happens; pauses and rests take none
+    frozen: list  # of (first, last) positions between which the picture stands still
+    repeats: np.ndarray  # (n,) bool: the frame is another one once more
 
 
 def survey(source: Source) -> Survey:
@@ -65,12 +66,28 @@ def survey(source: Source) -> Survey:
         left, top, right, bottom = coarse
         pictures = np.ascontiguousarray(pictures[:, top : height - bottom, left : width - right])
     greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures]
-    content = np.array([_content(g) for g in greys])
-    visible = content[:, 0] >= NOTHING  # however long a clip is black
-    usual = np.quantile(content[visible] if visible.any() else content, 0.75, axis=0)
-    shows = _shows(content, usual)
-    look = Survey(positions, pictures, shows, usual, [], [(0, len(source.seconds) - 1)], inner, source.seconds)
-    if usual[0] >= NOTHING:
+    contents = np.array([blank.content(g) for g in greys])
+    visible = contents[:, 0] >= blank.NOTHING  # however long a clip is black
+    usual = np.quantile(contents[visible] if visible.any() else contents, 0.75, axis=0)
+    shows = blank.shows(contents, usual)
+    n = len(source.seconds)
+    look = Survey(
+        positions=positions,
+        pictures=pictures,
+        shows=shows,
+        usual=usual,
+        flashes=[],
+        lit=positions[:0],
+        exposures=np.zeros((0, 2)),
+        overexposed=frozenset(),
+        shots=[(0, n - 1)],
+        inner=inner,
+        clock=source.seconds,
+        frozen=[],
+        repeats=np.zeros(n, bool),
+    )
+    if usual[0] >= blank.NOTHING:
+        look = _find_repeats(_find_flashes(look, greys), source.seconds, greys)
         look = _find_shots(look, source, greys)
     return replace(look, clock=_clock(look, source.seconds, greys))
 
@@ -117,27 +134,40 @@ def _resized(image, size):
 # ---- frames that show nothing
 
 
-def _content(grey):
-    """(contrast, mean detail, share of pixels with detail) of a grey picture."""
-    grey = grey.astype(np.float32)
-    detail = bars.relief(grey)
-    return float(grey.std()), float(detail.mean()), float((detail > bars.VISIBLE).mean())
-
-
-def _shows(content, usual):
-    """(S,) bool from (S,3); all where the clip as a whole shows nothing."""
-    if usual[0] < NOTHING:
-        return np.ones(len(content), bool)
-    counts = slice(None) if usual[2] >= bars.DETAIL else slice(1)  # of a clip with little detail only contrast tells
-    return (content >= SHOWS * usual)[:, counts].all(axis=1)
-
-
 def shows_scene(frames: np.ndarray, positions: np.ndarray, look: Survey) -> np.ndarray:
     """(T,) bool: which working frames (T,H,W,3) uint8, at `positions` (T,), show the scene. look: the `Survey`."""
     size = reduced(frames.shape[2:0:-1], SIDE)
-    content = [_content(_resized(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size)) for frame in frames]
+    greys = [_resized(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size) for frame in frames]
     flash = [any(a <= p <= b for a, b in look.flashes) for p in positions]
-    return _shows(np.array(content), look.usual) & ~np.array(flash)
+    flash = [f or _is_flash(look, blank.exposure(grey), p) for f, grey, p in zip(flash, greys, positions)]
+    return blank.shows(np.array([blank.content(grey) for grey in greys]), look.usual) & ~np.array(flash)
+
+
+def _find_flashes(look, greys):
+    """`look` without what is over-exposed; not where the looks are far from each other, as light changes then."""
+    if len(look.positions) < 2 or np.median(np.diff(look.positions)) > CLOSE:
+        return look
+    lit = np.array([blank.exposure(grey) for grey in greys])[look.shows]
+    look = replace(look, lit=look.positions[look.shows], exposures=lit)
+    bright = [_is_flash(look, *each) for each in zip(lit, look.lit)]
+    shows = look.shows.copy()
+    shows[look.shows] = np.logical_not(bright)
+    return replace(look, shows=shows, overexposed=frozenset(look.lit[bright].tolist()))
+
+
+def _is_flash(look, exposure, position):
+    return blank.is_flash(exposure, position, look.exposures, look.lit)
+
+
+def _find_repeats(look, seconds, greys):
+    frozen = repeats.frozen_runs(greys, seconds[look.positions])
+    every = len(look.positions) == len(seconds)
+    same = repeats.twice(greys, look.shows, frozen) if every else np.zeros(len(greys) - 1, bool)
+    again = repeats.dropped(frozen, same, look.positions, len(seconds))
+    if (~again).sum() < DISTINCT:
+        return look
+    spans = [(int(look.positions[a]), int(look.positions[b])) for a, b in frozen]
+    return replace(look, frozen=spans, repeats=again)
 
 
 # ---- cuts
@@ -146,10 +176,12 @@ def shows_scene(frames: np.ndarray, positions: np.ndarray, look: Survey) -> np.n
 def _find_shots(look, source, greys):
     """`look` with its shots, and what is no part of a shot marked as showing nothing of the scene."""
     seen = np.flatnonzero(look.shows)
-    if len(seen) < 3 or min(greys[0].shape) < 2 * BLOCK or bars.is_drawn(greys):  # flow needs something to follow
+    if (
+        len(seen) < 3 or min(greys[0].shape) < 2 * repeats.BLOCK or bars.is_drawn(greys)
+    ):  # flow needs something to follow
         return look
     steps = cuts.steps_between([greys[k] for k in seen])
-    if np.median(np.diff(look.positions[seen])) <= 3:  # pictures that follow each other closely
+    if np.median(np.diff(look.positions[seen])) <= CLOSE:
         stray = seen[cuts.strays(steps)]
         if len(stray):
             shows = look.shows.copy()
@@ -158,12 +190,21 @@ def _find_shots(look, source, greys):
             seen = np.setdiff1d(seen, stray)
             steps = cuts.steps_between([greys[k] for k in seen])
         found = [(look.positions[seen[a]], look.positions[seen[b]]) for a, b in cuts.find(steps)]
+        found = [cut for cut in found if not _goes_on(look, source, cut)]
         return _divide(look, found, source, greys)
     gaps = np.diff(look.positions[seen])
     likely = np.argsort(-steps, kind="stable")
     likely = likely[(np.cumsum(gaps[likely]) <= max(SOUGHT, gaps[likely[0]])) & (steps[likely] > cuts.CUT)]
     found = [cut for k in likely for cut in _seek(source, look.positions[seen[k]], look.positions[seen[k + 1]])]
     return _divide(look, sorted(found), source, greys)
+
+
+def _goes_on(look, source, cut):
+    """Whether a recording that froze goes on with the same scene: what was missed looks like a cut."""
+    if not any(a <= cut[0] <= b for a, b in look.frozen):
+        return False
+    pictures = [image for _, image, _ in source.read(cut, cuts.MATCHED)]
+    return len(pictures) == 2 and cuts.same_scene(*(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in pictures))
 
 
 def _seek(source, before, after):
@@ -221,8 +262,8 @@ def _clock(look, seconds, greys):
     usual = np.median(step)
     step = np.where(step > max(PAUSE, PAUSE_STEPS * usual), usual, step)
     passes = ~_rests(look, seconds, greys)
-    blank = ~look.shows
-    if blank.mean() > BLANK_SHARE and not blank.all():
+    empty = ~look.shows
+    if empty.mean() > BLANK_SHARE and not empty.all():
         passes &= look.shows[1:] & look.shows[:-1]
     counts = np.concatenate([[False], np.repeat(passes, np.diff(look.positions))]) if len(passes) else np.zeros(1, bool)
     counts = np.pad(counts, (look.positions[0], len(seconds) - 1 - look.positions[-1]), constant_values=True)[1:]
@@ -231,15 +272,12 @@ def _clock(look, seconds, greys):
 
 
 def _rests(look, seconds, greys):
-    """(S-1,) bool: the steps between looks that belong to a rest of at least `REST` seconds."""
-    size = tuple(max(1, side // BLOCK) for side in greys[0].shape[::-1])
-    blocks = np.array([cv2.resize(g, size, interpolation=cv2.INTER_AREA).astype(np.float32) for g in greys])
-    rests, start = np.zeros(len(blocks) - 1, bool), 0
-    for k in range(1, len(blocks) + 1):
-        if k == len(blocks) or np.abs(blocks[k] - blocks[start]).max() > CHANGE:
-            if seconds[look.positions[k - 1]] - seconds[look.positions[start]] >= REST:
-                rests[start : k - 1] = True
-            start = k
+    """(S-1,) bool: the steps between looks that belong to a rest of at least `REST` seconds, or a frozen stretch."""
+    rests = np.zeros(len(greys) - 1, bool)
+    for a, b in repeats.still_runs(greys, CHANGE):
+        rests[a:b] = seconds[look.positions[b]] - seconds[look.positions[a]] >= REST
+    for a, b in np.searchsorted(look.positions, look.frozen).reshape(-1, 2):
+        rests[a:b] = True
     return rests
 
 
@@ -250,7 +288,8 @@ def choose(look: Survey, source: Source, count: int, shot: int | None = None) ->
     """(positions of `count` frames, warnings): spread over what happens in the longest shot, or in number `shot` (from
     1).
 
-    The first and the last frame of the shot are always among them. Raises `InputError` if there is no such shot.
+    The first and the last frame of the shot are always among them, unless they repeat others. Raises `InputError` if
+    there is no such shot.
     """
     warnings = []
     if shot is not None and not 1 <= shot <= len(look.shots):
@@ -272,41 +311,30 @@ def choose(look: Survey, source: Source, count: int, shot: int | None = None) ->
         warnings.append(f"{n - len(look.positions)} of {n} frames are damaged and were left out.")
         whole = look.positions[(look.positions >= first) & (look.positions <= last)]
         return whole[decode.spread(look.clock[whole], count)], warnings
-    inside = source.keys[(source.keys >= first) & (source.keys <= last)] - first
-    return decode.choose(look.clock[first : last + 1], inside, count) + first, warnings
+    fresh = first + np.flatnonzero(~look.repeats[first : last + 1])
+    chosen = decode.choose(look.clock[fresh], np.flatnonzero(np.isin(fresh, source.keys)), count)
+    return fresh[chosen], [*warnings, *repeats.say(look.frozen, look.repeats, source.seconds, first, last)]
 
 
 def say_blank(look: Survey, source: Source, positions: np.ndarray, shows: np.ndarray) -> list[str]:
     """Sentences on frames that show nothing of the scene: those of the look and the chosen ones, `shows` (T,) bool."""
     first, last = positions[0], positions[-1]
-    blank = {p for p, s in zip(look.positions.tolist(), look.shows) if not s and first <= p <= last}
-    blank |= {int(p) for p, s in zip(positions, shows) if not s}
-    if look.usual[0] < NOTHING:
+    if look.usual[0] < blank.NOTHING:
         return [
             "The clip shows nothing: all of its frames are black, white or of one colour. The result means nothing."
         ]
-    if not blank:
-        return []
-    pictures = dict(zip(look.positions.tolist(), look.pictures))
-    light = np.mean([pictures[p].max(axis=-1).mean() for p in blank if p in pictures] or [128])  # a dark finger is red
+    empty = {p for p, s in zip(look.positions.tolist(), look.shows) if not s and first <= p <= last}
+    empty |= {int(p) for p, s in zip(positions, shows) if not s}
+    bright = empty & look.overexposed
+    looked = look.positions.tolist()
+    pictures = dict(zip(looked, look.pictures))
+    light = [pictures[p].max(axis=-1).mean() for p in empty - bright if p in pictures]  # a dark finger is red
+    light = np.mean(light or [128])
     kind = "plain, a title, or covered as by a finger"
-    kind = "black or nearly so" if light < 40 else "white or nearly so" if light > 215 else kind
-    ranges = [[f"{source.seconds[p]:.2f}" for p in run] for run in _ranges(sorted(blank), look.positions.tolist())]
-    words = ", ".join(a if a == b else f"{a} to {b}" for a, b in ranges[:MOST_NAMED])
-    words += f" and {len(ranges) - MOST_NAMED} more times," if len(ranges) > MOST_NAMED else ""
-    said = (
-        f"At {words} s the picture shows nothing of the scene ({kind}). It was left out, and the camera "
-        "there is a copy of the one beside it."
-    )
-    return [said]
-
-
-def _ranges(blank, looked):
-    """Runs (first, last) of blank positions between which no frame was seen that shows the scene."""
-    runs = []
-    for p in blank:
-        if runs and not any(runs[-1][1] < q < p for q in looked):
-            runs[-1] = runs[-1][0], p
-        else:
-            runs.append((p, p))
-    return runs
+    kind = "black or nearly so" if light < 40 else "white or nearly so, as in a flash" if light > 215 else kind
+    left_out = "It was left out, and the camera there is a copy of the one beside it."
+    said = []
+    for at, what in ((empty - bright, f"shows nothing of the scene ({kind})"), (bright, "is over-exposed by a flash")):
+        if at:
+            said.append(f"At {blank.in_words(sorted(at), looked, source.seconds)} s the picture {what}. {left_out}")
+    return said

@@ -324,3 +324,65 @@ def test_of_two_woven_moments_the_first_is_kept(tmp_path, codec):
     ]
     first, second = np.mean(apart, axis=0)
     assert said(clip, "interlaced") and first < 0.75 * second
+
+
+# ---- flashes, frozen and duplicated frames
+
+
+@pytest.mark.parametrize("gain, offset", [(2, 40), (3, 60)])
+@pytest.mark.parametrize("name", ["street", "orbit"])
+def test_a_flash_that_burns_out_part_of_the_picture_is_left_out_and_named(tmp_path, name, gain, offset):
+    frames, at = scene(name), [20, 41, 42]
+    frames[at] = (frames[at].astype(float) * gain + offset).clip(0, 255)
+    clip = seen(tmp_path, frames, count=60)
+    assert left_out(clip) == set(at) and clip.warnings == (
+        "At 0.83, 1.71 to 1.75 s the picture is over-exposed by a flash. It was left out, and the camera there is a "
+        "copy of the one beside it.",
+    )
+
+
+def test_light_that_stays_on_is_no_flash(tmp_path):
+    frames = scene()
+    frames[30:] = (frames[30:].astype(float) * 2 + 40).clip(0, 255)
+    assert not left_out(seen(tmp_path, frames, count=30))
+
+
+@pytest.mark.parametrize("name", ["street", "orbit"])  # what was missed of the orbit looks like a cut
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_a_frozen_third_takes_one_frame_and_is_said(tmp_path, name, place):
+    frames, start = scene(name), {"first": 0, "middle": 20, "last": 40}[place]
+    frames[start : start + 20] = frames[start]
+    clip = seen(tmp_path, frames)
+    within = (clip.positions >= start) & (clip.positions < start + 20)
+    assert within.sum() <= 1 and len(clip.positions) == 12 and clip.positions[-1] == 59
+    assert said(clip, "frozen", f"{start / 24:.2f} to {(start + 19) / 24:.2f} s") and len(clip.warnings) == 1
+
+
+def test_another_scene_after_a_frozen_picture_is_a_cut(tmp_path):
+    frames = np.concatenate([scene(count=30), scene("room", 30)])
+    frames[15:30] = frames[15]
+    clip = seen(tmp_path, frames)
+    assert said(clip, "2 shots", "cut at 1.2 s") and clip.positions.min() >= 30
+
+
+@pytest.mark.parametrize("crf", ["18", "28"])
+@pytest.mark.parametrize("name", ["street", "room"])
+def test_of_doubled_frames_one_of_each_is_used(tmp_path, name, crf):
+    frames = scene(name, 32)[::2].repeat(2, axis=0)
+    path = encode(tmp_path / "clip.mp4", frames, fps=48, options={"crf": crf})
+    clip = video.read(path, 24, W, 8)
+    number = clip.positions // 2
+    assert number.tolist() == list(range(16)) and clip.positions[-1] == 31
+    assert said(clip, "16 of the 32 frames are duplicated")
+
+
+def test_every_fifth_frame_doubled_is_said_and_left_out(tmp_path):
+    frames = scene(count=40)
+    shown = np.array([k for k in range(40) for _ in range(2 if k % 4 == 0 else 1)])
+    clip = seen(tmp_path, frames[shown], count=60, fps=30)
+    assert len(np.unique(shown[clip.positions])) == len(clip.positions) == 40 and said(clip, "10 of the 50 frames")
+
+
+def test_a_still_clip_is_used_as_it_is(tmp_path):
+    clip = seen(tmp_path, np.repeat(scene()[:1], 24, axis=0))
+    assert len(clip.positions) == 12 and not said(clip, "frozen") and not said(clip, "duplicated")
