@@ -335,10 +335,8 @@ def test_a_flash_that_burns_out_part_of_the_picture_is_left_out_and_named(tmp_pa
     frames, at = scene(name), [20, 41, 42]
     frames[at] = (frames[at].astype(float) * gain + offset).clip(0, 255)
     clip = seen(tmp_path, frames, count=60)
-    assert left_out(clip) == set(at) and clip.warnings == (
-        "At 0.83, 1.71 to 1.75 s the picture is over-exposed by a flash. It was left out, and the camera there is a "
-        "copy of the one beside it.",
-    )
+    assert left_out(clip) == set(at) and len(clip.warnings) == 1
+    assert said(clip, "At 0.83, 1.71 to 1.75 s the picture is over-exposed by a flash. It was left out")
 
 
 def test_light_that_stays_on_is_no_flash(tmp_path):
