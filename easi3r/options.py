@@ -38,8 +38,12 @@ class Options:
         None, "horizontal field of view of the frames in degrees; estimated if left out", 5, 170
     )
     refine: bool = _option(True, "let mask edges follow image edges")
-    flow: bool = _option(True, "let the cameras follow the optical flow of what is static as well as the point maps")
-    smooth: bool = _option(True, "take noise out of the camera path; the jolts of a hand-held camera stay")
+    flow: bool = _option(
+        True,
+        "let the cameras of a network follow the optical flow of what is static as well as its point maps (the preview has "
+        "nothing but flow)",
+    )
+    smooth: bool = _option(True, "take noise out of the camera path of a network; the jolts of a hand-held camera stay")
 
     def __post_init__(self) -> None:
         for option in fields(self):

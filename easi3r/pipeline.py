@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__, darkness, video
+from . import __version__, agreement, darkness, video
 from .backbones.base import Progress
 from .errors import InputError
 from .options import Options
@@ -17,7 +17,7 @@ from .own_masks import read_masks
 from .reconstruction import Reconstruction
 from .system import Estimate, System, load_system
 
-_READING = 0.05  # of the progress bar
+_READING, _CHECKING = 0.05, 0.03  # of the progress bar
 _LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
@@ -59,8 +59,11 @@ def reconstruct(
         _showing(clip, frames),
         options,
         own and own.at(clip.shows),
-        lambda fraction, text: report(_READING + (1 - _READING) * fraction, text),
+        lambda fraction, text: report(_READING + (1 - _READING - _CHECKING) * fraction, text),
     )
+    report(1 - _CHECKING, "Checking the result")
+    e = estimate
+    checked = agreement.check(frames, e.depth, e.cam2world, e.intrinsics, e.motion.dynamic) if len(frames) > 1 else None
     said += own.warnings if own else ()
     said += [*_warnings(len(frames), estimate), *estimate.warnings]
     return Reconstruction(
@@ -77,7 +80,8 @@ def reconstruct(
             **estimate.info,
             "options": asdict(options),
             "masks": "estimated" if own is None else own.summary,
-            "warnings": [*clip.warnings, *said],
+            "check": checked and checked.report(),
+            "warnings": [*(checked.warnings if checked else ()), *clip.warnings, *said],
             "seconds": {"read": reading, **estimate.info.get("seconds", {})},
             "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
         },

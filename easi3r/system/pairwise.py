@@ -1,15 +1,13 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from .. import pairs
 from ..alignment import Store
 from ..backbones.base import AttentionNetwork, PairNetwork, Progress
-from ..backbones.preview import PreviewNetwork
 from ..motion import Evidence, Motion, cluster, outline
 from ..motion.attention import AttentionStatistics, statistics
-from ..motion.epipolar import epipolar_evidence
 from ..options import Options
 from ..own_masks import OwnMasks
 from ..video import Video
@@ -58,36 +56,6 @@ class Pairwise:
 
     def _info(self, edges: list, clock: Clock, **more: Any) -> dict:
         return {"backbone": {**self.network.info, **more}, "pairs": len(edges), "seconds": clock.seconds}
-
-
-class Preview(Pairwise):
-    """Optical flow and two-view geometry: what the camera's motion does not explain moves."""
-
-    network: PreviewNetwork
-
-    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
-        """See `System.run`."""
-        frames = video.frames
-        clock, edges, given = self._start(video, options, masks, progress)
-        clock.start("encode", f"Looking at {len(frames)} frames")
-        features = self.network.encode(frames, clock.progress)
-        clock.start("motion", "Looking for what moves")
-        flows = self.network.flows(features, edges, clock.progress)
-        evidence = epipolar_evidence(frames, flows, features.grid)
-        clock.start("masks", "Outlining what moves")
-        motion = outline(evidence, cluster(features.tokens), frames, options.sensitivity, options.refine)
-        motion = motion.with_masks(given.over(motion.dynamic))
-        clock.start("geometry", "Measuring depth")
-        zoom = find_zoom(frames, motion.dynamic, flows)
-        found = self.network.predict(features, edges, motion.dynamic, clock.progress, flows, options.fov, zoom)
-        with Store() as store:
-            for pair in found.pairs:
-                store.add(pair)
-            clock.start("alignment", "Solving cameras")
-            info = self._info(edges, clock, **found.info)
-            result = align(store, frames, motion, options, found.fov, zoom, clock.progress, info)
-        clock.stop()
-        return replace(result, warnings=(*found.warnings, *result.warnings))
 
 
 class Easi3r(Pairwise):

@@ -10,7 +10,8 @@ from ..backbones.base import Progress
 from ..backbones.weights import has_gpu, is_hub_id, load_dust3r
 from ..errors import InputError, shown
 from .base import System, SystemCard
-from .pairwise import Easi3r, Plain, Preview
+from .pairwise import Easi3r, Plain
+from .preview import Preview
 
 DUST3R = "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt"
 MONST3R = "Junyi42/MonST3R_PO-TA-S-W_ViTLarge_BaseDecoder_512_dpt"

@@ -19,7 +19,7 @@ class Clock:
 
     def __init__(self, progress: Progress | None, shares: dict[str, float]) -> None:
         self._report, self._shares = progress or (lambda fraction, text: None), shares
-        self._step, self._text, self._began = "", "", 0.0
+        self._step, self._text, self._began, self._told = "", "", 0.0, 0.0
         self.seconds: dict[str, float] = {}
 
     def start(self, step: str, text: str) -> None:
@@ -28,7 +28,7 @@ class Clock:
         self._step, self._text, self._began = step, text, time.perf_counter()
         names = list(self._shares)
         self._base = sum(self._shares[name] for name in names[: names.index(step)])
-        self._report(self._base, text)
+        self.progress(0)
 
     def stop(self) -> None:
         """End the step."""
@@ -37,7 +37,12 @@ class Clock:
 
     def progress(self, fraction: float, text: str | None = None) -> None:
         """Progress within the current step."""
-        self._report(min(1.0, self._base + self._shares[self._step] * fraction), text or self._text)
+        self._told = max(self._told, min(1.0, self._base + self._shares[self._step] * fraction))  # never back
+        self._report(self._told, text or self._text)
+
+    def part(self, begin: float, end: float) -> Progress:
+        """Progress within that part, of [0,1], of the current step."""
+        return lambda fraction, text: self.progress(begin + (end - begin) * fraction, text)
 
 
 def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]) -> OwnMasks:
@@ -83,9 +88,13 @@ def align(
     intrinsics = np.stack([camera.intrinsics for camera in cameras])
     said, info = list(world.warnings), {**info, "objective": world.objective}
     if zoom is not None:
-        said.insert(
-            0,
-            f"The lens zooms while filming ({zoom[-1] / zoom[0]:.2f} times from first to last frame): each frame has "
-            "its own focal (camera.gltf, which cannot zoom, has the mean).",
-        )
+        said.insert(0, zoom_sentence(zoom))
     return Estimate(world.cam2world, intrinsics, depth, confidence, motion, tuple(said), info)
+
+
+def zoom_sentence(zoom: np.ndarray) -> str:
+    """For the user, of a lens that zooms; zoom (T,): focal of every frame over that of the first one."""
+    return (
+        f"The lens zooms while filming ({zoom[-1] / zoom[0]:.2f} times from first to last frame): each frame has "
+        "its own focal (camera.gltf, which cannot zoom, has the mean)."
+    )

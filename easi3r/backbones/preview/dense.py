@@ -2,9 +2,9 @@
 which.
 """
 
-import cv2
 import numpy as np
 
+from ...bundle.filling import fill_in
 from ...camera import Camera
 from ...cleanup.ground import stand_on_ground
 from ...flow import Flow, sample
@@ -40,7 +40,9 @@ def view_points(
     usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
     weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)
     weight /= max(float(np.median(weight[usable])), 1e-12) if usable.any() else 1.0
-    smooth, certainty = _fill(np.where(usable, inverse, 0).astype(np.float32), np.minimum(weight, 20), grey)
+    if not usable.any():
+        return flat_points(grey.shape, focals[0])
+    smooth, certainty = fill_in(np.where(usable, inverse, 0).astype(np.float32), np.minimum(weight, 20), grey)
     smooth = np.maximum(smooth, FAR)
     relative = spread / smooth  # standard deviation of the depth, as a share of it
     disagreement = np.abs(inverse - smooth) / smooth
@@ -65,32 +67,3 @@ def _triangulate(flow, pose, focal, rays):
     inverse = -((a[..., :2] - seen * a[..., 2:]) * across).sum(-1) / length
     spread = np.hypot(NOISE, 0.5 * flow.error) / focal * np.abs(a[..., 2]) / np.sqrt(length)
     return inverse, spread
-
-
-def _fill(values, weight, grey):
-    """Weighted smoothing that follows the edges of `grey`, coarser where there is little to go by.
-
-    values, weight (H,W) float32. Returns smoothed values and the weight that the fine scales saw.
-    """
-    filled, known = None, None
-    for radius in (3, 9, 27, 81):
-        top, bottom = _guided(values * weight, grey, radius), _guided(weight, grey, radius)
-        level = top / np.maximum(bottom, 1e-4)
-        trust = np.clip(bottom / 0.3, 0, 1)
-        if filled is None:
-            filled, known, fine = level * trust, trust, bottom
-        else:
-            filled, known = filled + (1 - known) * trust * level, known + (1 - known) * trust
-    total = float(weight.sum())
-    mean = float((values * weight).sum() / total) if total > 0 else FAR
-    return filled + (1 - known) * mean, fine
-
-
-def _guided(image, grey, radius, edge=0.02):
-    """Guided filter (He et al. 2010) of `image` (H,W) float32 by a grey image, side 2 radius + 1; never negative."""
-    size = (2 * radius + 1,) * 2
-    guide = grey.astype(np.float32) / 255
-    mean_g, mean_i = cv2.blur(guide, size), cv2.blur(image, size)
-    slope = (cv2.blur(guide * image, size) - mean_g * mean_i) / (cv2.blur(guide * guide, size) - mean_g**2 + edge**2)
-    offset = mean_i - slope * mean_g
-    return np.maximum(cv2.blur(slope, size) * guide + cv2.blur(offset, size), 0)

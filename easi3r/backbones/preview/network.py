@@ -41,6 +41,17 @@ class PreviewNetwork:
                 progress((done + 1) / len(pairs), f"Following pixels: pair {done + 1} of {len(pairs)}")
         return flows
 
+    def find_focal(
+        self, features: Features, flows: Flows, masks: np.ndarray, fov: float | None, zoom: np.ndarray | None
+    ) -> two_view.Focal:
+        """The focal of the first frame, and whether the camera only turns. fov: horizontal, degrees, None: found.
+
+        masks (T,H,W) bool of moving pixels; zoom (T,): focal of every frame over that of the first one, None: all 1.
+        """
+        width = features.frames.shape[2]
+        focal = two_view.find_focal(flows, masks, width, zoom)
+        return focal if fov is None else replace(focal, pixels=float(focal_of(fov, width)), known=True)
+
     def predict(
         self,
         features: Features,
@@ -48,31 +59,31 @@ class PreviewNetwork:
         masks: np.ndarray | None = None,
         progress: Progress | None = None,
         flows: Flows | None = None,
-        fov: float | None = None,
+        focal: two_view.Focal | None = None,
         zoom: np.ndarray | None = None,
+        shrink: int = 1,
     ) -> Predictions:
         """Relative pose and dense depth per pair, from static pixels only.
 
-        masks (T,H,W) bool of moving pixels. flows: as of `flows`, measured here if left out. fov: horizontal, degrees,
-        of the first frame; found if left out. zoom (T,): focal of every frame over that of the first one.
+        masks, zoom as of `find_focal`; flows: as of `flows`, measured here if left out; focal: as of `find_focal`.
+        shrink: point maps have so many times fewer rows and columns; poses are found at full size all the same.
         """
         edges, (height, width) = list(edges), features.data[0].shape
         flows = self.flows(features, edges) if flows is None else flows
         moving = np.zeros(features.frames.shape[:3], bool) if masks is None else masks
-        focal = two_view.find_focal(flows, moving, width, zoom)
-        if fov is not None:
-            focal = replace(focal, pixels=focal_of(fov, width), known=True)
+        focal = self.find_focal(features, flows, moving, None, zoom) if focal is None else focal
         said = []
         if not focal.known:
             said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
-        relative = two_view.relative_poses(flows, moving, focal, zoom)
+        relative = two_view.relative_poses({edge: flows[edge] for edge in edges if edge in flows}, moving, focal, zoom)
         if not any(r.parallax for r in relative.values()):
             said.append("No depth can be seen in this clip: the scene is shown flat.")
         focals = focal.pixels * (np.ones(len(moving)) if zoom is None else zoom)
         view = _View(features.data, flows, relative, focals, moving)
-        how = "given" if fov is not None else "estimated" if focal.known else "assumed"
         angle = Camera.centred(focal.pixels, width, height).fov[0]
-        return Predictions(_predictions(view, edges, progress), angle, tuple(said), {"focal": how})
+        return Predictions(
+            _predictions(view if shrink == 1 else view.shrunk(shrink), edges, progress), angle, tuple(said)
+        )
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,23 @@ class _View:
     relative: dict  # (i, j) -> RelativePose
     focals: np.ndarray  # (T,) pixels
     moving: np.ndarray  # (T,H,W) bool
+
+    def shrunk(self, factor: int) -> "_View":
+        """The same clip with so many times fewer pixels along each side."""
+        height, width = self.grey[0].shape
+        size = width // factor, height // factor
+        scale = np.float32(width / size[0]), np.float32(height / size[1])
+
+        def smaller(image: np.ndarray) -> np.ndarray:
+            return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+        def flow(f: Flow) -> Flow:
+            consistent = smaller(f.consistent.astype(np.float32)) > 0.5
+            return Flow((smaller(f.target) + 0.5) / scale - np.float32(0.5), consistent, smaller(f.error) / scale[0])
+
+        moving = np.stack([smaller(m.astype(np.uint8)) > 0 for m in self.moving])
+        flows = {pair: flow(self.flows[pair]) for pair in self.relative}
+        return _View([smaller(g) for g in self.grey], flows, self.relative, self.focals / scale[0], moving)
 
 
 def _predictions(clip, edges, progress):

@@ -1,0 +1,119 @@
+"""How far a reconstruction explains what is seen: the check that every system's result goes through.
+
+Flow is measured between frames of the clip and compared with the flow that depth and cameras predict for a rigid scene.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .camera import Camera, invert, transform
+from .flow import Flow, confirm, measure, pixel_grid, sample
+from .threads import in_order
+
+GAPS = (1, 4)  # frames between the two of a pair
+MOST_PAIRS = 12  # per gap, spread over the clip
+RETURNS = 1.0  # pixels by which the way back may miss for flow to count as measured
+PIXELS, SHARE = 2.0, 0.1  # predicted flow agrees within so many pixels, or this share of its length
+GROWN = 15  # pixels around what moves that are not asked
+FEWEST = 100  # pixels that must be left of a pair
+JUMP = np.log(1.25)  # log ratio of two frames' depths of the same points, in the middle, that is a jump
+GOOD = 0.85  # agreement below which the result is called rough: sound ones have .9 on, the broken ones .4 at most
+BROKEN = 0.6  # and below which the cameras and depth are called wrong
+JUMPY = 0.1  # share of neighbours between which depth jumps that is put up with
+BEHIND = 0.02  # share of points behind another camera that sees them
+
+
+@dataclass(frozen=True)
+class Check:
+    """What speaks for a reconstruction, all shares in [0,1]; nan where too little of the scene stands still to say."""
+
+    agreement: dict[int, float]  # gap in frames -> share of static pixels that go where depth and cameras say
+    jumps: float  # share of neighbouring frames between which the depth of the same points jumps
+    behind: float  # share of static points that lie behind a camera that sees them
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences for the user, the worst first; none if all is well."""
+        said, least = [], min((a for a in self.agreement.values() if np.isfinite(a)), default=np.nan)
+        if not np.isfinite(least):
+            return ["Too little stands still and is sharp in this clip for cameras and depth to be checked."]
+        if least < GOOD:
+            what = "are wrong in places: use the masks, not the 3D view" if least < BROKEN else "are rough"
+            said.append(f"Cameras and depth {what}. They explain {least:.0%} of what stands still; good ones 90 % on.")
+        if self.jumps > JUMPY:
+            said.append(f"Depth jumps between {self.jumps:.0%} of neighbouring frames, so the scene flickers or tears.")
+        if self.behind > BEHIND:
+            said.append(f"{self.behind:.0%} of the scene lies behind cameras that see it: the cameras are unsure.")
+        return said
+
+    def report(self) -> dict:
+        """For report.json; None where nothing could be said."""
+        shares = {f"agreement_gap_{gap}": a for gap, a in self.agreement.items()}
+        shares |= {"depth_jumps": self.jumps, "behind_camera": self.behind}
+        return {name: round(float(x), 4) if np.isfinite(x) else None for name, x in shares.items()}
+
+
+def check(
+    frames: np.ndarray,
+    depth: np.ndarray,
+    cam2world: np.ndarray,
+    intrinsics: np.ndarray,
+    moving: np.ndarray,
+    gaps: tuple[int, ...] = GAPS,
+    grown: int = GROWN,
+    every: int | None = None,
+) -> Check:
+    """Measure a reconstruction of T frames of H x W.
+
+    frames (T,H,W,3) uint8 RGB; depth (T,H,W) z depth; cam2world (T,4,4); intrinsics (T,3,3) pixels; moving (T,H,W)
+    bool: not asked, nor what is `grown` pixels around it. gaps: frames between the two of a pair; `every`: from each so
+    many frames on, None: `MOST_PAIRS` per gap at most. Flow: DIS, medium preset, there and back within `RETURNS`
+    pixels.
+    """
+    n_frames, (height, width) = len(frames), depth.shape[1:]
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    near = np.ones((2 * grown + 1,) * 2, np.uint8)
+
+    def compare(pair: tuple[int, int]) -> tuple[float, float, float] | None:
+        i, j = pair
+        flow = confirm(measure(greys[i], greys[j]), measure(greys[j], greys[i]), RETURNS, 0)
+        asked = flow.consistent & ~(cv2.dilate(moving[i].astype(np.uint8), near) > 0)
+        if asked.sum() < FEWEST:
+            return None
+        points = Camera(intrinsics[i], (width, height)).unproject(depth[i])
+        there = transform(invert(cam2world[j]) @ cam2world[i], points)
+        pixels, z = Camera(intrinsics[j], (width, height)).project(there)
+        return _shares(flow, asked, pixels, z, depth[j])
+
+    step = {gap: every or max(1, -(-(n_frames - gap) // MOST_PAIRS)) for gap in gaps}
+    pairs = [(i, i + gap) for gap in gaps for i in range(0, n_frames - gap, step[gap])]
+    found = dict(zip(pairs, in_order(compare, pairs)))
+
+    def mean(column: int, gap: int) -> float:
+        values = [f[column] for (i, j), f in found.items() if f is not None and j - i == gap]
+        return float(np.mean(values)) if values else np.nan
+
+    nearest = gaps[0]
+    jumps = [abs(f[1]) > JUMP for (i, j), f in found.items() if f is not None and j - i == nearest]
+    behind = [mean(2, gap) for gap in gaps if np.isfinite(mean(2, gap))]
+    return Check(
+        {gap: mean(0, gap) for gap in gaps},
+        float(np.mean(jumps)) if jumps else np.nan,
+        max(behind, default=np.nan),
+    )
+
+
+def _shares(
+    flow: Flow, asked: np.ndarray, pixels: np.ndarray, z: np.ndarray, depth_there: np.ndarray
+) -> tuple[float, float, float]:
+    """Of the pixels `asked`: share that agrees, median log ratio of the depths of the same points, share behind."""
+    error = np.linalg.norm(pixels - flow.target, axis=-1)
+    way = np.linalg.norm(flow.target - pixel_grid(*asked.shape), axis=-1)
+    front = z > 0
+    agrees = front & (error < np.maximum(PIXELS, SHARE * way))
+    seen = asked & front
+    ratio = np.log(z[seen] / np.maximum(sample(depth_there.astype(np.float32), flow.target)[seen], 1e-12))
+    middle = float(np.median(ratio)) if seen.any() else np.nan
+    return float(agrees[asked].mean()), middle, float((~front)[asked].mean())

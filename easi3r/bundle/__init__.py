@@ -1,0 +1,1 @@
+"""Cameras and depth from optical flow alone."""

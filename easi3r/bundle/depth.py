@@ -1,0 +1,91 @@
+"""Dense depth of frames whose cameras are known, from all flows of a frame together."""
+
+import cv2
+import numpy as np
+
+from ..camera import invert
+from ..flow import Flow, sample
+from .adjust import LOOSE, NEAREST, State
+from .filling import fill_in
+from .observations import Observations, spread_of, still_target
+
+ROUNDS = 5  # re-weighted steps per pixel, from what the grid says
+SHRUNK = 2  # flow has half the resolution of the picture, so depth is measured at that
+RANGE = 30.0  # a pixel is at most so many times nearer or farther than its frame in the middle
+PEAK = 20.0  # the surest pixel counts like so many ordinary ones
+GOOD, LEAST = 0.02, 0.008  # relative depth error at which the log confidence is 1, and that is left at best
+FILLED = 1.001  # confidence of depth taken over from the surroundings
+
+
+def frame_depth(
+    flows: dict[tuple[int, int], Flow],
+    seen: Observations,
+    state: State,
+    i: int,
+    grey: np.ndarray,
+    moving: np.ndarray,
+    zoom: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depth (H,W) float32 of frame i in the units of `state`, and its confidence (H,W) float32, at least 1.
+
+    flows, zoom as of `observe`; grey (H,W) uint8 of the frame; moving (T,H,W) bool. A pixel's inverse depth is that of
+    the least robust error over all its flows; where none tells, that of the surroundings, with confidence `FILLED`.
+    """
+    height, width = grey.shape
+    size = width // SHRUNK, height // SHRUNK
+    coarse = state.inverse[i].reshape(len(seen.rows), len(seen.columns)).astype(np.float32)
+    middle = float(np.median(coarse))
+    limits = middle / RANGE, middle * RANGE
+    inverse = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR).ravel()
+    rows = [_row(flows[i, j], moving, i, j, state, zoom, size) for j in seen.others[i]]
+    known = np.zeros(len(inverse), np.float32)
+    for _ in range(ROUNDS if rows else 0):
+        pull, known = np.zeros_like(inverse), np.full_like(inverse, 1e-12)
+        for turned, shift, target, spread in rows:
+            x = turned + inverse[:, None] * shift
+            z = np.maximum(x[:, 2:], NEAREST)
+            pixels = np.float32(state.focal) * x[:, :2] / z
+            error = target - pixels
+            slope = (np.float32(state.focal) * shift[:2] - pixels * shift[2]) / z
+            square = spread**2
+            weight = (x[:, 2] > NEAREST) / (1 + (error**2).sum(1) / square / LOOSE**2) / square
+            pull += weight * (slope * error).sum(1)
+            known += weight * (slope**2).sum(1)
+        step = np.where(known > 1e-9, pull / known, 0)
+        inverse = np.clip(inverse + step, np.maximum(inverse / 3, limits[0]), np.minimum(inverse * 3, limits[1]))
+    # what is known of a pixel to less than a third of its depth tells nothing
+    known = np.where(known * inverse**2 > 9, known, 0)
+    full = [cv2.resize(m.reshape(size[::-1]), (width, height)) for m in (inverse, known)]
+    return _dense(full[0], full[1], limits, grey)
+
+
+def _row(flow, moving, i, j, state, zoom, size):
+    """Of one other frame: rays turned into it (M,3), translation (3,), targets (M,2), spread (M,) in pixels."""
+    height, width = moving.shape[1:]
+    scale = np.array([1, 1]) if zoom is None else 1 / zoom[[i, j]]
+    u = (np.arange(size[0]) + 0.5) * width / size[0] - 0.5
+    v = (np.arange(size[1]) + 0.5) * height / size[1] - 0.5
+    grid = np.stack(np.meshgrid(u, v), axis=-1).astype(np.float32)
+    centre = np.array([width / 2, height / 2], np.float32)
+    target = sample(flow.target, grid)
+    still = sample(still_target(flow, moving[i], moving[j]).astype(np.float32), grid) > 0.9
+    spread = spread_of(sample(flow.error, grid), np.linalg.norm(target - grid, axis=-1)) * scale[1]
+    relative = (state.world2cam[j] @ invert(state.world2cam[i])).astype(np.float32)
+    points = ((grid - centre) * np.float32(scale[0] / state.focal)).reshape(-1, 2)
+    turned = points @ relative[:3, :2].T + relative[:3, 2]
+    targets = ((target - centre) * np.float32(scale[1])).reshape(-1, 2)
+    return turned, relative[:3, 3], targets, np.where(still, spread, np.inf).ravel().astype(np.float32)
+
+
+def _dense(inverse, known, limits, grey):
+    """Depth and confidence (H,W) from inverse depth and its information (1 / variance), 0 where there is none."""
+    told = known > 0
+    if not told.any():
+        return np.full(grey.shape, 1 / limits[0] / RANGE, np.float32), np.ones(grey.shape, np.float32)
+    weight = np.minimum(known / np.median(known[told]), PEAK).astype(np.float32)
+    smooth, certainty = fill_in(np.where(told, inverse, 0).astype(np.float32), weight, grey)
+    smooth = np.clip(smooth, *limits)
+    error = np.sqrt(1 / np.maximum(known, 1e-12) + (inverse - smooth) ** 2) / smooth
+    confidence = np.exp((GOOD / np.hypot(error, LEAST)) ** 2)
+    confidence = np.where(told, np.maximum(confidence, FILLED), np.where(certainty > 0, FILLED, 1.0))
+    return (1 / smooth).astype(np.float32), confidence.astype(np.float32)

@@ -1,0 +1,163 @@
+"""The preview's recipe: flow tells what moves, bundle adjustment on flow gives cameras and depth."""
+
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .. import alignment, cleanup
+from ..alignment.graph import connected_parts
+from ..backbones.base import Features, Progress
+from ..backbones.preview import PreviewNetwork
+from ..backbones.preview.network import Flows
+from ..backbones.preview.two_view import Focal
+from ..bundle.adjust import Adjusted, State, adjust, explained
+from ..bundle.depth import frame_depth
+from ..bundle.observations import Observations, observe
+from ..camera import Camera, focal_of, invert
+from ..motion import cluster, outline
+from ..motion.epipolar import epipolar_evidence
+from ..options import Options
+from ..threads import in_order, workers
+from ..video import Video
+from ..zoom import find_zoom
+from .base import Estimate
+from .pairwise import Pairwise
+from .steps import zoom_sentence
+
+SHRINK = 4  # the start is made from point maps of so many times fewer rows and columns
+NEAR = 5  # frames, and from pairs that lie no farther apart, where these connect the clip
+ENOUGH = 0.9  # share of what is seen that a solution must explain for no other start to be tried; good ones have .96 on
+OTHER_FIELDS = (30.0, 60.0)  # horizontal fields of view, degrees, that the other starts begin with
+# Of the other starts: pairs so many frames apart at most, what counts as an outlier, and whether the focal is held.
+STAGES = ((1, 30.0, True), (3, 10.0, True), (9999, 10.0, False))
+STAGE_ROUNDS = 8
+
+
+class Preview(Pairwise):
+    """Optical flow and two-view geometry: what the camera's motion does not explain moves."""
+
+    network: PreviewNetwork
+
+    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
+        """See `System.run`."""
+        frames = video.frames
+        clock, edges, given = self._start(video, options, masks, progress)
+        clock.start("encode", f"Looking at {len(frames)} frames")
+        features = self.network.encode(frames, clock.progress)
+        clock.start("motion", "Looking for what moves")
+        flows = self.network.flows(features, edges, clock.progress)
+        evidence = epipolar_evidence(frames, flows, features.grid)
+        clock.start("masks", "Outlining what moves")
+        motion = outline(evidence, cluster(features.tokens), frames, options.sensitivity, options.refine)
+        motion = motion.with_masks(given.over(motion.dynamic))
+        clock.start("geometry", "Solving cameras")
+        moving = motion.dynamic
+        zoom = find_zoom(frames, moving, flows)
+        focal = self.network.find_focal(features, flows, moving, options.fov, zoom)
+        seen = observe(flows, moving, zoom)
+        turns_only = focal.turns_only or not seen.count
+        if turns_only:
+            with workers() as pool:
+                flat = _flat(seen, focal.pixels)
+                solved = adjust(seen, flat, pool, turns_only=True, focal_known=_fixed(focal, options))
+        else:
+            start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0, 0.5))
+            solved, focal = _best(seen, start, focal, options, clock.part(0.5, 1))
+        clock.start("alignment", "Measuring depth")
+        state, n_frames = solved.state, len(frames)
+        focals = state.focal * (np.ones(n_frames) if zoom is None else zoom)
+        cameras = [Camera.centred(f, *video.framing.size) for f in focals]
+        depth, confidence = np.empty((2, *moving.shape), np.float32)
+        if turns_only:
+            for i, camera in enumerate(cameras):  # all directions are equally far away
+                depth[i] = 1 / np.linalg.norm(camera.rays(), axis=-1)
+            confidence[:] = 1
+        else:
+            measured = in_order(
+                lambda i: frame_depth(flows, seen, state, i, features.data[i], moving, zoom), range(n_frames)
+            )
+            for i, (depth[i], confidence[i]) in enumerate(measured):
+                clock.progress((i + 1) / n_frames, f"Measuring depth: frame {i + 1} of {n_frames}")
+        cam2world = state.cam2world
+        cam2world[0] = np.eye(4)
+        depth, confidence = cleanup.apply(depth, confidence, cam2world, cameras, moving)
+        clock.stop()
+        intrinsics = np.stack([camera.intrinsics for camera in cameras])
+        how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
+        info = self._info(edges, clock, focal=how, flow_cost=round(solved.cost, 4))
+        return Estimate(cam2world, intrinsics, depth, confidence, motion, _said(focal, turns_only, zoom, options), info)
+
+    def _aligned(
+        self,
+        features: Features,
+        flows: Flows,
+        moving: np.ndarray,
+        focal: Focal,
+        zoom: np.ndarray | None,
+        seen: Observations,
+        progress: Progress,
+    ) -> State:
+        """A start from pairs of near frames, aligned at low resolution."""
+        n_frames, height, width = moving.shape
+        near = [(i, j) for i, j in flows if abs(i - j) <= NEAR]
+        if len(connected_parts(near, n_frames)) > 1:
+            near = list(flows)
+        found = self.network.predict(features, near, moving, progress, flows, focal, zoom, SHRINK)
+        world = alignment.solve(found.pairs, n_frames, None, found.fov, smooth=False, zoom=zoom)
+        at = np.ix_(seen.rows, seen.columns)
+        depth = np.stack([cv2.resize(d, (width, height))[at].ravel() for d in world.depth])
+        return State(invert(world.cam2world), 1 / depth.astype(np.float64), focal.pixels)
+
+
+def _fixed(focal: Focal, options: Options) -> bool:
+    """Whether bundle adjustment must leave the focal alone: it was given, or nothing tells it."""
+    return options.fov is not None or not focal.known
+
+
+def _flat(seen: Observations, focal: float) -> State:
+    """Cameras that stand still before a wall."""
+    n_frames, n_points = seen.points.shape[:2]
+    return State(np.tile(np.eye(4), (n_frames, 1, 1)), np.ones((n_frames, n_points)), float(focal))
+
+
+def _best(seen: Observations, start: State, focal: Focal, options: Options, report: Progress) -> tuple[Adjusted, Focal]:
+    """The solution that explains most, and whether its focal is known.
+
+    Where the pairs mislead (a long lens, a mover over half of the picture), the one that they lead to explains little;
+    then others are tried that begin with a turning camera and learn from ever wider pairs.
+    """
+
+    def told(fraction: float) -> None:
+        report(fraction, "Solving cameras")
+
+    with workers() as pool:
+        solved = adjust(seen, start, pool, focal_known=_fixed(focal, options), report=told)
+        if explained(seen, solved.state) >= ENOUGH:
+            return solved, focal
+        width = 2 * np.abs(seen.points[0, :, 0]).max()
+        for fov in OTHER_FIELDS:
+            pixels = focal.pixels if options.fov is not None else focal_of(fov, round(width))
+            state, near = _flat(seen, pixels), seen.within(1)
+            state = adjust(near, state, pool, turns_only=True, focal_known=True, loose=30.0, rounds=STAGE_ROUNDS).state
+            for gap, loose, held in STAGES:
+                held = held or options.fov is not None
+                state = adjust(
+                    seen.within(gap), state, pool, focal_known=held, loose=loose, rounds=STAGE_ROUNDS, report=told
+                ).state
+            other = adjust(seen, state, pool, focal_known=options.fov is not None, report=told)
+            if other.cost < solved.cost:
+                solved, focal = other, replace(focal, known=True)
+    return solved, focal
+
+
+def _said(focal: Focal, turns_only: bool, zoom: np.ndarray | None, options: Options) -> tuple[str, ...]:
+    said = [] if zoom is None else [zoom_sentence(zoom)]
+    if not focal.known and options.fov is None:
+        said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
+    if turns_only:
+        said.append(
+            "The camera only turns or stands still, so no depth can be seen: the scene is shown flat, as a panorama."
+        )
+    return tuple(said)
