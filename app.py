@@ -22,9 +22,14 @@ EXAMPLES, SESSIONS = Examples(FOLDER), Sessions()
 SHOW = [("Everything (4D)", "4d"), ("Only what stands still", "static"), ("Only what moves", "moving")]
 STYLES = [("Surfaces", "surfaces"), ("Points", "points")]
 WAITING = "<p>The player is being made; a few seconds.</p>"
-TO_PROGRESS = """() => { setTimeout(() => {
-    if (innerWidth <= 720) document.querySelector('#status')?.scrollIntoView();
-}, 800); }"""  # on a phone what a click starts is below the screen
+TO_PROGRESS = """() => {
+    const look = tries => {
+        const status = document.querySelector('#status');
+        if (status?.offsetParent) status.scrollIntoView();
+        else if (tries) setTimeout(look, 300, tries - 1);
+    };
+    if (innerWidth <= 720) setTimeout(look, 800, 60);
+}"""  # on a phone what a click starts is below the screen; a busy server takes seconds to begin
 QUIET = {"show_progress": "hidden", "api_name": False}
 
 

@@ -40,8 +40,7 @@ class Options:
     refine: bool = _option(True, "let mask edges follow image edges")
     flow: bool = _option(
         True,
-        "let the cameras of a network follow the optical flow of what is static as well as its point maps (the preview has "
-        "nothing but flow)",
+        "let cameras follow the optical flow of what is static, not only a network's point maps",
     )
     smooth: bool = _option(True, "take noise out of the camera path of a network; the jolts of a hand-held camera stay")
 

@@ -14,11 +14,10 @@ from .errors import InputError
 from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
-from .reconstruction import Reconstruction
+from .reconstruction import Reconstruction, only_turns
 from .system import Estimate, System, load_system
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
-_LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
 
@@ -152,7 +151,7 @@ def _warnings(n_frames: int, estimate: Estimate) -> list[str]:
         said.append("There is only one frame: nothing can be told about motion, and depth is a guess. Give a video.")
     elif n_frames < 6:
         said.append(f"There are only {n_frames} frames; motion and depth become clearer with ten or more.")
-    elif np.linalg.norm(np.ptp(estimate.cam2world[:, :3, 3], axis=0)) < _LEAST_PATH * np.median(estimate.depth):
+    elif only_turns(estimate.cam2world, estimate.depth):
         said.append("The camera hardly moves in this clip, so its depth is unsure. Walk a few steps while filming.")
     if n_frames > 1 and not dynamic.any() and estimate.motion.maps:
         said.append("Nothing in this clip was found to move on its own; everything is shown as static.")

@@ -9,6 +9,14 @@ import numpy as np
 
 from .camera import Camera, Framing, transform
 
+_LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
+
+
+def only_turns(cam2world: np.ndarray, depth: np.ndarray) -> bool:
+    """Whether the cameras (T,4,4) of a clip with this depth (T,H,W) turn or stand: their path shows no depth."""
+    path = np.linalg.norm(np.ptp(cam2world[:, :3, 3], axis=0))
+    return len(cam2world) > 1 and bool(path < _LEAST_PATH * np.median(depth))
+
 
 @dataclass
 class Reconstruction:
@@ -34,6 +42,11 @@ class Reconstruction:
     def source_intrinsics(self) -> np.ndarray:
         """(T,3,3) float64: intrinsics in pixels of the (upright) original video."""
         return self.framing.to_source(self.intrinsics)
+
+    @property
+    def turns_only(self) -> bool:
+        """Whether the camera only turns or stands, see `only_turns`."""
+        return only_turns(self.cam2world, self.depth)
 
     def showing(self) -> "Reconstruction":
         """The `Reconstruction` of only those frames that show the scene, see `info["frames_left_out"]`."""

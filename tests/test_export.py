@@ -19,6 +19,8 @@ from easi3r.errors import InputError
 from easi3r.export import load_reconstruction, write_glb
 from easi3r.export.archive import load_small, write_small
 from easi3r.export.colours import for_babylon, linear_light
+from easi3r.export.opening import find_opening
+from easi3r.export.scene import Scene
 from easi3r.export.videos import playback_fps
 
 NAMES = [
@@ -93,7 +95,7 @@ def shown_at_first_frame(glb, name, result, encode):
 def test_glb_shows_the_first_frame_to_the_first_camera(tiny_result, tmp_path, colours, encode):
     info = write_glb(tiny_result, tmp_path / "a.glb", cut=0, colours=colours)
     glb = Glb(info.path)
-    assert info.camera_position == (90, 90, pytest.approx(np.median(tiny_result.depth[0]) * glb.scale, rel=0.02))
+    assert np.median(tiny_result.depth[0]) * glb.scale == pytest.approx(5, rel=0.02)
     usable = tiny_result.confidence[0] > 0
     moving = tiny_result.dynamic[0] & usable
     assert (shown_at_first_frame(glb, "frame 0", tiny_result, encode) & moving).sum() > 0.9 * moving.sum()
@@ -101,12 +103,17 @@ def test_glb_shows_the_first_frame_to_the_first_camera(tiny_result, tmp_path, co
     assert (shown_at_first_frame(glb, "static", tiny_result, encode) & static).sum() > 0.85 * static.sum()
 
 
-def test_glb_box_is_centred_before_the_first_camera(tiny_result, tmp_path):
-    glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
+def test_glb_box_is_centred_where_the_viewer_looks(tiny_result, tmp_path):
+    info = write_glb(tiny_result, tmp_path / "a.glb")
+    glb = Glb(info.path)
     parts = [("static", 4), ("camera path", 1), ("frame 3", 4), ("frame 3", 1)]
     everything = np.concatenate([glb.vertices(name, mode)[0] for name, mode in parts])
     corners = glb.array(glb.primitives("bounds")[0].attributes.POSITION)
-    assert np.allclose(corners.mean(axis=0), [0, 0, -5], atol=1e-4)
+    alpha, beta = np.radians(info.camera_position[:2])
+    out = np.array([np.cos(alpha) * np.sin(beta), np.cos(beta), np.sin(alpha) * np.sin(beta)])
+    eye = corners.mean(axis=0) + info.camera_position[2] * out
+    opening = find_opening(Scene(tiny_result), (1.75 * np.tan(0.4), np.tan(0.4)))
+    assert np.allclose(eye, opening.eye * [1, -1, -1] * glb.scale, atol=1e-4)
     assert (everything >= corners.min(axis=0) - 1e-4).all() and (everything <= corners.max(axis=0) + 1e-4).all()
 
 

@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..reconstruction import Reconstruction
 from .colours import for_babylon, linear_light
 from .gltf import LINES, POINTS, GlbWriter
+from .opening import find_opening
 from .scene import CUT, RADIUS, Scene
 from .surfaces import Patch
 from .videos import playback_fps
@@ -18,6 +19,10 @@ from .videos import playback_fps
 SHOW = ("4d", "static", "moving")
 AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
 _STATIC_VERTICES, _MOVING_VERTICES = 120_000, 100_000  # keeps the file under 10 MB, and a phone fluent
+_FIELD = (
+    1.75 * np.tan(0.4),
+    np.tan(0.4),
+)  # of gradio.Model3D, as it is on a wide page: 0.8 rad upright, 805 x 460 pixels
 _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
 
@@ -26,7 +31,7 @@ class GlbInfo:
     """What was written and how to look at it."""
 
     path: str
-    camera_position: tuple[float, float, float]  # for gradio.Model3D: (90, 90, radius) looks through the first camera
+    camera_position: tuple[float, float, float]  # for gradio.Model3D: degrees, degrees, distance of the `Opening`
 
 
 def write_scene(scene: Scene, path: str | Path) -> None:
@@ -55,19 +60,21 @@ def write_glb(
 
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
     `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5. Each surface is an
-    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred before the first camera (by
-    two invisible points), so that viewers that frame the box show the scene as that camera saw it. Raises `InputError`
-    for an unknown `show` or `colours`, a `cut` or `at` out of range.
+    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred (by two invisible points) in
+    the middle of what is seen at first, about which viewers turn. Raises `InputError` for an unknown `show` or
+    `colours`, a `cut` or `at` out of range.
     """
     _check(result, show, at, colours)
-    _write(Scene(result, cut), path, show, at, for_babylon if colours == "babylon" else linear_light, points)
-    return GlbInfo(str(path), (90, 90, RADIUS))
+    encode = for_babylon if colours == "babylon" else linear_light
+    scene = Scene(result, cut)
+    return GlbInfo(str(path), _orbit(_write(scene, path, show, at, encode, points), scene.units_per_world_unit))
 
 
 def _write(scene, path, show, at, encode, points):
     result, scale = scene.result, scene.units_per_world_unit
+    opening = find_opening(scene, _FIELD)
     steps = _time_steps(len(result.frames), show, at)
-    file = _File(scale, encode, points)
+    file = _File(scale, encode, points, opening.target)
     surroundings = [] if show == "moving" else scene.surfaces(_STATIC_VERTICES)
     if surroundings:
         file.add("static", surroundings)
@@ -79,6 +86,14 @@ def _write(scene, path, show, at, encode, points):
         patches = [patch] if patch and len(patch.points) else []
         file.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * RADIUS / scale)], step=k if animated else None)
     file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
+    return opening
+
+
+def _orbit(opening, scale):
+    """Longitude and latitude in degrees and distance as babylon.js wants them; (90, 90) looks as the first camera."""
+    x, y, z = -opening.axes[:, 2] @ AXES
+    alpha, beta = np.degrees([np.arctan2(z, x), np.arccos(y)])
+    return float(alpha), float(beta), opening.away * scale
 
 
 def _check(result, show, at, colours):
@@ -134,9 +149,12 @@ def _frustum(result, t, depth):
 class _File:
     """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
 
-    def __init__(self, scale: float, encode: Callable[[np.ndarray], np.ndarray], points: bool) -> None:
+    def __init__(
+        self, scale: float, encode: Callable[[np.ndarray], np.ndarray], points: bool, centre: np.ndarray
+    ) -> None:
         self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
-        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about _CENTRE that holds everything
+        self._centre = centre @ AXES * scale
+        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about the centre that holds everything
 
     def add(
         self, name: str, patches: Sequence[Patch] = (), lines: Sequence[_Lines] = (), step: int | None = None
@@ -158,13 +176,10 @@ class _File:
 
     def _place(self, points):
         place = points @ AXES * self._scale
-        self._reach = np.maximum(self._reach, np.abs(place - _CENTRE).max(axis=0))
+        self._reach = np.maximum(self._reach, np.abs(place - self._centre).max(axis=0))
         return place
 
     def write(self, path: str | Path, fps: float) -> None:
-        corners = np.stack([_CENTRE - self._reach, _CENTRE + self._reach])
+        corners = np.stack([self._centre - self._reach, self._centre + self._reach])
         self._writer.node("bounds", [self._writer.bounds(corners)])
         self._writer.write(path, fps, {"units_per_world_unit": self._scale})
-
-
-_CENTRE = np.array([0, 0, -RADIUS])

@@ -23,7 +23,8 @@ from .videos import playback_fps
 _FPS = 24
 _SHORTEST, _LONGEST = 4.0, 6.0  # seconds
 _SIDEWAYS, _UP, _BACK = np.radians(15), np.radians(4), 0.1  # how far the camera circles; back as a share of the depth
-_VIEWS = 9  # frames that the static scene is taken from
+_CALM = 0.3  # share of the circle before a panorama: of a mere picture there is no side to see, only its rim
+_VIEWS, _PANORAMA_VIEWS = 9, 24  # frames that the static scene is taken from; of a turn none shows much again
 _VERTICES = 200_000  # of the static scene, and of the moving objects of one time
 _CUT = 0.05  # share of the static pixels left out: at the scene's .1 the dark rim is 9.3 % of the picture, not 8.3
 _APART, _MOST_PARTS = 2.5, 8  # most pixels between neighbouring points, most parts that an edge is cut into for that
@@ -42,10 +43,10 @@ _LEVELS = 2.0**28
 def write_orbit(scene: Scene, path: str | Path, width: int | None = None) -> None:
     """mp4 of the scene while time plays: the camera glides along the filmed path and circles about what it sees.
 
-    The first picture is the first frame's own view; the circle (15 degrees to either side, up to 8 up) closes when the
-    clip ends. 4 to 6 seconds at 24 frames per second; a shorter clip is slowed down, a longer one quickened. What no
-    frame has seen is dark. width: pixels of the longer side, 64 to 1920; None: 640, but at most twice that of the
-    frames. Proportions as the clip's. Raises `InputError` if `width` is out of range.
+    The first picture is the first frame's own view; the circle (15 degrees to either side, up to 8 up; a third of that
+    before a panorama) closes when the clip ends. 4 to 6 seconds at 24 frames per second; a shorter clip is slowed down,
+    a longer one quickened. What no frame has seen is dark. width: pixels of the longer side, 64 to 1920; None: 640, but
+    at most twice that of the frames. Proportions as the clip's. Raises `InputError` if `width` is out of range.
     """
     scene = replace(scene, cut=_CUT)
     result = scene.result
@@ -66,9 +67,10 @@ def _pictures(scene: Scene, longer_side: int, count: int) -> Iterator[np.ndarray
     intrinsics = result.cameras[0].scaled(*size).intrinsics
     focal = intrinsics[0, 0]
     seen_from = [_projection(camera, intrinsics) for camera in _cameras(scene, count)]
-    surfaces = scene.surfaces(_VERTICES, _VIEWS)
-    surroundings = _points(result, surfaces, 1.0, seen_from[:: max(1, count // 6)], focal, size)
-    frames = [result.frames[patch.t] for patch in surfaces]
+    surfaces = scene.surfaces(_VERTICES, _PANORAMA_VIEWS if scene.is_panorama else _VIEWS)
+    some = seen_from[:: max(1, count // 6)] + seen_from[-1:]  # a turn shows new sides up to its end
+    surroundings = _points(result, surfaces, 1.0, some, focal, size)
+    frames = [scene.pictured.frames[patch.t] for patch in surfaces]
     now = None
     for k, projection in enumerate(seen_from):
         if k * n_frames // count != now:
@@ -142,12 +144,13 @@ def _cameras(scene, count):
     result = scene.result
     depths = [float(np.median(result.depth[shown])) for shown in (scene.static, scene.moving) if shown.any()]
     pivot = float(np.exp(np.mean(np.log(depths)))) if depths else 1.0  # between the scene and what moves in it
+    swing = _CALM if scene.is_panorama else 1.0
     places, turns = _glide(result)
     index, cameras = np.arange(len(places)), []
     for k in range(count):
         at = min(k * len(places) / count, len(places) - 1)
         place, turn = (np.array([np.interp(at, index, column) for column in track.T]) for track in (places, turns))
-        cameras.append(pose(Rotation.from_quat(turn).as_matrix(), place) @ _circle(2 * np.pi * k / count, pivot))
+        cameras.append(pose(Rotation.from_quat(turn).as_matrix(), place) @ _circle(2 * np.pi * k / count, pivot, swing))
     return cameras
 
 
@@ -167,11 +170,13 @@ def _glide(result):
     return smooth(result.cam2world[:, :3, 3]), smooth(quaternions)
 
 
-def _circle(phase, depth):
-    """(4,4): the camera moved on its circle about the point `depth` in front of it; the identity at phase 0."""
-    up = (1 - np.cos(phase)) * _UP
-    turn = Rotation.from_euler("yx", [_SIDEWAYS * np.sin(phase), -up]).as_matrix()
-    back = depth * (1 + _BACK * (1 - np.cos(phase)) / 2)
+def _circle(phase, depth, swing):
+    """(4,4): the camera moved on its circle, of the size `swing`, about the point `depth` in front of it; the identity
+    at phase 0.
+    """
+    up = swing * (1 - np.cos(phase)) * _UP
+    turn = Rotation.from_euler("yx", [swing * _SIDEWAYS * np.sin(phase), -up]).as_matrix()
+    back = depth * (1 + swing * _BACK * (1 - np.cos(phase)) / 2)
     return pose(turn, np.array([0, 0, depth]) - turn @ [0, 0, back])
 
 

@@ -1,7 +1,7 @@
 """What a result shows: chosen, merged and joined to surfaces once, for all writers of a save."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import InputError
 from ..reconstruction import Reconstruction
 from .merging import Share, merge
+from .panorama import blended, is_panorama
 from .selection import choose_pixels
 from .surfaces import Grid, Patch, thinning
 
@@ -50,6 +51,18 @@ class Scene:
         return merge(self.result, self.static)
 
     @cached_property
+    def is_panorama(self) -> bool:
+        """Whether the camera only turns and the scene is a picture at one distance all around it."""
+        return is_panorama(self.result, self.static)
+
+    @cached_property
+    def pictured(self) -> Reconstruction:
+        """The result with the colours of what stands still: of a panorama, frames that overlap agree in them."""
+        if not self.is_panorama:
+            return self.result
+        return replace(self.result, frames=blended(self.result, self.static, [share.t for share in self.shares]))
+
+    @cached_property
     def median_depth(self) -> float:
         """Median depth of what the first frame shows, or any frame if that is nothing; 1 if there is nothing at all."""
         shown = self.static | self.moving
@@ -71,7 +84,7 @@ class Scene:
         """
         step = thinning(self.static[0].size, 0.4 * budget)  # one full frame is to leave room for what the others add
         while True:
-            grids = [(share, Grid(self.result, share.t, step)) for share in self.shares[:n_frames]]
+            grids = [(share, Grid(self.pictured, share.t, step)) for share in self.shares[:n_frames]]
             patches = [grid.mesh(share.kept(grid)) for share, grid in grids]
             if sum(len(patch.points) for patch in patches) <= budget:
                 return [patch for patch in patches if len(patch.points)]
@@ -89,7 +102,7 @@ class Scene:
         Every point is a pixel of some frame at that pixel's depth.
         """
         step = thinning(self.static[0].size, 0.5 * budget)  # leaves room for what the frames after the first add
-        grids = [(share, Grid(self.result, share.t, step)) for share in self.shares]
+        grids = [(share, Grid(self.pictured, share.t, step)) for share in self.shares]
         clouds = [grid.points(np.flatnonzero(share.kept(grid))) for share, grid in grids]
         points = np.concatenate([np.zeros((0, 3), np.float32), *(cloud[0] for cloud in clouds)])
         colours = np.concatenate([np.zeros((0, 3), np.uint8), *(cloud[1] for cloud in clouds)])

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..opening import find_opening
 from ..scene import Scene
 from ..videos import playback_fps
 from .splats import compress, pack, without_hem
 
 FOLDER = Path(__file__).parent  # of page.html, style.css and
 SCRIPTS = ("scene.js", "shaders.js", "camera.js", "drawing.js", "playback.js", "controls.js", "start.js")  # in order
+_FIELD = 1.2, 0.75  # most that a viewer opens with, tangents of half: 100 and 74 degrees; wider, the rim is stretched
 _STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
 
 
@@ -26,6 +28,7 @@ def write_player(scene: Scene, path: Path) -> None:
     surroundings = [without_hem(patch) for patch in scene.surfaces(_STATIC_POINTS)]
     objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), _MOVING_POINTS)]
     table, ranges = pack(surroundings + objects)
+    opening = find_opening(scene, _FIELD, narrows=True)
     distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
     about = {
         "static": sum(len(patch.points) for patch in surroundings),
@@ -33,7 +36,7 @@ def write_player(scene: Scene, path: Path) -> None:
         **ranges,
         "size": [int(side) for side in result.depth.shape[:0:-1]],
         "distance": distance,
-        "near": min(distance, float(np.quantile(result.depth[:1][shown[:1]], 0.05))) if shown[0].any() else distance,
+        "opening": {**vars(opening), "target": opening.target.tolist()},
         "fps": playback_fps(result.timestamps),
         "system": str(result.info.get("system", "unknown")),
         "frames": [

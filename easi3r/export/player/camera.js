@@ -4,12 +4,6 @@ const add = (a, b, factor = 1) => a.map((value, k) => value + factor * b[k]);
 const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 
-// A little behind and above the first camera; less where things are near, as gaps open beside them.
-function firstView() {
-  const off = scene.near / scene.distance;
-  return { target: [0, 0, scene.distance], yaw: 0.08 * off, pitch: 0.1 * off, away: (1 + 0.24 * off) * scene.distance };
-}
-
 function axes({ yaw, pitch }) {
   const forward = [Math.sin(yaw) * Math.cos(pitch), Math.sin(pitch), Math.cos(yaw) * Math.cos(pitch)];
   const right = [Math.cos(yaw), 0, -Math.sin(yaw)];
@@ -31,17 +25,17 @@ function zoomToFit() {  // canvas pixels per picture pixel with the whole pictur
   return Math.min(canvas.width / pictureWidth, canvas.height / pictureHeight);
 }
 
-function zoomOfOrbit() {  // between the whole picture in sight and no empty border
-  const whole = zoomToFit(), full = Math.max(canvas.width / pictureWidth, canvas.height / pictureHeight);
-  return whole * (full / whole) ** 0.7;
+function focalOfOrbit() {  // canvas pixels, the field of the view in sight
+  const [across, upright] = state.view.field;
+  return Math.min(canvas.width / across, canvas.height / upright) / 2;
 }
 
 function currentCamera() {
   const [width, height] = canvasSize();
   if (!pressed("through")) {
-    const { right, down, forward } = axes(state.view), [fx, fy] = scene.frames[0].lens, zoom = zoomOfOrbit();
+    const { right, down, forward } = axes(state.view), focal = focalOfOrbit();
     const eye = add(state.view.target, forward, -state.view.away);
-    const lens = [2 * fx * zoom / width, 2 * fy * zoom / height, 0, 0];
+    const lens = [2 * focal / width, 2 * focal / height, 0, 0];
     return { view: worldToCamera(right, down, forward, eye), lens };
   }
   const { right, down, forward, eye } = solvedCamera(state.step);
@@ -53,9 +47,9 @@ function currentCamera() {
 
 function leaveCamera() {  // go on freely from where the camera is
   if (!pressed("through")) return;
-  const { forward, eye } = solvedCamera(state.step);
-  const away = scene.distance;
-  state.view = { target: add(eye, forward, away), away, yaw: Math.atan2(forward[0], forward[2]),
+  const { forward, eye } = solvedCamera(state.step), [fx, fy] = scene.frames[state.step].lens;
+  const away = scene.distance, field = [pictureWidth / 2 / fx, pictureHeight / 2 / fy];
+  state.view = { field, target: add(eye, forward, away), away, yaw: Math.atan2(forward[0], forward[2]),
                  pitch: Math.asin(Math.max(-1, Math.min(1, forward[1]))) };
   press("through", false);
 }

@@ -9,7 +9,7 @@ function rotate(dx, dy) {
 
 function pan(dx, dy) {
   const { right, down } = axes(state.view), density = canvas.width / canvas.clientWidth;
-  const length = density * state.view.away / (scene.frames[0].lens[0] * zoomOfOrbit());  // of one pixel at the target
+  const length = density * state.view.away / focalOfOrbit();  // of one pixel at the target
   state.view.target = add(add(state.view.target, right, -dx * length), down, -dy * length);
 }
 
@@ -63,7 +63,7 @@ function press(id, on = !pressed(id)) {
 }
 
 function reset() {
-  state.view = firstView();
+  state.view = { ...scene.opening };
   press("through", false);
 }
 

@@ -115,7 +115,7 @@ function drawLines(camera, density) {
     segments.push([solvedCamera(k).eye, solvedCamera(k + 1).eye, timeColour(k, k < state.step ? 1 : 0.4)]);
   }
   const { right, down, forward, eye } = solvedCamera(state.step), [fx, fy, cx, cy] = scene.frames[state.step].lens;
-  const depth = 0.06 * scene.distance, colour = timeColour(state.step, 1);
+  const depth = 0.04 * scene.distance, colour = timeColour(state.step, 1);
   const corner = (u, v) => [[right, (u - cx) / fx], [down, (v - cy) / fy], [forward, 1]]
     .reduce((at, [axis, length]) => add(at, axis, length * depth), eye);
   const [l, r, t, b] = [-0.5, pictureWidth - 0.5, -0.5, pictureHeight - 0.5];

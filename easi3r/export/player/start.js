@@ -16,7 +16,7 @@ function describe() {
 }
 
 async function start() {
-  state.view = firstView();
+  state.view = { ...scene.opening };
   describe();
   wire();
   setStep(0);
