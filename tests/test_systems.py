@@ -108,7 +108,7 @@ def test_every_option_reaches_its_step():
 
 @pytest.mark.parametrize("name", ["smooth", "flow"])
 def test_options_of_the_aligner_reach_it(name):
-    """A network whose point maps are right but for noise, as the options have no say where there is nothing to align."""
+    """With point maps that are right but for noise; where there is nothing to align these options have no say."""
     clip = synthetic.render("street", 6, 128, 80, seconds=0.6)
     network = noisy_truth(clip)
     usual, other = (easi3r.reconstruct(clip.frames, of(Plain, network), Options(**{name: n})) for n in (True, False))
