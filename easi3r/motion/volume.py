@@ -30,7 +30,7 @@ def links(lab: np.ndarray, flows: dict[tuple[int, int], Flow], step: int) -> coo
     A link is the stronger the more alike the colours. flows: (i, j) -> Flow at full size, `step` times this grid's;
     neighbouring frames' tie a pixel to where it goes, as far as the way back confirms it.
     """
-    count, height, width = lab.shape[:3]
+    height, width = lab.shape[1:3]
     index = np.arange(lab[..., 0].size, dtype=np.int32).reshape(lab.shape[:3])
     pairs = [(index[:, :, :-1], index[:, :, 1:]), (index[:, :-1], index[:, 1:])]
     pixels = lab.reshape(-1, 3)
