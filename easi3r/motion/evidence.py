@@ -11,9 +11,10 @@ class Evidence:
 
     maps: dict[str, np.ndarray]  # name -> (T,h,w) float32 in [0,1], what `values` was made from, for display
     values: np.ndarray  # (T,h,w) float32 in [0,1], high = moves
-    cluster_weight: float = 1.0  # share of a token's value that comes from its cluster; less where tokens tell little
-    # (below is noise, above surely moves); None: only differences within a frame mean anything
-    limits: tuple[float, float] | None = None
+    # The same per pixel of a finer grid (T,y,x), float32 in [0,1], on a scale that is the same in every clip, and how
+    # well each pixel is known, in [0,1]; None: only differences within a frame mean anything, and only per token.
+    pixels: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

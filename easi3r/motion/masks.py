@@ -1,10 +1,14 @@
 """Evidence per token -> clusters over time -> threshold -> masks at pixel size (Easi3R, section 3)."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from skimage.filters import threshold_multiotsu
 from sklearn.cluster import KMeans
 
+from ..flow import Flow
+from . import whole
 from .evidence import Evidence, Motion
 from .refine import refine_masks
 
@@ -12,26 +16,36 @@ CLUSTERS = 64  # at most 256: labels are uint8
 
 
 def outline(
-    evidence: Evidence, clusters: np.ndarray, frames: np.ndarray, sensitivity: float = 0.5, refine: bool = True
+    evidence: Evidence,
+    clusters: np.ndarray,
+    frames: np.ndarray,
+    sensitivity: float = 0.5,
+    refine: bool = True,
+    flows: dict[tuple[int, int], Flow] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Motion:
     """Masks of moving pixels of frames (T,H,W,3) uint8 RGB.
 
     clusters (T,h,w) uint8: which tokens look alike, see `cluster`. `sensitivity` in [0,1]: 0.5 cuts at the automatic
     threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more). refine: let the edges of
-    masks follow those of the image.
+    masks follow those of the image. flows: (i, j) -> Flow, along which evidence per pixel is carried; evidence per
+    token does without. `progress` gets 0 to 1.
     """
+    maps = {**evidence.maps, "fused": evidence.values, "clusters": clusters.astype(np.float32)}
+    exponent = 2 ** (2 * sensitivity - 1)
+    if evidence.pixels is not None and evidence.weight is not None:
+        cut = whole.automatic_cut(evidence.pixels) ** exponent
+        found = whole.segment(evidence.pixels, evidence.weight, cut, frames, flows or {}, refine, progress)
+        return Motion(*found, maps)
     height, width = frames.shape[1:3]
     fused = fuse_over_time(evidence, clusters)
     values = np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in fused])
     values = np.clip(values, 0, 1).astype(np.float32)
-    maps = {**evidence.maps, "fused": evidence.values, "clusters": clusters.astype(np.float32)}
-    cut = automatic_threshold(values)
-    if cut is None:
+    threshold = automatic_threshold(values)
+    if threshold is None:
         return Motion(np.zeros(values.shape, bool), values, maps)
-    if evidence.limits:
-        cut = float(np.clip(cut, *evidence.limits))
-    cut = cut ** (2 ** (2 * sensitivity - 1))
-    return Motion(refine_masks(values, cut, frames) if refine else values > cut, values, maps)
+    cut = threshold**exponent
+    return Motion(refine_masks(values, cut, frames, progress) if refine else values > cut, values, maps)
 
 
 def cluster(tokens: np.ndarray) -> np.ndarray:
@@ -42,20 +56,14 @@ def cluster(tokens: np.ndarray) -> np.ndarray:
 
 
 def fuse_over_time(evidence: Evidence, clusters: np.ndarray) -> np.ndarray:
-    """(T,h,w) float32: every token takes the mean evidence of its cluster, so that an object moves as a whole and at
-    all times.
-
-    Where evidence is relative (no `limits`) each frame is then stretched to [0,1], as published.
+    """(T,h,w) float32 in [0,1]: every token takes the mean evidence of its cluster, so that an object moves as a whole
+    and at all times; each frame is then stretched to [0,1].
     """
     values = evidence.values.astype(np.float64)
     count = np.maximum(np.bincount(clusters.ravel()), 1)
-    mean = np.bincount(clusters.ravel(), values.ravel()) / count
-    share = evidence.cluster_weight  # weighted geometric mean: both must speak for motion
-    fused = mean[clusters] ** share * values ** (1 - share)
-    if evidence.limits is None:
-        low, high = fused.min((1, 2), keepdims=True), fused.max((1, 2), keepdims=True)
-        fused = (fused - low) / (high - low + 1e-6)
-    return fused.astype(np.float32)
+    fused = (np.bincount(clusters.ravel(), values.ravel()) / count)[clusters]
+    low, high = fused.min((1, 2), keepdims=True), fused.max((1, 2), keepdims=True)
+    return ((fused - low) / (high - low + 1e-6)).astype(np.float32)
 
 
 def automatic_threshold(values: np.ndarray) -> float | None:

@@ -1,21 +1,30 @@
 """Mask edges that follow image edges."""
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
 from ..threads import in_order
 
 
-def refine_masks(values: np.ndarray, cut: float, frames: np.ndarray) -> np.ndarray:
+def refine_masks(
+    values: np.ndarray, cut: float, frames: np.ndarray, progress: Callable[[float], None] | None = None
+) -> np.ndarray:
     """Refine `values > cut` frame by frame with GrabCut (Rother et al. 2004), seeded by the evidence.
 
     values (T,H,W) float32 in [0,1], frames (T,H,W,3) uint8 RGB. Only pixels near the cut region may change sides.
-    Returns (T,H,W) bool.
+    Returns (T,H,W) bool. `progress` gets 0 to 1.
     """
     reach = max(2, round(0.022 * max(frames.shape[1:3])))  # how far evidence bleeds over an object's edge, pixels
     near, core = _disk(reach), _disk(max(1, round(0.4 * reach)))
     cut = 0.9 * cut  # colours take away more often than they add
-    return np.stack(list(in_order(lambda t: _refine_frame(values[t], cut, frames[t], near, core), range(len(frames)))))
+    masks = []
+    for mask in in_order(lambda t: _refine_frame(values[t], cut, frames[t], near, core), range(len(frames))):
+        masks.append(mask)
+        if progress:
+            progress(len(masks) / len(frames))
+    return np.stack(masks)
 
 
 def _disk(radius):

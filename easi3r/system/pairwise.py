@@ -78,7 +78,8 @@ class Easi3r(Pairwise):
         maps, values = statistics(self.network.attention(features, edges, clock.progress), len(frames), features.grid)
         clock.start("masks", "Outlining what moves")
         clusters = cluster(features.tokens)
-        first = outline(Evidence(maps, values), clusters, frames, options.sensitivity, options.refine)
+        how = options.sensitivity, options.refine
+        first = outline(Evidence(maps, values), clusters, frames, *how, progress=clock.progress)
         ignored = given.over(first.dynamic)
         clock.start("geometry", "Measuring depth and cameras")
         again = AttentionStatistics(len(frames), features.grid)
@@ -90,7 +91,7 @@ class Easi3r(Pairwise):
                     again.add(pair.attention)
             clock.start("alignment", "Solving cameras")
             # the second pass has looked at motion again (specification, section 4)
-            motion = outline(Evidence(*again.result()), clusters, frames, options.sensitivity, options.refine)
+            motion = outline(Evidence(*again.result()), clusters, frames, *how)
             motion = motion.with_masks(given.over(motion.dynamic))
             zoom, info = find_zoom(frames, ignored), self._info(edges, clock)
             result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)

@@ -47,10 +47,11 @@ class Preview(Pairwise):
         clock.start("encode", f"Looking at {len(frames)} frames")
         features = self.network.encode(frames, clock.progress)
         clock.start("motion", "Looking for what moves")
-        flows = self.network.flows(features, edges, clock.progress)
-        evidence = epipolar_evidence(frames, flows, features.grid)
+        flows = self.network.flows(features, edges, clock.part(0, 0.7))
+        evidence = epipolar_evidence(frames, flows, features.grid, lambda done: clock.progress(0.7 + 0.3 * done))
         clock.start("masks", "Outlining what moves")
-        motion = outline(evidence, cluster(features.tokens), frames, options.sensitivity, options.refine)
+        how = options.sensitivity, options.refine
+        motion = outline(evidence, cluster(features.tokens), frames, *how, flows, clock.progress)
         motion = motion.with_masks(given.over(motion.dynamic))
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic

@@ -1,0 +1,75 @@
+"""Outlines of what moves, from the evidence of the preview: where they lie, where there must be none."""
+
+import numpy as np
+import pytest
+
+import easi3r
+from easi3r import pairs, synthetic
+from easi3r.metrics import jaccard
+from easi3r.motion import cluster, outline
+from easi3r.motion.epipolar import epipolar_evidence
+
+T, W, H = 8, 224, 128
+
+
+def look(frames):
+    """What the preview knows before it outlines: evidence, clusters, frames, flows."""
+    network = easi3r.load_system("preview").network
+    features = network.encode(frames)
+    flows = network.flows(features, pairs.build(len(frames)))
+    return epipolar_evidence(frames, flows, features.grid), cluster(features.tokens), frames, flows
+
+
+def outlines(frames, **options):
+    evidence, clusters, frames, flows = look(frames)
+    return outline(evidence, clusters, frames, flows=flows, **options)
+
+
+@pytest.fixture(scope="module")
+def room():
+    return synthetic.render("room", T, W, H, seconds=0.8)
+
+
+@pytest.fixture(scope="module")
+def seen(room):
+    return look(room.frames)
+
+
+def test_outlines_follow_what_moves(room, seen):
+    *before, flows = seen
+    said = []
+    motion = outline(*before, flows=flows, progress=said.append)
+    assert motion.dynamic.shape == motion.values.shape == room.dynamic.shape
+    assert motion.dynamic.dtype == bool and motion.values.dtype == np.float32
+    assert jaccard(motion.dynamic, room.dynamic).mean() > 0.75
+    assert said == sorted(said) and 0 <= said[0] and said[-1] <= 1 and len(said) > 10
+    again = outline(*before, flows=flows)
+    assert np.array_equal(motion.dynamic, again.dynamic) and np.array_equal(motion.values, again.values)
+
+
+def test_colours_of_the_whole_clip_make_outlines_better(room, seen):
+    *before, flows = seen
+    with_colours, without = (outline(*before, refine=refine, flows=flows).dynamic for refine in (True, False))
+    assert jaccard(with_colours, room.dynamic).mean() > jaccard(without, room.dynamic).mean() + 0.02
+
+
+def test_more_sensitive_marks_more(seen):
+    *before, flows = seen
+    shares = [outline(*before, sensitivity=s, flows=flows).dynamic.mean() for s in (0.0, 0.5, 1.0)]
+    assert shares == sorted(shares) and shares[0] < shares[2]
+
+
+def dark(frames):
+    noise = np.random.default_rng(0).normal(0, 5, frames.shape)
+    return np.clip(0.18 * frames + 3 + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("scene", "camera"), [("orbit", "moves"), ("street", "rotates"), ("room", "still")])
+def test_nothing_is_marked_where_nothing_moves(scene, camera):
+    frames = synthetic.render(scene, T, W, H, seconds=0.8, moving=False, camera=camera).frames
+    for clip in (frames, dark(frames)):
+        assert outlines(clip).dynamic.mean(axis=(1, 2)).max() < 0.03
+
+
+def test_frames_without_any_texture_show_nothing():
+    assert not outlines(np.full((4, 64, 96, 3), 90, np.uint8)).dynamic.any()
