@@ -19,7 +19,9 @@ from .observations import Observations
 
 LOOSE = 3.0  # standard deviations from which on an observation counts as an outlier (Cauchy loss)
 NEAREST = 0.05  # a point must stay this far before the other camera, in units of its distance
-UNSURE = 1e-5  # weight of "a point is as far away as its frame in the middle", over what a usual point is known by
+# Standard deviation of the inverse depth of all points about its median, 1, taken for granted: what little parallax
+# leaves open does not run away. Where there is parallax it has no say.
+SPREAD = 2.0
 FOCAL_PRIOR = 0.2  # cost per observation of a focal that is e times that of the start
 LONGEST = 3.0  # a step may change an inverse depth by this factor
 DAMPING, LEAST_DAMPING, ATTEMPTS = 1e-3, 1e-7, 6
@@ -74,6 +76,7 @@ def adjust(
 
     def cost_of(state: State) -> float:
         total = sum(pool.map(lambda i: _cost(seen, state, i, loose), frames))
+        total += 0 if turns_only else float(((state.inverse - 1) ** 2).sum()) / SPREAD**2
         return (total + prior * np.log(state.focal / start.focal) ** 2) / max(seen.count, 1)
 
     cost = cost_of(state)
@@ -197,8 +200,6 @@ class _System:
         self._free = np.arange(6, size - bool(focal_known))
         if turns_only:
             self._free = self._free[(self._free % 6 < 3) | (self._free == size - 1)]
-        known = np.concatenate([part.own for part in parts])
-        self._unsure = UNSURE * float(np.median(known[known > 0])) if (known > 0).any() else 1.0
 
     def step(self, damping):
         """The state after a step."""
@@ -206,8 +207,8 @@ class _System:
         matrix[np.diag_indices_from(matrix)] += damping * np.diag(self._matrix) + 1e-9
         pulls = []
         for i, part in enumerate(self._parts):
-            own = part.own * (1 + damping) + self._unsure
-            pull = part.own_right + self._unsure * (np.median(state.inverse[i]) - state.inverse[i])
+            own = part.own * (1 + damping) + 1 / SPREAD**2
+            pull = part.own_right + (1 - state.inverse[i]) / SPREAD**2
             pulls.append((own, pull))
             if not self._turns_only:
                 over = part.mixed / own[:, None]

@@ -5,13 +5,14 @@ import numpy as np
 
 from ..camera import invert
 from ..flow import Flow, sample
-from .adjust import LOOSE, NEAREST, State
+from .adjust import LOOSE, NEAREST, SPREAD, State
 from .filling import fill_in
 from .observations import Observations, spread_of, still_target
 
 ROUNDS = 5  # re-weighted steps per pixel, from what the grid says
 SHRUNK = 2  # flow has half the resolution of the picture, so depth is measured at that
-RANGE = 30.0  # a pixel is at most so many times nearer or farther than its frame in the middle
+RANGE = 100.0  # a pixel is at most so many times nearer or farther than the clip in the middle
+NEARBY = 7  # pixels, side of the window in which the surroundings are judged
 PEAK = 20.0  # the surest pixel counts like so many ordinary ones
 GOOD, LEAST = 0.02, 0.008  # relative depth error at which the log confidence is 1, and that is left at best
 FILLED = 1.001  # confidence of depth taken over from the surroundings
@@ -34,13 +35,12 @@ def frame_depth(
     height, width = grey.shape
     size = width // SHRUNK, height // SHRUNK
     coarse = state.inverse[i].reshape(len(seen.rows), len(seen.columns)).astype(np.float32)
-    middle = float(np.median(coarse))
-    limits = middle / RANGE, middle * RANGE
+    limits = 1 / RANGE, RANGE  # a state has median 1
     inverse = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR).ravel()
     rows = [_row(flows[i, j], moving, i, j, state, zoom, size) for j in seen.others[i]]
     known = np.zeros(len(inverse), np.float32)
     for _ in range(ROUNDS if rows else 0):
-        pull, known = np.zeros_like(inverse), np.full_like(inverse, 1e-12)
+        pull, known = (1 - inverse) / np.float32(SPREAD**2), np.full_like(inverse, 1 / SPREAD**2)
         for turned, shift, target, spread in rows:
             x = turned + inverse[:, None] * shift
             z = np.maximum(x[:, 2:], NEAREST)
@@ -51,10 +51,11 @@ def frame_depth(
             weight = (x[:, 2] > NEAREST) / (1 + (error**2).sum(1) / square / LOOSE**2) / square
             pull += weight * (slope * error).sum(1)
             known += weight * (slope**2).sum(1)
-        step = np.where(known > 1e-9, pull / known, 0)
-        inverse = np.clip(inverse + step, np.maximum(inverse / 3, limits[0]), np.minimum(inverse * 3, limits[1]))
-    # what is known of a pixel to less than a third of its depth tells nothing
-    known = np.where(known * inverse**2 > 9, known, 0)
+        inverse = np.clip(
+            inverse + pull / known, np.maximum(inverse / 3, limits[0]), np.minimum(inverse * 3, limits[1])
+        )
+    # a pixel whose depth is not known to a third of it tells nothing
+    known = np.where((known > 2 / SPREAD**2) & (known * inverse**2 > 9), known, 0)
     full = [cv2.resize(m.reshape(size[::-1]), (width, height)) for m in (inverse, known)]
     return _dense(full[0], full[1], limits, grey)
 
@@ -84,8 +85,12 @@ def _dense(inverse, known, limits, grey):
         return np.full(grey.shape, 1 / limits[0] / RANGE, np.float32), np.ones(grey.shape, np.float32)
     weight = np.minimum(known / np.median(known[told]), PEAK).astype(np.float32)
     smooth, certainty = fill_in(np.where(told, inverse, 0).astype(np.float32), weight, grey)
-    smooth = np.clip(smooth, *limits)
-    error = np.sqrt(1 / np.maximum(known, 1e-12) + (inverse - smooth) ** 2) / smooth
+    # the surroundings count for as much as they are usually right here
+    off = np.where(told, inverse - smooth, 0)
+    usual = cv2.blur(off**2, (NEARBY, NEARBY)) / np.maximum(cv2.blur(told.astype(np.float32), (NEARBY, NEARBY)), 1e-3)
+    own = known * usual / (known * usual + 1)
+    found = np.clip(smooth + own * off, *limits)
+    error = np.sqrt(1 / np.maximum(known, 1e-12) + (inverse - found) ** 2) / found
     confidence = np.exp((GOOD / np.hypot(error, LEAST)) ** 2)
     confidence = np.where(told, np.maximum(confidence, FILLED), np.where(certainty > 0, FILLED, 1.0))
-    return (1 / smooth).astype(np.float32), confidence.astype(np.float32)
+    return (1 / found).astype(np.float32), confidence.astype(np.float32)

@@ -50,8 +50,8 @@ class Preview(Pairwise):
         flows = self.network.flows(features, edges, clock.part(0, 0.7))
         evidence = epipolar_evidence(frames, flows, features.grid, lambda done: clock.progress(0.7 + 0.3 * done))
         clock.start("masks", "Outlining what moves")
-        how = options.sensitivity, options.refine
-        motion = outline(evidence, cluster(features.tokens), frames, *how, flows, clock.progress)
+        clusters = cluster(features.tokens)
+        motion = outline(evidence, clusters, frames, options.sensitivity, options.refine, flows, clock.progress)
         motion = motion.with_masks(given.over(motion.dynamic))
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic
