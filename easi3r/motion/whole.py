@@ -15,8 +15,8 @@ from .volume import colours, links, spread
 # The cut lies this far above what three quarters of the static pixels stay below, on the scale of the evidence. Mean J
 # of four real clips is .659, .669, .673, .673 at .15, .17, .19, .21, of three rendered ones .80, .82, .82, .78.
 ABOVE = 0.18
-# Mean evidence of a piece of a mask above the cut: static pieces (strong parallax, compression) reach .06, movers of
-# the seven clips have at least .09; at .06 and .08 the outlines of these are the same.
+# Mean evidence of a piece of a mask above the cut: pieces of static clips (strong parallax, compression) reach .07, the
+# largest mover of seven clips has .12 to .28. What comes between the two goes as a whole.
 CONVINCING = 0.07
 SOFT = 0.06  # of the evidence: over this the prior goes from still to moving; .05 to .1 give the same J
 STIFF = 3.0  # of the links against evidence: .3 to 8 differ by less than .02 in J; against colours as well: 1
