@@ -18,9 +18,9 @@ from .flow import Flow, both_ways
 
 PRIOR = 0.05  # deviation of the log zoom between two frames where the flow does not tell
 FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that are used
-# Range of the log zoom over a clip. Nine clips without a zoom show .00 to .08 (.21 where nothing is clear), eight that
+# Range of the log zoom over a clip. Nine clips without a zoom show .00 to .16 (.21 where nothing is clear), eight that
 # were enlarged by 1.5 to 1.8 show .27 to .68 of true .41 to .59.
-LEAST = 0.15
+LEAST = 0.2
 CLEAR = 0.008  # median deviation of the steps: .001 to .005 in clips with something to go by, .015 on without
 
 

@@ -19,7 +19,7 @@ from .observations import Observations
 
 LOOSE = 3.0  # standard deviations from which on an observation counts as an outlier (Cauchy loss)
 NEAREST = 0.05  # a point must stay this far before the other camera, in units of its distance
-# Standard deviation of the inverse depth of all points about its median, 1, taken for granted: what little parallax
+# Scale of the inverse depths of all points about their median, 1, taken for granted (Cauchy): what little parallax
 # leaves open does not run away. Where there is parallax it has no say.
 SPREAD = 2.0
 FOCAL_PRIOR = 0.2  # cost per observation of a focal that is e times that of the start
@@ -76,7 +76,7 @@ def adjust(
 
     def cost_of(state: State) -> float:
         total = sum(pool.map(lambda i: _cost(seen, state, i, loose), frames))
-        total += 0 if turns_only else float(((state.inverse - 1) ** 2).sum()) / SPREAD**2
+        total += 0 if turns_only else float(np.log1p(((state.inverse - 1) / SPREAD) ** 2).sum())
         return (total + prior * np.log(state.focal / start.focal) ** 2) / max(seen.count, 1)
 
     cost = cost_of(state)
@@ -108,6 +108,11 @@ def project(state: State, points: np.ndarray, inverse: np.ndarray, i: int, other
     x = rays @ relative[:, :3, :3].transpose(0, 2, 1) + inverse[:, None] * relative[:, None, :3, 3]
     z = np.maximum(x[..., 2], NEAREST)
     return state.focal * x[..., :2] / z[..., None], x[..., 2], relative
+
+
+def prior_weight(inverse: np.ndarray) -> np.ndarray:
+    """Weight with which inverse depths (...) are drawn to 1, see `SPREAD`."""
+    return 1 / (SPREAD**2 + (inverse - 1) ** 2)
 
 
 def explained(seen: Observations, state: State) -> float:
@@ -207,8 +212,9 @@ class _System:
         matrix[np.diag_indices_from(matrix)] += damping * np.diag(self._matrix) + 1e-9
         pulls = []
         for i, part in enumerate(self._parts):
-            own = part.own * (1 + damping) + 1 / SPREAD**2
-            pull = part.own_right + (1 - state.inverse[i]) / SPREAD**2
+            usual = prior_weight(state.inverse[i])
+            own = part.own * (1 + damping) + usual
+            pull = part.own_right + (1 - state.inverse[i]) * usual
             pulls.append((own, pull))
             if not self._turns_only:
                 over = part.mixed / own[:, None]

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..camera import invert
 from ..flow import Flow, sample
-from .adjust import LOOSE, NEAREST, SPREAD, State
+from .adjust import LOOSE, NEAREST, SPREAD, State, prior_weight
 from .filling import fill_in
 from .observations import Observations, spread_of, still_target
 
@@ -40,7 +40,8 @@ def frame_depth(
     rows = [_row(flows[i, j], moving, i, j, state, zoom, size) for j in seen.others[i]]
     known = np.zeros(len(inverse), np.float32)
     for _ in range(ROUNDS if rows else 0):
-        pull, known = (1 - inverse) / np.float32(SPREAD**2), np.full_like(inverse, 1 / SPREAD**2)
+        known = prior_weight(inverse)
+        pull = (1 - inverse) * known
         for turned, shift, target, spread in rows:
             x = turned + inverse[:, None] * shift
             z = np.maximum(x[:, 2:], NEAREST)

@@ -33,6 +33,7 @@ OTHER_FIELDS = (30.0, 60.0)  # horizontal fields of view, degrees, that the othe
 # Of the other starts: pairs so many frames apart at most, what counts as an outlier, and whether the focal is held.
 STAGES = ((1, 30.0, True), (3, 10.0, True), (9999, 10.0, False))
 STAGE_ROUNDS = 8
+_ROUGHLY: dict[str, Any] = {"focal_known": True, "loose": STAGES[0][1], "rounds": STAGE_ROUNDS}
 
 
 class Preview(Pairwise):
@@ -60,9 +61,7 @@ class Preview(Pairwise):
         seen = observe(flows, moving, zoom)
         turns_only = focal.turns_only or not seen.count
         if turns_only:
-            with workers() as pool:
-                flat = _flat(seen, focal.pixels)
-                solved = adjust(seen, flat, pool, turns_only=True, focal_known=_fixed(focal, options))
+            solved = _turning(seen, focal, options, clock.progress)
         else:
             start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0, 0.5))
             solved, focal = _best(seen, start, focal, options, clock.part(0.5, 1))
@@ -140,8 +139,7 @@ def _best(seen: Observations, start: State, focal: Focal, options: Options, repo
         width = 2 * np.abs(seen.points[0, :, 0]).max()
         for fov in OTHER_FIELDS:
             pixels = focal.pixels if options.fov is not None else focal_of(fov, round(width))
-            state, near = _flat(seen, pixels), seen.within(1)
-            state = adjust(near, state, pool, turns_only=True, focal_known=True, loose=30.0, rounds=STAGE_ROUNDS).state
+            state = adjust(seen.within(1), _flat(seen, pixels), pool, turns_only=True, **_ROUGHLY).state
             for gap, loose, held in STAGES:
                 held = held or options.fov is not None
                 state = adjust(
@@ -151,6 +149,19 @@ def _best(seen: Observations, start: State, focal: Focal, options: Options, repo
             if other.cost < solved.cost:
                 solved, focal = other, replace(focal, known=True)
     return solved, focal
+
+
+def _turning(seen: Observations, focal: Focal, options: Options, report: Progress) -> Adjusted:
+    """Rotations, and the focal if they tell it, of a camera that stays where it is: from near pairs to far ones, as
+    these turn by more than a first guess may be wrong.
+    """
+    with workers() as pool:
+        state = adjust(seen.within(1), _flat(seen, focal.pixels), pool, turns_only=True, **_ROUGHLY).state
+        for gap, loose, _ in STAGES[1:]:
+            near = seen.within(gap)
+            state = adjust(near, state, pool, turns_only=True, focal_known=True, loose=loose, rounds=STAGE_ROUNDS).state
+        report(0.5, "Solving cameras")
+        return adjust(seen, state, pool, turns_only=True, focal_known=_fixed(focal, options))
 
 
 def _said(focal: Focal, turns_only: bool, zoom: np.ndarray | None, options: Options) -> tuple[str, ...]:
