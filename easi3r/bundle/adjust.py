@@ -41,7 +41,9 @@ class State:
     @property
     def cam2world(self) -> np.ndarray:
         """(T,4,4), the first one the identity."""
-        return self.world2cam[0] @ invert(self.world2cam)
+        cam2world = self.world2cam[0] @ invert(self.world2cam)
+        cam2world[0] = np.eye(4)
+        return cam2world
 
 
 @dataclass(frozen=True)

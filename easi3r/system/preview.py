@@ -26,6 +26,7 @@ from .base import Estimate
 from .pairwise import Pairwise
 from .steps import zoom_sentence
 
+LONG_LENS = 28.0  # horizontal field of view in degrees below which parallax is too little to tell movers from the scene
 SHRINK = 4  # the start is made from point maps of so many times fewer rows and columns
 NEAR = 5  # frames, and from pairs that lie no farther apart, where these connect the clip
 ENOUGH = 0.9  # share of what is seen that a solution must explain for no other start to be tried; good ones have .96 on
@@ -57,10 +58,10 @@ class Preview(Pairwise):
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic
         zoom = find_zoom(frames, moving, flows)
-        focal = self.network.find_focal(features, flows, moving, options.fov, zoom)
         seen = observe(flows, moving, zoom)
-        turns_only = focal.turns_only or not seen.count
-        if turns_only:
+        focal = self.network.find_focal(features, flows, moving, options.fov, zoom)
+        focal = replace(focal, turns_only=focal.turns_only or not seen.count)
+        if focal.turns_only:
             solved = _turning(seen, focal, options, clock.progress)
         else:
             start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0, 0.5))
@@ -69,25 +70,22 @@ class Preview(Pairwise):
         state, n_frames = solved.state, len(frames)
         focals = state.focal * (np.ones(n_frames) if zoom is None else zoom)
         cameras = [Camera.centred(f, *video.framing.size) for f in focals]
-        depth, confidence = np.empty((2, *moving.shape), np.float32)
-        if turns_only:
+        depth, confidence = np.ones((2, *moving.shape), np.float32)
+        if focal.turns_only:
             for i, camera in enumerate(cameras):  # all directions are equally far away
                 depth[i] = 1 / np.linalg.norm(camera.rays(), axis=-1)
-            confidence[:] = 1
         else:
-            measured = in_order(
-                lambda i: frame_depth(flows, seen, state, i, features.data[i], moving, zoom), range(n_frames)
-            )
+            grey = features.data
+            measured = in_order(lambda i: frame_depth(flows, seen, state, i, grey[i], moving, zoom), range(n_frames))
             for i, (depth[i], confidence[i]) in enumerate(measured):
                 clock.progress((i + 1) / n_frames, f"Measuring depth: frame {i + 1} of {n_frames}")
-        cam2world = state.cam2world
-        cam2world[0] = np.eye(4)
-        depth, confidence = cleanup.apply(depth, confidence, cam2world, cameras, moving)
+        depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, moving)
         clock.stop()
         intrinsics = np.stack([camera.intrinsics for camera in cameras])
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
-        info = self._info(edges, clock, focal=how, flow_cost=round(solved.cost, 4))
-        return Estimate(cam2world, intrinsics, depth, confidence, motion, _said(focal, turns_only, zoom, options), info)
+        info = self._info(edges, clock, focal=how, flow_cost=round(float(solved.cost), 4))
+        said = _said(focal, cameras[0].fov[0], zoom, options)
+        return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, info)
 
     def _aligned(
         self,
@@ -164,11 +162,19 @@ def _turning(seen: Observations, focal: Focal, options: Options, report: Progres
         return adjust(seen, state, pool, turns_only=True, focal_known=_fixed(focal, options))
 
 
-def _said(focal: Focal, turns_only: bool, zoom: np.ndarray | None, options: Options) -> tuple[str, ...]:
-    said = [] if zoom is None else [zoom_sentence(zoom)]
+def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options) -> tuple[str, ...]:
+    """Sentences for the user; fov: horizontal, degrees, as found."""
+    said = []
+    if fov < LONG_LENS and not focal.turns_only:
+        said.append(
+            f"The lens is long (about {fov:.0f} degrees), so little depth can be told, and something large that moves "
+            "may have been taken for the scene: cameras and depth are unsure."
+        )
+    if zoom is not None:
+        said.append(zoom_sentence(zoom))
     if not focal.known and options.fov is None:
         said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
-    if turns_only:
+    if focal.turns_only:
         said.append(
             "The camera only turns or stands still, so no depth can be seen: the scene is shown flat, as a panorama."
         )
