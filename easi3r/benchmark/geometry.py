@@ -12,9 +12,8 @@ import numpy as np
 
 from .. import InputError, Options, load_system, reconstruct
 from ..agreement import Check, check
-from ..decode import scan
 from ..reconstruction import Reconstruction
-from .masks import unpack
+from .masks import stored_masks
 
 GAPS = (1, 4)  # frames
 
@@ -23,11 +22,8 @@ def score(result: Reconstruction, clip: Path) -> Check:
     """The check of a `Reconstruction`, against the true masks of its clip where there are such."""
     truth, moving = clip.with_name(f"{clip.stem}_masks.npz"), result.dynamic
     if truth.exists():
-        stored = np.load(truth)
-        shape = tuple(stored["shape"])
-        times = np.array(scan(clip).seconds)[: shape[0]]
-        used = [int(np.abs(times - t).argmin()) for t in result.timestamps]
-        moving = np.stack([result.framing.cut(m.astype(np.uint8)) > 0 for m in unpack(stored["gt"], shape)[used]])
+        true = stored_masks(clip, truth, result.timestamps)["gt"]
+        moving = np.stack([result.framing.cut(mask.astype(np.uint8)) > 0 for mask in true])
     shown = np.any(result.confidence > 0, axis=(1, 2))
     moving = moving | ~shown[:, None, None]  # of frames left out nothing is asked
     return check(result.frames, result.depth, result.cam2world, result.intrinsics, moving, GAPS, every=2)

@@ -26,17 +26,20 @@ def score_clip(clip: Path, truth: Path, system: System, max_frames: int = 24) ->
     """Mean J of our masks and of every system in `truth` (path of an npz) at the frames that a run uses. Dict name ->
     J.
     """
+    result = reconstruct(str(clip), system, Options(max_frames=max_frames))
+    stored = stored_masks(clip, truth, result.timestamps)
+    true = stored.pop("gt")
+    scored = {"ours": place_in_source(result.dynamic, result.framing), **stored}
+    return {name: jaccard(masks, true).mean() for name, masks in scored.items()}
+
+
+def stored_masks(clip: Path, truth: Path, timestamps: np.ndarray) -> dict[str, np.ndarray]:
+    """Masks (T,H,W) bool in an npz at the frames of `clip` that are nearest to timestamps (T,), by name; `gt`: true."""
     stored = np.load(truth)
     shape = tuple(stored["shape"])
-    result = reconstruct(str(clip), system, Options(max_frames=max_frames))
     times = np.array(scan(clip).seconds)[: shape[0]]
-    used = [int(np.abs(times - t).argmin()) for t in result.timestamps]
-    masks = place_in_source(result.dynamic, result.framing)
-    scores = {"ours": jaccard(masks, unpack(stored["gt"], shape)[used]).mean()}
-    for name in stored.files:
-        if name not in ("gt", "shape"):
-            scores[name] = jaccard(unpack(stored[name], shape)[used], unpack(stored["gt"], shape)[used]).mean()
-    return scores
+    used = [int(np.abs(times - t).argmin()) for t in timestamps]
+    return {name: unpack(stored[name], shape)[used] for name in stored.files if name != "shape"}
 
 
 def place_in_source(masks: np.ndarray, framing: Framing) -> np.ndarray:

@@ -58,14 +58,15 @@ class Preview(Pairwise):
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic
         zoom = find_zoom(frames, moving, flows)
+        clock.progress(0.1)
         seen = observe(flows, moving, zoom)
-        focal = self.network.find_focal(features, flows, moving, options.fov, zoom)
+        focal = self.network.find_focal(features, flows, moving, options.fov, zoom, clock.part(0.1, 0.4))
         focal = replace(focal, turns_only=focal.turns_only or not seen.count)
         if focal.turns_only:
-            solved = _turning(seen, focal, options, clock.progress)
+            solved = _turning(seen, focal, options, clock.part(0.4, 1))
         else:
-            start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0, 0.5))
-            solved, focal = _best(seen, start, focal, options, clock.part(0.5, 1))
+            start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0.4, 0.7))
+            solved, focal = _best(seen, start, focal, options, clock.part(0.7, 1))
         clock.start("alignment", "Measuring depth")
         state, n_frames = solved.state, len(frames)
         focals = state.focal * (np.ones(n_frames) if zoom is None else zoom)

@@ -13,6 +13,7 @@ from . import dense, two_view
 
 COLUMNS = 64  # tokens along the longer side: fewer swallow what is near a moving object, more fall apart
 SUPPORT = 0.3  # share of a pair's pixels that must agree on its pose for the pair to count
+POSES = 0.5  # of the time of `predict`
 Flows = dict[tuple[int, int], Flow]
 
 
@@ -42,14 +43,20 @@ class PreviewNetwork:
         return flows
 
     def find_focal(
-        self, features: Features, flows: Flows, masks: np.ndarray, fov: float | None, zoom: np.ndarray | None
+        self,
+        features: Features,
+        flows: Flows,
+        masks: np.ndarray,
+        fov: float | None,
+        zoom: np.ndarray | None,
+        progress: Progress | None = None,
     ) -> two_view.Focal:
         """The focal of the first frame, and whether the camera only turns. fov: horizontal, degrees, None: found.
 
         masks (T,H,W) bool of moving pixels; zoom (T,): focal of every frame over that of the first one, None: all 1.
         """
         width = features.frames.shape[2]
-        focal = two_view.find_focal(flows, masks, width, zoom)
+        focal = two_view.find_focal(flows, masks, width, zoom, report=_telling(progress, 1, "Finding the focal"))
         return focal if fov is None else replace(focal, pixels=float(focal_of(fov, width)), known=True)
 
     def predict(
@@ -75,7 +82,9 @@ class PreviewNetwork:
         said = []
         if not focal.known:
             said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
-        relative = two_view.relative_poses({edge: flows[edge] for edge in edges if edge in flows}, moving, focal, zoom)
+        wanted = {edge: flows[edge] for edge in edges if edge in flows}
+        report = _telling(progress, POSES, "Comparing pairs of frames")
+        relative = two_view.relative_poses(wanted, moving, focal, zoom, report)
         if not any(r.parallax for r in relative.values()):
             said.append("No depth can be seen in this clip: the scene is shown flat.")
         focals = focal.pixels * (np.ones(len(moving)) if zoom is None else zoom)
@@ -84,6 +93,11 @@ class PreviewNetwork:
         return Predictions(
             _predictions(view if shrink == 1 else view.shrunk(shrink), edges, progress), angle, tuple(said)
         )
+
+
+def _telling(progress, share, text):
+    """Reports of a step that is that share of the whole."""
+    return lambda fraction: progress(share * fraction, text) if progress else None
 
 
 @dataclass(frozen=True)
@@ -120,7 +134,7 @@ def _predictions(clip, edges, progress):
     for done, pair in enumerate(in_order(lambda edge: _predict(clip, *edge), kept)):
         yield pair
         if progress:
-            progress((done + 1) / len(kept), f"Measuring depth: pair {done + 1} of {len(kept)}")
+            progress(POSES + (1 - POSES) * (done + 1) / len(kept), f"Measuring depth: pair {done + 1} of {len(kept)}")
 
 
 def _predict(clip, i, j):

@@ -1,5 +1,6 @@
 """Relative poses of frame pairs and the focal they share, from optical flow on static pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -49,10 +50,12 @@ def find_focal(
     width: int,
     zoom: np.ndarray | None = None,
     n_pairs: int = 10,
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> Focal:
     """The `Focal` at which essential matrices (or mere rotations) of several pairs with much flow fit best.
 
     flows: dict (i, j) -> Flow; moving (T,H,W) bool; zoom (T,): focal of each frame over that of the first, None: all 1.
+    report(fraction) is called before each pair and may raise to cancel.
     """
     usable = [k for k in flows if k[0] < k[1] and flows[k].consistent.mean() > 0.5]
     matches = {k: _matches(flows[k], moving, *k, 300, zoom) for k in usable}
@@ -63,6 +66,7 @@ def find_focal(
         return Focal(usual, False, True)
     moved, turned = np.zeros((2, len(widest), len(VIEW_ANGLES)))
     for row, key in enumerate(widest):
+        report(row / len(widest))
         start, fit = None, _fit_pose_before_camera if _spread(*matches[key]) > CLEAR else _fit_pose
         for column, angle in enumerate(VIEW_ANGLES):
             focal = focal_of(angle, width)
@@ -93,12 +97,17 @@ def _lowest(costs, width):
 
 
 def relative_poses(
-    flows: dict[tuple[int, int], Flow], moving: np.ndarray, focal: Focal, zoom: np.ndarray | None = None
+    flows: dict[tuple[int, int], Flow],
+    moving: np.ndarray,
+    focal: Focal,
+    zoom: np.ndarray | None = None,
+    report: Callable[[float], None] = lambda fraction: None,
 ) -> dict[tuple[int, int], RelativePose]:
     """Poses of all pairs, dict (i, j) -> RelativePose, both directions; from static, consistent matches. focal: `Focal`
-    of the first frame; zoom as of `find_focal`."""
+    of the first frame; zoom and report as of `find_focal`."""
     poses = {}
-    for (i, j), flow in flows.items():
+    for done, ((i, j), flow) in enumerate(flows.items()):
+        report(done / len(flows))
         if i < j:
             still = ~moving[i]
             followed = (flow.consistent & still).sum() / max(still.sum(), 1)
