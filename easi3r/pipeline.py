@@ -61,8 +61,7 @@ def reconstruct(
         lambda fraction, text: report(_READING + (1 - _READING - _CHECKING) * fraction, text),
     )
     report(1 - _CHECKING, "Checking the result")
-    e = estimate
-    checked = agreement.check(frames, e.depth, e.cam2world, e.intrinsics, e.motion.dynamic) if len(frames) > 1 else None
+    checked = _checked(frames, estimate) if len(frames) > 1 else None
     said += own.warnings if own else ()
     said += [*_warnings(len(frames), estimate), *estimate.warnings]
     return Reconstruction(
@@ -85,6 +84,11 @@ def reconstruct(
             "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
         },
     )
+
+
+def _checked(frames, estimate):
+    geometry = estimate.depth, estimate.cam2world, estimate.intrinsics
+    return agreement.check(frames, *geometry, estimate.motion.dynamic)
 
 
 def _versions():

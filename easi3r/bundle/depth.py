@@ -6,7 +6,7 @@ import numpy as np
 from ..camera import invert
 from ..flow import Flow, sample
 from .adjust import LOOSE, NEAREST, SPREAD, State, prior_weight
-from .filling import fill_in
+from .filling import FILLED, confidence_of, fill_in
 from .observations import Observations, spread_of, still_target
 
 ROUNDS = 5  # re-weighted steps per pixel, from what the grid says
@@ -14,8 +14,6 @@ SHRUNK = 2  # flow has half the resolution of the picture, so depth is measured 
 RANGE = 100.0  # a pixel is at most so many times nearer or farther than the clip in the middle
 NEARBY = 7  # pixels, side of the window in which the surroundings are judged
 PEAK = 20.0  # the surest pixel counts like so many ordinary ones
-GOOD, LEAST = 0.02, 0.008  # relative depth error at which the log confidence is 1, and that is left at best
-FILLED = 1.001  # confidence of depth taken over from the surroundings
 
 
 def frame_depth(
@@ -83,7 +81,7 @@ def _dense(inverse, known, limits, grey):
     """Depth and confidence (H,W) from inverse depth and its information (1 / variance), 0 where there is none."""
     told = known > 0
     if not told.any():
-        return np.full(grey.shape, 1 / limits[0] / RANGE, np.float32), np.ones(grey.shape, np.float32)
+        return np.ones(grey.shape, np.float32), np.ones(grey.shape, np.float32)
     weight = np.minimum(known / np.median(known[told]), PEAK).astype(np.float32)
     smooth, certainty = fill_in(np.where(told, inverse, 0).astype(np.float32), weight, grey)
     # the surroundings count for as much as they are usually right here
@@ -92,6 +90,5 @@ def _dense(inverse, known, limits, grey):
     own = known * usual / (known * usual + 1)
     found = np.clip(smooth + own * off, *limits)
     error = np.sqrt(1 / np.maximum(known, 1e-12) + (inverse - found) ** 2) / found
-    confidence = np.exp((GOOD / np.hypot(error, LEAST)) ** 2)
-    confidence = np.where(told, np.maximum(confidence, FILLED), np.where(certainty > 0, FILLED, 1.0))
+    confidence = np.where(told, np.maximum(confidence_of(error), FILLED), np.where(certainty > 0, FILLED, 1.0))
     return (1 / found).astype(np.float32), confidence.astype(np.float32)

@@ -1,5 +1,6 @@
 """The preview's recipe: flow tells what moves, bundle adjustment on flow gives cameras and depth."""
 
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,6 @@ OTHER_FIELDS = (30.0, 60.0)  # horizontal fields of view, degrees, that the othe
 # Of the other starts: pairs so many frames apart at most, what counts as an outlier, and whether the focal is held.
 STAGES = ((1, 30.0, True), (3, 10.0, True), (9999, 10.0, False))
 STAGE_ROUNDS = 8
-_ROUGHLY: dict[str, Any] = {"focal_known": True, "loose": STAGES[0][1], "rounds": STAGE_ROUNDS}
 
 
 class Preview(Pairwise):
@@ -138,7 +138,7 @@ def _best(seen: Observations, start: State, focal: Focal, options: Options, repo
         width = 2 * np.abs(seen.points[0, :, 0]).max()
         for fov in OTHER_FIELDS:
             pixels = focal.pixels if options.fov is not None else focal_of(fov, round(width))
-            state = adjust(seen.within(1), _flat(seen, pixels), pool, turns_only=True, **_ROUGHLY).state
+            state = _turned(seen, STAGES[0], _flat(seen, pixels), pool)
             for gap, loose, held in STAGES:
                 held = held or options.fov is not None
                 state = adjust(
@@ -155,12 +155,18 @@ def _turning(seen: Observations, focal: Focal, options: Options, report: Progres
     these turn by more than a first guess may be wrong.
     """
     with workers() as pool:
-        state = adjust(seen.within(1), _flat(seen, focal.pixels), pool, turns_only=True, **_ROUGHLY).state
-        for gap, loose, _ in STAGES[1:]:
-            near = seen.within(gap)
-            state = adjust(near, state, pool, turns_only=True, focal_known=True, loose=loose, rounds=STAGE_ROUNDS).state
+        state = _flat(seen, focal.pixels)
+        for stage in STAGES:
+            state = _turned(seen, stage, state, pool)
         report(0.5, "Solving cameras")
         return adjust(seen, state, pool, turns_only=True, focal_known=_fixed(focal, options))
+
+
+def _turned(seen: Observations, stage: tuple[int, float, bool], state: State, pool: Executor) -> State:
+    """`state` after a stage in which only the rotations change."""
+    gap, loose, _ = stage
+    near = seen.within(gap)
+    return adjust(near, state, pool, turns_only=True, focal_known=True, loose=loose, rounds=STAGE_ROUNDS).state
 
 
 def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options) -> tuple[str, ...]:

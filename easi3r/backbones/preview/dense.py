@@ -4,16 +4,13 @@ which.
 
 import numpy as np
 
-from ...bundle.filling import fill_in
+from ...bundle.filling import FILLED, confidence_of, fill_in
 from ...camera import Camera
 from ...cleanup.ground import stand_on_ground
 from ...flow import Flow, sample
 from .two_view import RelativePose
 
 NOISE = 0.4  # pixels, flow error taken for granted
-GOOD = 0.02  # relative depth error at which the log confidence is 1; it falls with the square, as information does
-LEAST = 0.008  # relative depth error that is left at best
-FILLED = 1.001  # confidence of depth taken over from the surroundings
 FAR = 1 / 200  # least inverse depth, in units of 1 / baseline
 
 
@@ -38,17 +35,16 @@ def view_points(
     inverse, spread = _triangulate(flow, pose, focals[1], rays)
     hidden = sample(moving_other.astype(np.float32), flow.target) > 0.5
     usable = flow.consistent & ~moving & ~hidden & np.isfinite(inverse) & (inverse > -2 * spread)
-    weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)
-    weight /= max(float(np.median(weight[usable])), 1e-12) if usable.any() else 1.0
     if not usable.any():
         return flat_points(grey.shape, focals[0])
+    weight = np.where(usable, 1 / (spread**2 + 1e-12), 0).astype(np.float32)
+    weight /= max(float(np.median(weight[usable])), 1e-12)
     smooth, certainty = fill_in(np.where(usable, inverse, 0).astype(np.float32), np.minimum(weight, 20), grey)
     smooth = np.maximum(smooth, FAR)
     relative = spread / smooth  # standard deviation of the depth, as a share of it
     disagreement = np.abs(inverse - smooth) / smooth
-    error = np.sqrt(relative**2 + np.where(usable, disagreement, 0) ** 2 + LEAST**2)
-    confidence = np.exp((GOOD / error) ** 2)
-    confidence = np.where(usable, confidence, np.where(certainty > 0, FILLED, 1.0))
+    error = np.hypot(relative, np.where(usable, disagreement, 0))
+    confidence = np.where(usable, confidence_of(error), np.where(certainty > 0, FILLED, 1.0))
     depth = 1 / smooth
     stand_on_ground(depth, np.log(confidence), moving)
     return (rays * depth[..., None]).astype(np.float32), confidence.astype(np.float32)
