@@ -1,4 +1,4 @@
-"""A camera that only turns: one picture at one distance all around, without seams and never left by the viewer."""
+"""A camera that only turns: one picture all around, without seams and never left by the viewer."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def painted(rays):
     return (120 + 60 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 
-def test_only_a_turning_camera_with_its_picture_at_one_distance_is_a_panorama():
+def test_only_a_turning_camera_whose_depth_nobody_measured_is_a_panorama():
     turning = pan()
     assert turning.turns_only and Scene(turning).is_panorama
     walking = analytic_result(6)

@@ -5,7 +5,7 @@ import numpy as np
 
 from ..reconstruction import Reconstruction
 
-_ROUND = 0.02  # points of a panorama lie at one distance; nine of ten of them within this share of it
+_UNKNOWN = 1.0  # confidence of a depth that nothing measured
 _MOST = 16  # frames that are blended: a full turn of them overlaps by half at 45 degrees, and every two are compared
 # What a frame counts falls to nothing at its rim and at what moves, so that no seam shows; the power keeps one frame
 # ahead everywhere else, as an even mean of pictures that are off by a pixel is blurred.
@@ -14,17 +14,10 @@ _AHEAD = 0.1  # least z in another camera's frame of a ray it can see; what is b
 
 
 def is_panorama(result: Reconstruction, static: np.ndarray) -> bool:
-    """Whether the camera only turns and all that stands still, (T,H,W) bool, lies at one distance from it."""
-    if not result.turns_only or not static.any():
-        return False
-    step = max(1, round(np.sqrt(static[0].size / 2000)))
-    parts = zip(result.cameras, result.depth, static)
-    distances = [
-        (np.linalg.norm(camera.rays()[::step, ::step], axis=-1) * depth[::step, ::step])[kept[::step, ::step]]
-        for camera, depth, kept in parts
-    ]
-    low, middle, high = np.quantile(np.concatenate([*distances, [1e-9]]), [0.05, 0.5, 0.95])
-    return bool(high - low < _ROUND * middle)
+    """Whether the camera only turns and no depth of what stands still, (T,H,W) bool, is known: it is a sphere or a
+    guess.
+    """
+    return result.turns_only and bool(static.any() and result.confidence[static].max() <= _UNKNOWN)
 
 
 def blended(result: Reconstruction, static: np.ndarray, chosen: list[int]) -> np.ndarray:

@@ -52,7 +52,7 @@ class Scene:
 
     @cached_property
     def is_panorama(self) -> bool:
-        """Whether the camera only turns and the scene is a picture at one distance all around it."""
+        """Whether the camera only turns and how far away the scene around it is, is not known."""
         return is_panorama(self.result, self.static)
 
     @cached_property

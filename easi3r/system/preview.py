@@ -15,6 +15,7 @@ from ..backbones.preview.network import Flows
 from ..backbones.preview.two_view import Focal
 from ..bundle.adjust import Adjusted, State, adjust, explained
 from ..bundle.depth import frame_depth
+from ..bundle.ground_guess import guess_depth
 from ..bundle.observations import Observations, observe
 from ..camera import Camera, focal_of, invert
 from ..motion import cluster, outline
@@ -35,6 +36,7 @@ OTHER_FIELDS = (30.0, 60.0)  # horizontal fields of view, degrees, that the othe
 # Of the other starts: pairs so many frames apart at most, what counts as an outlier, and whether the focal is held.
 STAGES = ((1, 30.0, True), (3, 10.0, True), (9999, 10.0, False))
 STAGE_ROUNDS = 8
+GROUND = 2.0  # confidence that a guess of ground has while what moves is put on it; nothing of it is known
 
 
 class Preview(Pairwise):
@@ -72,7 +74,10 @@ class Preview(Pairwise):
         focals = state.focal * (np.ones(n_frames) if zoom is None else zoom)
         cameras = [Camera.centred(f, *video.framing.size) for f in focals]
         depth, confidence = np.ones((2, *moving.shape), np.float32)
-        if focal.turns_only:
+        guess = guess_depth(frames, state.cam2world[:, :3, :3], cameras, moving) if focal.turns_only else None
+        if guess is not None:
+            depth, confidence = guess, np.where(moving, 1, GROUND).astype(np.float32)
+        elif focal.turns_only:
             for i, camera in enumerate(cameras):  # all directions are equally far away
                 depth[i] = 1 / np.linalg.norm(camera.rays(), axis=-1)
         else:
@@ -81,11 +86,13 @@ class Preview(Pairwise):
             for i, (depth[i], confidence[i]) in enumerate(measured):
                 clock.progress((i + 1) / n_frames, f"Measuring depth: frame {i + 1} of {n_frames}")
         depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, moving)
+        if guess is not None:  # what moves stands on it by now
+            confidence = np.ones_like(depth)
         clock.stop()
         intrinsics = np.stack([camera.intrinsics for camera in cameras])
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
         info = self._info(edges, clock, focal=how, flow_cost=round(float(solved.cost), 4))
-        said = _said(focal, cameras[0].fov[0], zoom, options)
+        said = _said(focal, cameras[0].fov[0], zoom, options, guess is not None)
         return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, info)
 
     def _aligned(
@@ -169,8 +176,8 @@ def _turned(seen: Observations, stage: tuple[int, float, bool], state: State, po
     return adjust(near, state, pool, turns_only=True, focal_known=True, loose=loose, rounds=STAGE_ROUNDS).state
 
 
-def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options) -> tuple[str, ...]:
-    """Sentences for the user; fov: horizontal, degrees, as found."""
+def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options, guessed: bool) -> tuple[str, ...]:
+    """Sentences for the user; fov: horizontal, degrees, as found; guessed: depth of a turning camera."""
     said = []
     if fov < LONG_LENS and not focal.turns_only:
         said.append(
@@ -182,7 +189,7 @@ def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options) -
     if not focal.known and options.fov is None:
         said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
     if focal.turns_only:
-        said.append(
-            "The camera only turns or stands still, so no depth can be seen: the scene is shown flat, as a panorama."
-        )
+        shown = "how far things are is guessed from the ground they stand on"
+        shown = shown if guessed else "the scene is shown flat, as a panorama"
+        said.append(f"The camera only turns or stands still, so no depth can be seen: {shown}.")
     return tuple(said)
