@@ -4,7 +4,7 @@ All frames are drawn into one picture over azimuth and slope, without what moves
 bottom and from the feet of movers; in every direction it ends once, where something stands upright.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -51,18 +51,25 @@ SOFT = 0.01  # radians of azimuth over which the end of the ground is smoothed: 
 
 
 def guess_depth(
-    frames: np.ndarray, rotations: np.ndarray, cameras: Sequence[Camera], moving: np.ndarray
+    frames: np.ndarray,
+    rotations: np.ndarray,
+    cameras: Sequence[Camera],
+    moving: np.ndarray,
+    progress: Callable[[float], None] | None = None,
 ) -> np.ndarray | None:
     """Depth (T,H,W) float32, z in units of which the camera is `EYE` above the ground; None if no ground can be told.
 
     frames (T,H,W,3) uint8 RGB; rotations (T,3,3) camera to world; cameras: T of them; moving (T,H,W) bool, whose depth
     is that of the ground or wall behind. With ground that ends at a slope b in some direction, a ray (x, y, z) of the
     level camera, y down, meets the ground or what stands there at EYE / max(y, b hypot(x, z)) times its length.
+    `progress` gets 0 to 1.
     """
     end = None
     right = rotations[len(rotations) // 2][:, 0]
     down = find_down(frames, rotations, cameras, moving)
-    for lower, unlike in TILTS:
+    for k, (lower, unlike) in enumerate(TILTS):
+        if progress:
+            progress((k + 1) / (len(TILTS) + 1))
         level = _level(Rotation.from_rotvec(np.radians(lower) * right).apply(down), right) @ rotations
         view = _draw(frames, level, cameras, moving)
         feet = _feet(view, level, cameras, moving)

@@ -74,7 +74,9 @@ class Preview(Pairwise):
         focals = state.focal * (np.ones(n_frames) if zoom is None else zoom)
         cameras = [Camera.centred(f, *video.framing.size) for f in focals]
         depth, confidence = np.ones((2, *moving.shape), np.float32)
-        guess = guess_depth(frames, state.cam2world[:, :3, :3], cameras, moving) if focal.turns_only else None
+        guess = None
+        if focal.turns_only:
+            guess = guess_depth(frames, state.cam2world[:, :3, :3], cameras, moving, clock.progress)
         if guess is not None:
             depth, confidence = guess, np.where(moving, 1, GROUND).astype(np.float32)
         elif focal.turns_only:
