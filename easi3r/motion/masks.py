@@ -35,7 +35,8 @@ def outline(
     exponent = 2 ** (2 * sensitivity - 1)
     if evidence.pixels is not None and evidence.weight is not None:
         cut = whole.automatic_cut(evidence.pixels) ** exponent
-        found = whole.segment(evidence.pixels, evidence.weight, cut, frames, flows or {}, refine, progress)
+        pixels = evidence.pixels, evidence.weight
+        found = whole.segment(*pixels, cut, frames, flows or {}, refine, progress, evidence.sure)
         return Motion(*found, maps)
     height, width = frames.shape[1:3]
     fused = fuse_over_time(evidence, clusters)
