@@ -19,6 +19,7 @@ from ..threads import in_order
 
 Edge = tuple[int, int]
 TINY = np.float32(1e-6)  # added to both divisors of the published formula
+FLAT = 1e-3  # pixels: a map whose errors differ by less is constant; `TINY` and rounding alone make up to 5e-4
 
 
 def frame_error(predictions: Iterable[PairPrediction], flows: Mapping[Edge, np.ndarray], n_frames: int) -> np.ndarray:
@@ -137,6 +138,6 @@ def _flow(flows, edge, shape):
 
 
 def _unit(error):
-    """Stretched to [0,1]; 0 where it is the same everywhere."""
+    """Stretched to [0,1]; 0 if it is constant."""
     low, high = error.min(), error.max()
-    return (error - low) / (high - low) if high > low else np.zeros_like(error)
+    return (error - low) / (high - low) if high - low > FLAT else np.zeros_like(error)

@@ -19,7 +19,6 @@ from huggingface_hub.utils import WeakFileLock, build_hf_headers
 from tqdm import tqdm
 
 from ...errors import InputError, shown
-from ...paths import quoted
 from ..base import Progress
 
 FILES = ("config.json", "model.safetensors")
@@ -125,7 +124,7 @@ def _check_reachable(repository):
     if not outcome or isinstance(outcome[0], Exception):
         raise InputError(
             f"The weights of {repository} are not on this machine and the model hub cannot be reached; connect to the "
-            f"internet once, put its {' and '.join(FILES)} into {quoted(_by_hand(repository))}, or use the preview."
+            f"internet once, put its {' and '.join(FILES)} into '{_by_hand(repository)}', or use the preview."
         )
 
 
