@@ -20,12 +20,14 @@ def load_dust3r(
     precision: str | None = None,
     progress: Progress | None = None,
     licence: str | None = None,
+    mask_heads: bool = False,
 ) -> "Dust3rNetwork":
-    """A network of DUSt3R's architecture, MonST3R's included.
+    """A network of DUSt3R's architecture, MonST3R's and DAS3R's included.
 
     source: a hub id "owner/name" (fetched when it is not cached), a folder with config.json and model.safetensors, or a
     .safetensors or .pth file. name: as shown to the user; None: the source's. device, precision: see `Dust3rNetwork`.
-    licence: of the weights, as it goes into reports. Raises `InputError` for weights that cannot be had or used.
+    licence: of the weights, as it goes into reports. mask_heads: they must be DAS3R's, which say what moves. Raises
+    `InputError` for weights that cannot be had or used.
     """
     from ..dust3r import Dust3rNetwork  # here: torch takes seconds that other networks need not wait for
     from . import checkpoints, hub
@@ -38,7 +40,7 @@ def load_dust3r(
         raise InputError(f"The weights {shown(source)} are unknown; use a hub id (owner/name), a folder or a file.")
     if progress is not None:
         progress(1.0, "Reading the weights")
-    model, info = checkpoints.load(path)
+    model, info = checkpoints.load(path, mask_heads)
     info |= {"license": licence, **({"weights": repository} if repository else {})}
     return Dust3rNetwork(model, name or own, info, device, precision)
 
@@ -58,15 +60,15 @@ def has_gpu() -> bool:
 def parameter_shapes(kind: str, config: dict) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a network's state dict; takes no memory.
 
-    kind: "dust3r". config: what its config.json holds. Raises `InputError` for another kind or configuration.
+    kind: "dust3r", "das3r". config: what its config.json holds. Raises `InputError` for another kind or configuration.
     """
-    if kind != "dust3r":
-        raise InputError(f"The kind of network {shown(kind)} is unknown; use dust3r.")
+    if kind not in ("dust3r", "das3r"):
+        raise InputError(f"The kind of network {shown(kind)} is unknown; use dust3r or das3r.")
     import torch
 
     from ..dust3r.model import TwoViewTransformer
     from .checkpoints import configuration
 
     with torch.device("meta"):
-        model = TwoViewTransformer(configuration(config, "config.json"))
+        model = TwoViewTransformer(configuration(config, "config.json", kind == "das3r"))
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -32,18 +32,20 @@ _DEFAULTS = {  # of the published class, where a configuration leaves them out
     "output_mode": "pts3d",
     "depth_mode": ("exp", -math.inf, math.inf),
     "conf_mode": ("exp", 1, math.inf),
+    "mask_mode": ("sigmoid", 0, 1),  # DAS3R's alone
 }
 _ALLOWED = {
     "head_type": tuple(HEADS),
-    **{name: (_DEFAULTS[name],) for name in ("output_mode", "depth_mode", "conf_mode")},
+    **{name: (_DEFAULTS[name],) for name in ("output_mode", "depth_mode", "conf_mode", "mask_mode")},
 }
 
 
-def load(path: str | Path) -> tuple[TwoViewTransformer, dict]:
+def load(path: str | Path, mask_heads: bool = False) -> tuple[TwoViewTransformer, dict]:
     """The model of a folder, `.safetensors` or `.pth` file: (TwoViewTransformer in float32, info).
 
-    info: weights (file or folder name), hash (first 12 hex digits of the file's SHA-256). Raises `InputError` for a
-    file that is missing, damaged, of another architecture, or whose parameters do not fit it.
+    mask_heads: it must have them, see `configuration`. info: weights (file or folder name), hash (first 12 hex digits
+    of the file's SHA-256). Raises `InputError` for a file that is missing, damaged, of another architecture, or whose
+    parameters do not fit it.
     """
     path = Path(path)
     if path.is_dir():
@@ -56,18 +58,24 @@ def load(path: str | Path) -> tuple[TwoViewTransformer, dict]:
         values, state = _read_pth(path)
     else:
         raise InputError(f"{path.name} cannot be read as weights; use a .safetensors or .pth file.")
-    model = build(configuration(values, path.name), state, path.name)
+    model = build(configuration(values, path.name, mask_heads), state, path.name)
     return model, {"weights": path.parent.name if path.suffix == ".safetensors" else path.name, "hash": file_hash(path)}
 
 
-def configuration(values: dict, source: str) -> Config:
-    """`Config` from constructor arguments as the published models name them, a dict. Raises `InputError`."""
+def configuration(values: dict, source: str, mask_heads: bool = False) -> Config:
+    """`Config` from constructor arguments as the published models name them, a dict. Raises `InputError`.
+
+    mask_heads: it is DAS3R's; else it is if the arguments name a mask_mode.
+    """
+    mask_heads = mask_heads or "mask_mode" in values
     missing = [name for name in (*_SIZES, "head_type") if name not in values]
     if missing:
         raise InputError(f"The configuration of {source} lacks {_listed(missing)}; it is not that of a DUSt3R model.")
     values = {**_DEFAULTS, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}}
     wrong = [name for name in (*_SIZES, "patch_size", "mlp_ratio") if not _is_count(values[name])]
     wrong += [name for name, allowed in _ALLOWED.items() if values[name] not in allowed]
+    if mask_heads and values["head_type"] != "dpt":  # mask heads read the layers that its heads do
+        wrong.append("head_type")
     sides = values["img_size"] if isinstance(values["img_size"], tuple) else (values["img_size"],)
     if not sides or not all(map(_is_count, sides)):
         wrong.append("img_size")
@@ -86,6 +94,7 @@ def configuration(values: dict, source: str) -> Config:
         patch=int(values["patch_size"]),
         mlp_ratio=int(values["mlp_ratio"]),
         rope_base=float(rope[1]),
+        mask_heads=mask_heads,
     )
 
 

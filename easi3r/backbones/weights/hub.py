@@ -26,7 +26,12 @@ PATIENCE = 4.0  # seconds to find out whether the hub answers; the library's own
 
 
 def cached(repository: str) -> str | None:
-    """Path of the folder with a repository's files if all are in the cache, else None. No network."""
+    """Path of the folder with a repository's files if all are in the cache, else None. No network.
+
+    Files brought there by hand count as well, in a folder owner/name; see `_by_hand`.
+    """
+    if all((_by_hand(repository) / name).is_file() for name in FILES):
+        return str(_by_hand(repository))
     paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in FILES]
     found = [path for path in paths if isinstance(path, str)]
     return os.path.dirname(found[0]) if len(found) == len(FILES) else None
@@ -89,6 +94,10 @@ def _interrupted(repository, error):
     return InputError(f"Fetching {repository} stopped ({reason}); run it again to go on where it stopped.")
 
 
+def _by_hand(repository):
+    return Path(constants.HF_HUB_CACHE) / repository
+
+
 def _endpoint():
     return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
@@ -114,8 +123,8 @@ def _check_reachable(repository):
         raise outcome[0]
     if not outcome or isinstance(outcome[0], Exception):
         raise InputError(
-            f"The weights of {repository} are not on this machine and the model hub cannot be reached; "
-            "connect to the internet once, or use the preview."
+            f"The weights of {repository} are not on this machine and the model hub cannot be reached; connect to the "
+            f"internet once, put its {' and '.join(FILES)} into '{_by_hand(repository)}', or use the preview."
         )
 
 
