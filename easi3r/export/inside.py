@@ -136,9 +136,11 @@ class _Sheet:
         draw = ImageDraw.Draw(empty)
         for k, title in enumerate(titles):
             left, top = self._place(k)
-            draw.text((left + self.tile[0] / 2, top - _LABEL / 2), title, _TEXT, _font(title, self._column), "mm")
+            draw.text(
+                (left + self.tile[0] / 2, top - _LABEL / 2), title, _TEXT, fitting_font(title, self._column), "mm"
+            )
         self._footer = size[1] - _LABEL / 2 - _GAP / 2
-        draw.text((_GAP, self._footer), _NOTE, _FAINT, _font(_NOTE, size[0] * 0.75, 13), "lm")
+        draw.text((_GAP, self._footer), _NOTE, _FAINT, fitting_font(_NOTE, size[0] * 0.75, 13), "lm")
         self._empty = empty
 
     def _place(self, k):
@@ -160,7 +162,7 @@ class _Sheet:
         return np.asarray(sheet)
 
 
-def _font(text, width, size=15):
+def fitting_font(text: str, width: float, size: int = 15) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, as large as `size` or as lets `text` be at most `width` pixels long."""
     font = ImageFont.load_default(size)
     return ImageFont.load_default(max(8, int(size * min(1, width / font.getlength(text)))))
