@@ -86,7 +86,11 @@ function wireWipe() {  // the line between two, and which two they are
       redraw();
     };
   }
-  handle.onpointerdown = event => { handle.setPointerCapture(event.pointerId); event.preventDefault(); handle.focus(); };
+  handle.onpointerdown = event => {
+    event.preventDefault();
+    handle.setPointerCapture(event.pointerId);
+    handle.focus();
+  };
   handle.onpointermove = event => {
     if (!handle.hasPointerCapture(event.pointerId)) return;
     const { x, width } = canvas.getBoundingClientRect();

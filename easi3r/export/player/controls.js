@@ -59,7 +59,7 @@ const pressed = id => $(id).getAttribute("aria-pressed") === "true";
 
 function press(id, on = !pressed(id)) {
   $(id).setAttribute("aria-pressed", on);
-  redraw();
+  rest();
 }
 
 function reset() {

@@ -204,9 +204,11 @@ function timeColour(step, alpha) {  // blue at the start of the clip, over magen
 function drawLines(cell, density) {
   const { scene } = cell, segments = [], [pictureWidth, pictureHeight] = scene.size;
   for (let k = 0; k < lastStep; k++) {
-    segments.push([solvedCamera(scene, k).eye, solvedCamera(scene, k + 1).eye, timeColour(k, k < state.step ? 1 : 0.4)]);
+    const [from, to] = [k, k + 1].map(step => solvedCamera(scene, step).eye);
+    segments.push([from, to, timeColour(k, k < state.step ? 1 : 0.4)]);
   }
-  const { right, down, forward, eye } = solvedCamera(scene, state.step), [fx, fy, cx, cy] = scene.frames[state.step].lens;
+  const { right, down, forward, eye } = solvedCamera(scene, state.step);
+  const [fx, fy, cx, cy] = scene.frames[state.step].lens;
   const depth = 0.04 * scene.distance, colour = timeColour(state.step, 1);
   const corner = (u, v) => [[right, (u - cx) / fx], [down, (v - cy) / fy], [forward, 1]]
     .reduce((at, [axis, length]) => add(at, axis, length * depth), eye);

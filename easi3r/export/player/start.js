@@ -11,7 +11,7 @@ function describe() {
   }
   $("hint").textContent = matchMedia("(pointer: coarse)").matches
     ? "One finger turns, two fingers zoom and move" : "Drag to turn · wheel to zoom · right-drag to move";
-  const thinned = "Each has that share of the points that the player of one has.";
+  const thinned = `Each shows 1/${scenes.length} of the points that it has in a player of its own.`;
   $("note").textContent = scenes.length < 2
     ? `Reconstructed from a video with “${scene.system}”. The scale is arbitrary: sizes are right relative to each `
       + "other, not in metres."
@@ -35,7 +35,8 @@ async function start() {
                       + "Please try another browser or device.");
   if (!window.DecompressionStream) return say("This browser is too old to unpack the scene. Please use a current one.");
   const rows = await unpackAll();
-  if (rows.every(each => !each.length)) return say("There is nothing to show: no pixel of this video got a usable depth.");
+  const nothing = rows.every(each => !each.length);
+  if (nothing) return say("There is nothing to show: no pixel of this video got a usable depth.");
   pointData = rows;
   prepare();
   $("status").hidden = true;
