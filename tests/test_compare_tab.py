@@ -40,13 +40,11 @@ def test_two_systems_are_compared(browser, address, walk, tmp_path):
     page.close()
 
 
-def test_one_that_fails_is_a_sentence_in_the_table(browser, address, walk, monkeypatch):
-    whole = compute.run
-
+def test_one_that_fails_is_a_sentence_in_the_table(browser, address, walk, monkeypatch, tiny_result):
     def run(clip, system, options, masks, progress):
         if masks is not None:
             raise InputError("This one cannot be run today.")
-        return whole(clip, system, options, masks, progress)
+        return tiny_result
 
     monkeypatch.setattr(compute, "run", run)
     page = compare(browser, address, walk)
@@ -63,7 +61,7 @@ def test_a_comparison_is_cancelled(browser, address, walk):
     wait_for(page, "Cancelled")
     assert not page.locator("#compare-views iframe").count()
     page.close()
-    pages.wait_until(lambda: pages.our_folders() <= before)
+    pages.wait_for_folders(before)
 
 
 def test_what_cannot_run_here_is_greyed_with_the_reason(browser, address):
