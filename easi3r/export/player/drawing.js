@@ -109,7 +109,7 @@ function draw() {
   const coarse = coarseness(), density = Math.min(devicePixelRatio || 1, 2) / Math.sqrt(coarse);
   clearTimeout(state.rest);
   if (coarse > 1) state.rest = setTimeout(rest, RESTS);
-  state.every = coarse > 1 && (!state.playing || pressed("through")) ? coarse : 1;
+  const every = coarse > 1 && (!state.playing || pressed("through")) ? coarse : 1;  // of the points at rest
   const [width, height] = [canvas.clientWidth, canvas.clientHeight].map(side => Math.round(side * density));
   if (!width || !height) return;
   if (canvas.width !== width || canvas.height !== height || !layers) {
@@ -120,19 +120,19 @@ function draw() {
   }
   const [still, whole] = layers, drawn = cells().map(cell => ({ ...cell, camera: currentCamera(cell) }));
   const seen = JSON.stringify([drawn.map(({ scene, ...cell }) => cell), wiping() && [$("left").value, $("right").value],
-                               $("dots").value, $("ground").value, pressed("static"), state.every]);
+                               $("dots").value, $("ground").value, pressed("static"), every]);
   if (seen !== kept) {
     gl.bindFramebuffer(gl.FRAMEBUFFER, still.frame);
     gl.scissor(0, 0, width, height);
     gl.clearColor(...$("ground").value.match(/\w\w/g).map(pair => parseInt(pair, 16) / 255), 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    if (pressed("static")) drawn.forEach(drawStatic);
+    if (pressed("static")) drawn.forEach(cell => drawStatic(cell, every));
     kept = seen;
   }
   copy(still.frame, whole.frame, gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
   gl.bindFramebuffer(gl.FRAMEBUFFER, whole.frame);
   for (const cell of drawn) {
-    drawMoving(cell);
+    drawMoving(cell, Math.ceil(coarse / 2));
     if (pressed("path") && !pressed("through")) drawLines(cell, density);
   }
   copy(whole.frame, null, gl.COLOR_BUFFER_BIT);
@@ -165,16 +165,20 @@ function usePoints(cell, every) {  // each so many points only, larger ones
   gl.uniform1f(splats.alpha, 1);
 }
 
-function drawStatic(cell) {
-  usePoints(cell, state.every);
-  const count = Math.floor(cell.scene.static / state.every);
-  if (count) gl.drawArrays(gl.POINTS, 0, count);
+function drawRange(start, count, every) {
+  const first = Math.ceil(start / every), number = Math.floor((start + count - 1) / every) + 1 - first;
+  if (number > 0) gl.drawArrays(gl.POINTS, first, number);
 }
 
-function drawMoving(cell) {
+function drawStatic(cell, every) {
+  usePoints(cell, every);
+  drawRange(0, cell.scene.static, every);
+}
+
+function drawMoving(cell, every) {
   const { scene } = cell;
-  usePoints(cell, 1);
-  const step = which => scene.moving[which] && gl.drawArrays(gl.POINTS, scene.starts[which], scene.moving[which]);
+  usePoints(cell, every);
+  const step = which => drawRange(scene.starts[which], scene.moving[which], every);
   if (pressed("moving")) step(state.step);
   if (!pressed("trail")) return;
   // Depth first, then colour where the depth is the same: every pixel of the ghosts is blended once.

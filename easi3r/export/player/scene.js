@@ -10,8 +10,7 @@ for (const each of scenes) {  // number of the first point of each step
 }
 const canvas = $("view");
 
-const state = { step: 0, playing: false, view: null, clock: 0, dirty: false, wipe: 0.5, inHand: false, cost: 0,
-                every: 1 };
+const state = { step: 0, playing: false, view: null, clock: 0, dirty: false, wipe: 0.5, inHand: false, cost: 0 };
 let gl, splats, lines, buffers, pointData;  // pointData, buffers.points: one per scene
 let layers, kept;  // of the picture, and what the first of them shows from where
 
