@@ -1,6 +1,7 @@
 """The page's tab "Compare", driven as a visitor would."""
 
 import zipfile
+from dataclasses import replace
 
 import pages
 import pytest
@@ -44,7 +45,7 @@ def test_one_that_fails_is_a_sentence_in_the_table(browser, address, walk, monke
     def run(clip, system, options, masks, progress):
         if masks is not None:
             raise InputError("This one cannot be run today.")
-        return tiny_result
+        return replace(tiny_result, info={**tiny_result.info, "source": clip.name})
 
     monkeypatch.setattr(compute, "run", run)
     page = compare(browser, address, walk)

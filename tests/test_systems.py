@@ -54,6 +54,13 @@ def count(network, monkeypatch):
     return asked
 
 
+def test_a_comparison_encodes_once_what_encoders_of_equal_weights_see(frames, network, monkeypatch):
+    asked = count(network, monkeypatch)
+    found = easi3r.compare(frames, [of(Easi3r, network), of(Plain, network, "dust3r")], Options(refine=False))
+    assert [name for name, _ in asked] == ["encode", "attention", "predict", "predict"]
+    assert list(found.results) == ["easi3r-dust3r", "dust3r"] and not found.results["dust3r"].dynamic.any()
+
+
 def test_easi3r_runs_both_passes_and_masks_by_the_second(frames, network, monkeypatch):
     asked = count(network, monkeypatch)
     result = easi3r.reconstruct(frames, of(Easi3r, network), Options(refine=False))

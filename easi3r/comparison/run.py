@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import video
 from ..backbones.base import Progress
+from ..backbones.shared import Encodings
 from ..errors import InputError
 from ..options import Options
 from ..own_masks import OwnMasks, read_masks
@@ -45,8 +46,8 @@ def compare(
     plain name always finds its own masks. truth: see `scoring.score`, for figures against it. weights: system -> what
     `load_system` takes, where they are not the registry's.
 
-    A system that cannot be loaded or run, or runs out of memory, is a row of the table with the reason. Raises
-    `InputError` if that is so of all, if the names, the clip, the masks or the truth cannot be used.
+    Where encoders have equal weights, frames are encoded once. A system that cannot be loaded or run, or runs out of
+    memory, is a row of the table with the reason. Raises `InputError` if that is so of all, if the names, the clip, the masks or the truth cannot be used.
     """
     entries = choose(names, weights, masks is not None)
     return run_all(source, entries, options or Options(), masks, truth, progress or (lambda fraction, text: None))
@@ -70,6 +71,7 @@ def run_all(
     clips, found = _Clips(source, options, masks, truth), {}
     failures: dict[str, str] = {}
     spent: dict[str, dict] = {}
+    encodings = Encodings()
     system, loaded = None, None  # the last one, and of which base: the next may be the same with other masks
     for k, entry in enumerate(entries):
 
@@ -81,7 +83,7 @@ def run_all(
             if system is None or loaded != (entry.base, entry.system):
                 system = None  # frees the one before
                 memory.release()
-                system = load(entry, lambda f, text: report(_LOADING * f, text))
+                system = encodings.shared_by(load(entry, lambda f, text: report(_LOADING * f, text)))
                 loaded = entry.base, entry.system
         except _EXPECTED as error:
             failures[entry.name] = _sentence(error)

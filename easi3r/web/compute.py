@@ -66,12 +66,10 @@ def reconstruct(
 
 def run(clip: Video, system: System, options: Options, masks: OwnMasks | None, progress: Progress) -> Reconstruction:
     """What a system of the pool makes of a clip, where that is fast."""
-    if not system.device.startswith("cuda"):
-        result = run_pipeline(clip, system, options, masks, progress)
-    elif ON_ZERO_GPU:
+    if ON_ZERO_GPU and system.device.startswith("cuda"):
         result = _in_a_fork(clip, system.card.name, options, masks, progress)
     else:
-        result = compute_on_gpu(clip, system.card.name, options, masks, progress)
+        result = run_pipeline(clip, system, options, masks, progress)
     if isinstance(result, InputError):
         raise result
     POOL.note_run(system, result)
