@@ -47,7 +47,8 @@ def compare(
     `load_system` takes, where they are not the registry's.
 
     Where encoders have equal weights, frames are encoded once. A system that cannot be loaded or run, or runs out of
-    memory, is a row of the table with the reason. Raises `InputError` if that is so of all, if the names, the clip, the masks or the truth cannot be used.
+    memory, is a row of the table with the reason. Raises `InputError` if that is so of all, if the names, the clip, the
+    masks or the truth cannot be used.
     """
     entries = choose(names, weights, masks is not None)
     return run_all(source, entries, options or Options(), masks, truth, progress or (lambda fraction, text: None))
