@@ -37,14 +37,14 @@ class DptHead(nn.Module):
         self.dpt = Dpt(encoder_channels, decoder_channels)
 
     def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        return self.dpt([x.transpose(1, 2).unflatten(2, grid) for x in layers])
+        return self.dpt(layers, grid)
 
 
 class Dpt(nn.Module):
     WIDTHS = (96, 192, 384, 768)
     WIDTH = 256
 
-    def __init__(self, encoder_channels: int, decoder_channels: int) -> None:
+    def __init__(self, encoder_channels: int, decoder_channels: int, out: int = 4) -> None:
         super().__init__()
         resize: tuple[Callable[[int], list[nn.Module]], ...] = (
             lambda c: [nn.ConvTranspose2d(c, c, 4, stride=4)],
@@ -63,11 +63,12 @@ class Dpt(nn.Module):
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
             nn.Conv2d(self.WIDTH // 2, 128, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.Conv2d(128, 4, 1),
+            nn.Conv2d(128, out, 1),
         )
 
-    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """Four maps (B, C, h, w) of the same size -> (B, 4, 16 h, 16 w)."""
+    def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """Four layers (B, N, C) of the grid (h, w) -> (B, out, 16 h, 16 w)."""
+        maps = [x.transpose(1, 2).unflatten(2, grid) for x in layers]  # (B, C, h, w) each
         if maps[0].device.type == "cpu":  # oneDNN's convolutions are fastest with channels last
             maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         laterals = [prepare(x) for prepare, x in zip(self.act_postprocess, maps)]
@@ -125,7 +126,10 @@ def activate(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     point = v / |v| * expm1(|v|) for the raw v; confidence = 1 + exp(raw).
     """
     v, confidence = raw.permute(0, 2, 3, 1).split((3, 1), dim=-1)
+    return expand(v), 1 + confidence[..., 0].exp().clamp_max(torch.finfo(raw.dtype).max)
+
+
+def expand(v: torch.Tensor) -> torch.Tensor:
+    """v / |v| * expm1(|v|) of vectors (..., 3), finite."""
     distance = v.norm(dim=-1, keepdim=True)
-    largest = torch.finfo(raw.dtype).max
-    points = v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(largest)
-    return points, 1 + confidence[..., 0].exp().clamp_max(largest)
+    return v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(torch.finfo(v.dtype).max)
