@@ -9,6 +9,7 @@ START = 5  # seconds that a run takes however few its pairs, roughly
 # on two cores. On an H100 the network takes .013 in bfloat16 and .027 in float32 with seeded weights; the GPU that is
 # there may be slower. The others are estimates.
 SECONDS_PER_PAIR = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
+SECONDS_PER_FRAME = {"cpu": 20.0, "cuda": 0.2, "mps": 1.0}  # the same of CUT3R's network
 
 
 def plan_pairs(
@@ -22,3 +23,12 @@ def plan_pairs(
         each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]]
     gpu_seconds = 0.0 if card.weights is None else 12 + 0.3 * n_frames + 0.09 * n_pairs  # start and alignment, rest
     return Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)
+
+
+def plan_frames(
+    card: SystemCard, n_frames: int, options: Options, device: str, loaded: bool, each: float | None = None
+) -> Plan:
+    """The `Plan` of a system frame by frame; as `plan_pairs`, each: seconds per frame."""
+    if each is None:
+        each = SECONDS_PER_FRAME[device.split(":")[0]]
+    return Plan(n_frames, None, START + each * n_frames, 12 + 0.3 * n_frames, 0 if loaded else card.download_mb)

@@ -57,71 +57,67 @@ class PoseHead(nn.Module):
 
 
 class Heads(nn.Module):
-    """What both kinds of heads have; these add `own`, `common` and, where the network has it, `colour`."""
+    """What both kinds have in common: they differ in the modules that make `planes` of layers."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    PARTS = "", "", ""  # their names, of points in the own and in the common frame, and of colour
+
+    def __init__(self, encoder_channels: int, channels: int, heads: int, patch: int, colours: bool) -> None:
         super().__init__()
         self.final_transform = nn.ModuleList(ConditionedBlock(channels, heads) for _ in range(2))
         self.pose_head = PoseHead(channels)
+        for part, planes in zip(self.PARTS, (4, 4, 3) if colours else (4, 4)):
+            self.add_module(part, self.module(encoder_channels, channels, patch, planes))
 
-    def posed(self, layers: list[torch.Tensor], pose: torch.Tensor, rope: torch.Tensor) -> list[torch.Tensor]:
-        """The layers with the last one made to fit the pose, as the points in the common frame need it."""
-        x = layers[-1]
-        for block in self.final_transform:
-            x = block(x, pose, rope)
-        return [*layers[:-1], x]
+    def module(self, encoder_channels: int, channels: int, patch: int, planes: int) -> nn.Module:
+        """A new module for so many `planes`."""
+        raise NotImplementedError
 
-
-class DptHeads(Heads):
-    def __init__(self, encoder_channels: int, channels: int, heads: int, patch: int, colours: bool) -> None:
-        super().__init__(channels, heads)
-        self.dpt_self, self.dpt_cross = (Dpt(encoder_channels, channels) for _ in range(2))
-        if colours:
-            self.dpt_rgb = Dpt(encoder_channels, channels, 3)
+    def planes(self, part: str, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """(B, planes, H, W) of one of the parts."""
+        raise NotImplementedError
 
     def own(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> Maps:
         """Points in the frame's own camera."""
-        return activate(self.dpt_self(layers, grid))
+        return activate(self.planes(self.PARTS[0], layers, grid))
 
-    def common(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> Maps:
-        """Points in the frame of the first camera, of `posed` layers."""
-        return activate(self.dpt_cross(layers, grid))
+    def common(self, layers: list[torch.Tensor], grid: tuple[int, int], pose: torch.Tensor, rope: torch.Tensor) -> Maps:
+        """Points in the frame of the first camera; rope: rotary table of the grid, without the pose token."""
+        x = layers[-1]
+        for block in self.final_transform:
+            x = block(x, pose, rope)
+        return activate(self.planes(self.PARTS[1], [*layers[:-1], x], grid))
 
     def colour(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
         """RGB (B, H, W, 3) in [-1, 1]."""
-        return activate_colour(self.dpt_rgb(layers, grid))
+        raw = self.planes(self.PARTS[2], layers, grid).permute(0, 2, 3, 1)
+        return 2 * (raw.sigmoid() * (1 - 2 * _COLOUR_MARGIN) + _COLOUR_MARGIN) - 1
+
+
+class DptHeads(Heads):
+    PARTS = "dpt_self", "dpt_cross", "dpt_rgb"
+
+    def module(self, encoder_channels: int, channels: int, patch: int, planes: int) -> nn.Module:
+        return Dpt(encoder_channels, channels, planes)
+
+    def planes(self, part: str, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        return getattr(self, part)(layers, grid)
 
 
 class LinearHeads(Heads):
-    def __init__(self, encoder_channels: int, channels: int, heads: int, patch: int, colours: bool) -> None:
-        super().__init__(channels, heads)
+    PARTS = "proj", "cross_proj", "rgb_proj"
+
+    def module(self, encoder_channels: int, channels: int, patch: int, planes: int) -> nn.Module:
         self.patch = patch
-        self.proj, self.cross_proj = (Mlp(channels, _RATIO * channels, 4 * patch**2) for _ in range(2))
-        if colours:
-            self.rgb_proj = Mlp(channels, _RATIO * channels, 3 * patch**2)
+        return Mlp(channels, _RATIO * channels, planes * patch**2)
+
+    def planes(self, part: str, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        tokens = getattr(self, part)(layers[-1])  # (B, N, planes * patch^2)
+        return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, grid), self.patch)
 
     def own(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> Maps:
-        """Points in the frame's own camera; this head alone turns those behind it to the front."""
-        v, confidence = self._shuffled(self.proj, layers, grid).split((3, 1), dim=1)
+        """As of `Heads`, but points behind the camera are turned to its front; this head alone does that."""
+        v, confidence = self.planes(self.PARTS[0], layers, grid).split((3, 1), dim=1)
         return activate(torch.cat([v * v[:, 2:].sign(), confidence], dim=1))
 
-    def common(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> Maps:
-        """Points in the frame of the first camera, of `posed` layers."""
-        return activate(self._shuffled(self.cross_proj, layers, grid))
 
-    def colour(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        """RGB (B, H, W, 3) in [-1, 1]."""
-        return activate_colour(self._shuffled(self.rgb_proj, layers, grid))
-
-    def _shuffled(self, mlp, layers, grid):
-        tokens = mlp(layers[-1])  # (B, N, planes * patch^2)
-        return F.pixel_shuffle(tokens.transpose(1, 2).unflatten(2, grid), self.patch)  # (B, planes, H, W)
-
-
-def activate_colour(raw: torch.Tensor) -> torch.Tensor:
-    """Raw (B, 3, H, W) -> RGB (B, H, W, 3) in [-1, 1]."""
-    share = raw.permute(0, 2, 3, 1).sigmoid() * (1 - 2 * _COLOUR_MARGIN) + _COLOUR_MARGIN
-    return 2 * share - 1
-
-
-HEADS = {"dpt": DptHeads, "linear": LinearHeads}
+HEADS: dict[str, type[Heads]] = {"dpt": DptHeads, "linear": LinearHeads}

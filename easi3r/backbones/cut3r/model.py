@@ -12,7 +12,7 @@ from torch import nn
 
 from ..dust3r import model as two_view
 from ..dust3r.heads import kept_layers
-from ..dust3r.layers import DecoderBlock, EncoderBlock, Linear, PatchEmbedding, grid_positions, norm, rope_table, rotary
+from ..dust3r.layers import DecoderParts, EncoderBlock, Linear, PatchEmbedding, grid_positions, norm, rope_table, rotary
 from .heads import HEADS, Maps
 
 RAY_HEADS = 16  # attention heads of the encoder of ray maps, whatever the configuration
@@ -47,6 +47,23 @@ class Decoded:
     state: torch.Tensor  # the next state, (B, S, C)
 
 
+class Block(DecoderParts):
+    """A decoder block between two sets of tokens with positions of their own, or none."""
+
+    def forward(
+        self, x: torch.Tensor, other: torch.Tensor, rope: torch.Tensor | None, other_rope: torch.Tensor | None
+    ) -> torch.Tensor:
+        """x (B, N, C) after a look at itself and at the other's previous layer (B, K, C), float32.
+
+        rope, other_rope: their rotary tables, both for this block's head dimension.
+        """
+        x = self.attn.add_to(x, self.norm1(x), rope)
+        memory = self.norm_y(other)
+        q, k = self.cross_attn.queries_and_keys(self.norm2(x), memory, rope, other_rope)
+        x = self.cross_attn.add_to(x, q, k, memory)
+        return self.mlp.add_to(x, self.norm3(x))
+
+
 class PoseMemory(nn.Module):
     """Slots that remember which picture was seen from where."""
 
@@ -57,8 +74,7 @@ class PoseMemory(nn.Module):
         self.mem = nn.Parameter(torch.zeros(1, c.local_mem_size, width))
         self.proj_q = Linear(c.enc_embed_dim, c.dec_embed_dim)
         self.read_blocks, self.write_blocks = (
-            nn.ModuleList(DecoderBlock(width, c.dec_num_heads, c.mlp_ratio) for _ in range(_MEMORY_BLOCKS))
-            for _ in range(2)
+            nn.ModuleList(Block(width, c.dec_num_heads, c.mlp_ratio) for _ in range(_MEMORY_BLOCKS)) for _ in range(2)
         )
 
     def read(self, tokens: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
@@ -66,14 +82,14 @@ class PoseMemory(nn.Module):
         picture = self._picture(tokens)
         x = torch.cat([picture, self.masked_token.expand_as(picture)], dim=-1)  # (B, 1, 2 C)
         for block in self.read_blocks:
-            x = block.between(x, memory, None, None)
+            x = block(x, memory, None, None)
         return x.chunk(2, dim=-1)[1]
 
     def write(self, tokens: torch.Tensor, pose: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
         """The memory (B, M, 2 C) with a picture's tokens (B, N, E) and its pose token (B, 1, C) in it."""
         y = torch.cat([self._picture(tokens), pose], dim=-1)  # (B, 1, 2 C)
         for block in self.write_blocks:
-            memory = block.between(memory, y, None, None)
+            memory = block(memory, y, None, None)
         return memory
 
     def _picture(self, tokens):
@@ -103,7 +119,7 @@ class RecurrentTransformer(nn.Module):
         self.enc_norm, self.enc_norm_ray_map = norm(c.enc_embed_dim), norm(c.enc_embed_dim)
         self.decoder_embed, self.decoder_embed_state = (Linear(c.enc_embed_dim, c.dec_embed_dim) for _ in range(2))
         self.dec_blocks, self.dec_blocks_state = (
-            nn.ModuleList(DecoderBlock(c.dec_embed_dim, heads, c.mlp_ratio) for _ in range(c.dec_depth))
+            nn.ModuleList(Block(c.dec_embed_dim, heads, c.mlp_ratio) for _ in range(c.dec_depth))
             for heads in (c.dec_num_heads, c.state_dec_num_heads)
         )
         self.dec_norm, self.dec_norm_state = norm(c.dec_embed_dim), norm(c.dec_embed_dim)
@@ -158,7 +174,7 @@ class RecurrentTransformer(nn.Module):
         wide, narrow = self._decoder_ropes(grid, tokens.device)
         for number, (block, state_block) in enumerate(zip(self.dec_blocks, self.dec_blocks_state), 1):
             # each reads the other's previous layer
-            x, state = block.between(x, state, *wide), state_block.between(state, x, *narrow)
+            x, state = block(x, state, *wide), state_block(state, x, *narrow)
             if number in self.kept:
                 kept[number] = x[:, 1:]
         x = self.dec_norm(x)
@@ -195,7 +211,7 @@ class RecurrentTransformer(nn.Module):
         """Points (B, H, W, 3) in the common frame, about that of the first camera, confidence (B, H, W)."""
         c = self.config
         rope = rope_table(*grid, c.dec_embed_dim // c.dec_num_heads, c.rope_base, decoded.pose.device)
-        return self.downstream_head.common(self.downstream_head.posed(decoded.layers, decoded.pose, rope), grid)
+        return self.downstream_head.common(decoded.layers, grid, decoded.pose, rope)
 
     def colour(self, decoded: Decoded, grid: tuple[int, int]) -> torch.Tensor:
         """RGB (B, H, W, 3) in [-1, 1], of networks with `rgb_head`."""

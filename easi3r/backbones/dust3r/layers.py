@@ -46,8 +46,9 @@ def grid_positions(height: int, width: int, device: torch.device) -> torch.Tenso
 def rotary(positions: torch.Tensor, head_dim: int, base: float) -> torch.Tensor:
     """Rotary position table of tokens at (row, column), (N, 2), negative ones too.
 
-    Complex64 numbers of length 1, (N, 2, head_dim/4). The first half of a head's channels turns with the row, the second with the column. Within a half of D channels the
-    inverse frequencies are base^(-2k/D), k < D/2, and channel k is paired with k + D/2.
+    Complex64 numbers of length 1, (N, 2, head_dim/4). The first half of a head's channels turns with the row, the
+    second with the column. Within a half of D channels the inverse frequencies are base^(-2k/D), k < D/2, and channel k
+    is paired with k + D/2.
     """
     half = head_dim // 2
     frequencies = base ** (-torch.arange(0, half, 2, device=positions.device, dtype=torch.float32) / half)  # (D/2,)
@@ -124,9 +125,7 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(channels, 3 * channels)
         self.proj = Linear(channels, channels)
 
-    def add_to(
-        self, x: torch.Tensor, y: torch.Tensor, rope: torch.Tensor | None, half: bool = False
-    ) -> torch.Tensor:
+    def add_to(self, x: torch.Tensor, y: torch.Tensor, rope: torch.Tensor | None, half: bool = False) -> torch.Tensor:
         """x plus what y (B, N, C) attends to in itself; rope, half: see `heads_rotated`."""
         q, k, v = self.qkv(y).chunk(3, dim=-1)
         q, k = (heads_rotated(part, self.heads, rope, half) for part in (q, k))
@@ -189,7 +188,9 @@ class EncoderBlock(nn.Module):
         return self.mlp.add_to(x, self.norm2(x))
 
 
-class DecoderBlock(nn.Module):
+class DecoderParts(nn.Module):
+    """What a decoder block is made of."""
+
     def __init__(self, channels: int, heads: int, mlp_ratio: int = 4) -> None:
         super().__init__()
         self.norm1 = norm(channels)
@@ -200,6 +201,8 @@ class DecoderBlock(nn.Module):
         self.norm3 = norm(channels)
         self.mlp = Mlp(channels, mlp_ratio * channels)
 
+
+class DecoderBlock(DecoderParts):
     def forward(
         self,
         x: torch.Tensor,
@@ -221,19 +224,6 @@ class DecoderBlock(nn.Module):
             return None, evidence
         x = self.cross_attn.add_to(x, q, k, memory, moving)
         return self.mlp.add_to(x, self.norm3(x)), evidence
-
-    def between(
-        self, x: torch.Tensor, other: torch.Tensor, rope: torch.Tensor | None, other_rope: torch.Tensor | None
-    ) -> torch.Tensor:
-        """One block where x (B, N, C) and other (B, M, C), float32, have positions of their own; without evidence.
-
-        other_rope: the other's positions by the rotary table of this block's head dimension; None: none.
-        """
-        x = self.attn.add_to(x, self.norm1(x), rope)
-        memory = self.norm_y(other)
-        q, k = self.cross_attn.queries_and_keys(self.norm2(x), memory, rope, other_rope)
-        x = self.cross_attn.add_to(x, q, k, memory)
-        return self.mlp.add_to(x, self.norm3(x))
 
 
 class PatchEmbedding(nn.Module):
