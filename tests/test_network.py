@@ -557,7 +557,7 @@ def test_the_work_is_counted_as_specified():
 
 def test_the_benchmark_prints_its_table(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "Config", lambda head_type: Config(**TINY, head_type=head_type))
-    monkeypatch.setattr(benchmark._Meter, "_matrix_rate", lambda self: 1.0)
+    monkeypatch.setattr(benchmark.Meter, "_matrix_rate", lambda self: 1.0)
     assert benchmark.main(["--frames", "3", "--size", "64x48", "--device", "cpu", "--head", "linear"]) == 0
     printed = capsys.readouterr().out
     assert "4 directed pairs" in printed and "encoder and decoders" in printed and "for 65 frames" in printed
