@@ -64,8 +64,13 @@ CALL = (
 
 @functools.cache
 def seeded(config):
-    """A model with the weights of the golden files: a random number generator per parameter name."""
-    model = TwoViewTransformer(config).requires_grad_(False)
+    """A model with the weights of the golden files."""
+    return seed_weights(TwoViewTransformer(config))
+
+
+def seed_weights(model):
+    """The model with weights from a random number generator per parameter name."""
+    model.requires_grad_(False)
     for name, parameter in model.named_parameters():
         name = re.sub(r"layer_rn\.(\d)", lambda m: f"layer{int(m[1]) + 1}_rn", name)
         x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(parameter.shape, dtype=np.float32)
