@@ -1,7 +1,7 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import pairs
 from ..alignment import Store
@@ -16,7 +16,8 @@ from .base import Estimate, NetworkSystem, Plan
 from .planning import plan_pairs
 from .steps import Clock, align, given_masks
 
-_SHARES = {"encode": 0.05, "motion": 0.32, "masks": 0.1, "geometry": 0.25, "alignment": 0.28}  # of the progress bar
+TWO_PASSES = {"encode": 0.05, "motion": 0.32, "masks": 0.1, "geometry": 0.25, "alignment": 0.28}  # of the progress bar
+ONE_PASS = {"encode": 0.1, "geometry": 0.5, "alignment": 0.4}
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Pairwise(NetworkSystem):
     """What these systems have in common; `run` is the recipe."""
 
     network: PairNetwork
+    shares: ClassVar[dict[str, float]] = TWO_PASSES
 
     def plan(self, n_frames: int, options: Options) -> Plan:
         return plan_pairs(self.card, n_frames, options, self.device, loaded=True)
@@ -32,7 +34,7 @@ class Pairwise(NetworkSystem):
         self, video: Video, options: Options, masks: Any, progress: Progress | None
     ) -> tuple[Clock, list[tuple[int, int]], OwnMasks]:
         shape = video.frames.shape[:3]
-        return Clock(progress, _SHARES), pairs.build(shape[0], options.graph), given_masks(masks, shape)
+        return Clock(progress, self.shares), pairs.build(shape[0], options.graph), given_masks(masks, shape)
 
     def _info(self, edges: list, clock: Clock, **more: Any) -> dict:
         return {"backbone": {**self.network.info, **more}, "pairs": len(edges), "seconds": clock.seconds}
@@ -81,6 +83,8 @@ class Easi3r(Pairwise):
 
 class Plain(Pairwise):
     """The network as it is: nothing is looked for that moves, all of the picture is aligned."""
+
+    shares = ONE_PASS
 
     def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
         """See `System.run`; masks of the user are kept out of the cameras."""

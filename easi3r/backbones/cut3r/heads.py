@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..dust3r.heads import Dpt, activate, expand
+from ..dust3r.heads import Dpt, activate, expand, planes_of_fused
 from ..dust3r.layers import Mlp, SelfAttention, norm
 
 _RATIO = 4  # hidden channels per channel of every head, whatever the blocks of the transformer have
@@ -97,7 +97,7 @@ class DptHeads(Heads):
     PARTS = "dpt_self", "dpt_cross", "dpt_rgb"
 
     def module(self, encoder_channels: int, channels: int, patch: int, planes: int) -> nn.Module:
-        return Dpt(encoder_channels, channels, planes)
+        return Dpt(encoder_channels, channels, planes_of_fused(Dpt.WIDTH, planes))
 
     def planes(self, part: str, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
         return getattr(self, part)(layers, grid)

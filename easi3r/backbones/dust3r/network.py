@@ -1,6 +1,7 @@
 """The two-view network as systems use it: batches of pairs, precision, devices, Easi3R's two passes."""
 
 import functools
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Dust3rNetwork:
         precision: str | None = None,
     ) -> None:
         self.name = name
+        self.encoder_hash = _encoder_hash(model)
         self.model, self.device, self.precision = placed(model, device, precision)
         self.patch, self.max_side = model.config.patch, model.config.max_side
         self.largest_batch = _LARGEST_BATCH.get(self.device.split(":")[0], 1)
@@ -72,7 +74,7 @@ class Dust3rNetwork:
     def predict(
         self, features: Features, edges: Edges, masks: np.ndarray | None = None, progress: Progress | None = None
     ) -> Predictions:
-        """A `PairPrediction` per directed pair (i, j), in the order of `edges`.
+        """A `PairPrediction` per directed pair (i, j), in the order of `edges`; with what moves if the model says so.
 
         masks (T,H,W) bool of moving pixels re-weight decoder 1's cross-attention (Easi3R, section 4), and every pair
         then carries its `attention`. None: the network as it is.
@@ -85,10 +87,10 @@ class Dust3rNetwork:
         size = features.frames.shape[1:3]
         working = self.decoder_bytes(*size) + self.head_bytes(*size) / HEAD_SHARE
         for done, chunk, (evidence, views) in self._batches(edges, run, working):
-            (pts1, conf1), (pts2, conf2) = views
+            (pts1, conf1, moving1), (pts2, conf2, moving2) = views
             seen = [None] * len(chunk) if moving is None else list(_attentions(chunk, evidence, features.grid))
             for k, (i, j) in enumerate(chunk):
-                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k], seen[k])
+                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k], seen[k], moving1[k], moving2[k])
             _report(progress, done / len(edges), "Predicting geometry")
 
     # What runs on the device, a batch at a time ---------------------------------------------------------------------
@@ -108,14 +110,22 @@ class Dust3rNetwork:
 
     @torch.inference_mode()
     def _predict(self, tokens, edges, moving=None):
-        """(evidence, ((points, confidence) of view 1, of view 2)), the views as numpy arrays, of some pairs."""
+        """(evidence, views) of some pairs; view: points, confidence and probability of moving, as numpy arrays.
+
+        The probability, float32 as its logit is wanted, is None for each pair if the model has no mask heads.
+        """
         layers, evidence = self._decode(tokens, edges, moving)
-        views = []
+        grid, views = tokens.shape[1:3], []
         for number, view in enumerate(layers, 1):
             # Full-resolution maps are large: the heads take a quarter of the batch at a time.
-            parts = zip(*(x.split(max(1, len(edges) // HEAD_SHARE)) for x in view))
-            outputs = [self.model.points(part, tokens.shape[1:3], number) for part in parts]
-            views.append(tuple(self._hand_on(torch.cat(x)) for x in zip(*outputs)))
+            parts = list(zip(*(x.split(max(1, len(edges) // HEAD_SHARE)) for x in view)))
+            outputs = zip(*(self.model.points(part, grid, number) for part in parts))
+            points, confidence = (self._hand_on(torch.cat(x)) for x in outputs)
+            moves = [None] * len(edges)
+            if self.model.config.mask_heads:
+                logits = torch.cat([self.model.moving(part, grid, number) for part in parts])
+                moves = logits.sigmoid().cpu().numpy()
+            views.append((points, confidence, moves))
         return evidence, views
 
     def _hand_on(self, x):
@@ -238,6 +248,17 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether that is what an error says, on any device."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _encoder_hash(model):
+    """Of all that `TwoViewTransformer.encode` depends on: models of one hash give the same tokens (0.9 s for ViT-L)."""
+    config = model.config
+    found = hashlib.sha256(repr((config.patch, config.enc_num_heads, config.rope_base)).encode())
+    for part in (model.patch_embed, model.enc_blocks, model.enc_norm):
+        for name, tensor in part.state_dict().items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _attentions(edges, evidence, grid):

@@ -21,18 +21,20 @@ def load_dust3r(
     precision: str | None = None,
     progress: Progress | None = None,
     licence: str | None = None,
+    mask_heads: bool = False,
 ) -> "Dust3rNetwork":
-    """A network of DUSt3R's architecture, MonST3R's included.
+    """A network of DUSt3R's architecture, MonST3R's and DAS3R's included.
 
     source: a hub id "owner/name" (fetched when it is not cached), a folder with config.json and model.safetensors, or a
     .safetensors or .pth file. name: as shown to the user; None: the source's. device, precision: see `Dust3rNetwork`.
-    licence: of the weights, as it goes into reports. Raises `InputError` for weights that cannot be had or used.
+    licence: of the weights, as it goes into reports. mask_heads: they must be DAS3R's, which say what moves. Raises
+    `InputError` for weights that cannot be had or used.
     """
     from ..dust3r import Dust3rNetwork  # here: torch takes seconds that other networks need not wait for
     from . import checkpoints
 
     path, own, said = _found(source, progress)
-    model, info = checkpoints.load(path)
+    model, info = checkpoints.load(path, checkpoints.DAS3R if mask_heads else checkpoints.DUST3R)
     return Dust3rNetwork(model, name or own, {**info, **said, "license": licence}, device, precision)
 
 
@@ -87,16 +89,16 @@ def has_gpu() -> bool:
 def parameter_shapes(kind: str, config: dict) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a network's state dict; takes no memory.
 
-    kind: "dust3r" or "cut3r". config: what its config.json holds. Raises `InputError` for another kind or
+    kind: "dust3r", "das3r" or "cut3r". config: what its config.json holds. Raises `InputError` for another kind or
     configuration.
     """
     import torch
 
     from . import checkpoints, cut3r
 
-    kinds = {"dust3r": checkpoints.DUST3R, "cut3r": cut3r.CUT3R}
+    kinds = {"dust3r": checkpoints.DUST3R, "das3r": checkpoints.DAS3R, "cut3r": cut3r.CUT3R}
     if kind not in kinds:
-        raise InputError(f"The kind of network {shown(kind)} is unknown; use {' or '.join(kinds)}.")
+        raise InputError(f"The kind of network {shown(kind)} is unknown; use {', '.join(kinds)}.")
     with torch.device("meta"):
         model = kinds[kind].model(checkpoints.configuration(config, "config.json", kinds[kind]))
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -8,12 +8,14 @@ What fits DUSt3R and CUT3R is said by their `Architecture`s.
 import argparse
 import ast
 import collections
+import functools
 import hashlib
 import json
 import math
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,7 @@ class Architecture:
 
     name: str  # in messages
     model: Any  # its class, made from a configuration
-    config: type[Config]
+    config: Callable[..., Config]
     defaults: dict = field(default_factory=lambda: _DEFAULTS)  # of arguments that a configuration may leave out
     allowed: dict[str, tuple] = field(default_factory=lambda: _ALLOWED)  # what arguments may be
     counts: tuple[str, ...] = ()  # more sizes than DUSt3R has, fields of `config` of the same names
@@ -74,13 +76,21 @@ class Architecture:
 
 
 DUST3R = Architecture("DUSt3R", TwoViewTransformer, Config)
+DAS3R = Architecture(  # its mask heads read the layers that DPT heads do
+    "DAS3R",
+    TwoViewTransformer,
+    functools.partial(Config, mask_heads=True),
+    {**_DEFAULTS, "mask_mode": ("sigmoid", 0, 1)},
+    {**_ALLOWED, "mask_mode": (("sigmoid", 0, 1),), "head_type": ("dpt",)},
+)
 
 
 def load(path: str | Path, architecture: Architecture = DUST3R) -> tuple[Any, dict]:
     """The model of a folder, `.safetensors` or `.pth` file: (the architecture's model in float32, info).
 
-    info: weights (file or folder name), hash (first 12 hex digits of the file's SHA-256). Raises `InputError` for a
-    file that is missing, damaged, of another architecture, or whose parameters do not fit it.
+    info: weights (file or folder name), hash (first 12 hex digits
+    of the file's SHA-256). Raises `InputError` for a file that is missing, damaged, of another architecture, or whose
+    parameters do not fit it.
     """
     path = Path(path)
     if path.is_dir():
@@ -107,8 +117,10 @@ def _check_arguments(values, architecture, source):
 def configuration(values: dict, source: str, architecture: Architecture = DUST3R) -> Any:
     """The architecture's `config` from constructor arguments as the published models name them, a dict.
 
-    Raises `InputError`.
+    DUSt3R's that name a mask_mode are DAS3R's. Raises `InputError`.
     """
+    if architecture is DUST3R and "mask_mode" in values:
+        architecture = DAS3R
     missing = [name for name in (*_SIZES, "head_type") if name not in values]
     if missing:
         kind = architecture.name
@@ -155,7 +167,7 @@ def build(
     with torch.device("meta"):
         model = architecture.model(config)
     expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
-    state = _complete(state, expected, source)
+    state = _complete(state, expected)
     missing = [name for name in expected if name not in state]
     superfluous = [name for name in state if name not in expected]
     misshapen = [
@@ -167,11 +179,14 @@ def build(
     said = [f"{verb} {_listed(names)}" for verb, names in kinds if names]
     if said:
         raise InputError(f"{source} does not fit the network: it {'; it '.join(said)}.")
+    for name in state:
+        if (twin := _twin(name)) and not torch.equal(state[name].float(), state[twin].float()):
+            raise InputError(f"{source} has different tensors as {name} and {twin}, which must be the same.")
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return model.requires_grad_(False)
 
 
-def _complete(state, expected, source):
+def _complete(state, expected):
     if all(name.startswith("module.") for name in state):  # as saved from training on several GPUs
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     state = dict(state)
@@ -179,15 +194,19 @@ def _complete(state, expected, source):
         copied = {name: name.replace("dec_blocks2.", "dec_blocks.", 1) for name in expected if "dec_blocks2." in name}
         state |= {name: state[first] for name, first in copied.items() if first in state}
     for name in list(state):
-        numbered = re.fullmatch(r"(.*\.scratch\.)layer([1-4])_rn(\..*)", name)
-        listed = re.fullmatch(r"(.*\.scratch\.)layer_rn\.([0-3])(\..*)", name)
-        if numbered:
-            other = f"{numbered[1]}layer_rn.{int(numbered[2]) - 1}{numbered[3]}"
-            if not torch.equal(state.setdefault(other, state[name]).float(), state[name].float()):
-                raise InputError(f"{source} has different tensors as {name} and {other}, which must be the same.")
-        elif listed:
-            state.setdefault(f"{listed[1]}layer{int(listed[2]) + 1}_rn{listed[3]}", state[name])
+        twin = _twin(name)
+        if twin is not None:
+            state.setdefault(twin, state[name])
     return state
+
+
+def _twin(name):
+    """The other name of one of a DPT head's four convolutions; None of anything else."""
+    numbered = re.fullmatch(r"(.*\.scratch\.)layer([1-4])_rn(\..*)", name)
+    listed = re.fullmatch(r"(.*\.scratch\.)layer_rn\.([0-3])(\..*)", name)
+    if numbered:
+        return f"{numbered[1]}layer_rn.{int(numbered[2]) - 1}{numbered[3]}"
+    return f"{listed[1]}layer{int(listed[2]) + 1}_rn{listed[3]}" if listed else None
 
 
 def _read_json(path):

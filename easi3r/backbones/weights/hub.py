@@ -34,9 +34,12 @@ def files_of(repository: str) -> tuple[str, ...]:
 def cached(repository: str) -> str | None:
     """Path of a repository's files if all are in the cache, else None: of their folder, or of the file if it is one.
 
-    No network.
+    No network. Files brought there by hand count as well, in a folder owner/name; see `_by_hand`.
     """
     names = files_of(repository)
+    there = [_by_hand(repository) / name for name in names]
+    if all(path.is_file() for path in there):
+        return _path(str(there[0]), names)
     paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in names]
     found = [path for path in paths if isinstance(path, str)]
     return _path(found[0], names) if len(found) == len(names) else None
@@ -105,6 +108,10 @@ def _interrupted(repository, error):
     return InputError(f"Fetching {repository} stopped ({reason}); run it again to go on where it stopped.")
 
 
+def _by_hand(repository):
+    return Path(constants.HF_HUB_CACHE) / repository
+
+
 def _endpoint():
     return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
@@ -129,9 +136,10 @@ def _check_reachable(repository):
     if outcome and isinstance(outcome[0], (HfHubHTTPError, HFValidationError)):
         raise outcome[0]
     if not outcome or isinstance(outcome[0], Exception):
+        names = " and ".join(files_of(repository))
         raise InputError(
-            f"The weights of {repository} ({' and '.join(files_of(repository))}) are not on this machine and the model "
-            "hub cannot be reached; connect to the internet once, or use the preview."
+            f"The weights of {repository} are not on this machine and the model hub cannot be reached; connect to the "
+            f"internet once, put its {names} into '{_by_hand(repository)}', or use the preview."
         )
 
 
