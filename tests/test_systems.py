@@ -146,7 +146,7 @@ def test_a_plan_loads_nothing_and_says_what_is_to_be_fetched(network):
 def test_the_table_names_each_system_once_with_its_licence():
     cards = easi3r.systems()
     assert [card.name for card in cards] == [
-        *("preview", "easi3r-dust3r", "easi3r-monst3r", "dust3r", "monst3r", "das3r")
+        *("preview", "easi3r-dust3r", "easi3r-monst3r", "dust3r", "monst3r", "das3r", "cut3r")
     ]
     assert all("CC BY-NC-SA" in card.licence and card.licence in card.menu for card in cards if card.weights)
     assert all("DUSt3R" not in card.label or card.label.startswith(("Easi3R on", "DUSt3R alone")) for card in cards)

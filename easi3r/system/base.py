@@ -52,6 +52,33 @@ class Estimate:
     info: dict = field(default_factory=dict)  # network, pairs, objective, seconds per step: what a report says
 
 
+@dataclass(frozen=True)
+class NetworkSystem:
+    """What recipes over a network have in common; theirs are `plan` and `run`, see `System`."""
+
+    card: SystemCard
+    network: Any
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """As shown to the user: that of the network."""
+        return self.network.name
+
+    @property
+    def patch(self) -> int:
+        """See `System`, as for the others."""
+        return self.network.patch
+
+    @property
+    def max_side(self) -> int:
+        return self.network.max_side
+
+    @property
+    def device(self) -> str:
+        return self.network.device
+
+
 class System(Protocol):
     """Anything that turns a clip into an `Estimate`. Shared between users and threads: it keeps nothing of a run."""
 

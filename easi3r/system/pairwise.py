@@ -12,7 +12,7 @@ from ..options import Options
 from ..own_masks import OwnMasks
 from ..video import Video
 from ..zoom import find_zoom
-from .base import Estimate, Plan, SystemCard
+from .base import Estimate, NetworkSystem, Plan
 from .planning import plan_pairs
 from .steps import Clock, align, given_masks
 
@@ -21,31 +21,11 @@ ONE_PASS = {"encode": 0.1, "geometry": 0.5, "alignment": 0.4}
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(NetworkSystem):
     """What these systems have in common; `run` is the recipe."""
 
-    card: SystemCard
     network: PairNetwork
-    note: str = ""
     shares: ClassVar[dict[str, float]] = TWO_PASSES
-
-    @property
-    def name(self) -> str:
-        """As shown to the user: that of the network, and Easi3R's where it is more than that."""
-        return self.network.name
-
-    @property
-    def patch(self) -> int:
-        """See `System`, as for the others."""
-        return self.network.patch
-
-    @property
-    def max_side(self) -> int:
-        return self.network.max_side
-
-    @property
-    def device(self) -> str:
-        return self.network.device
 
     def plan(self, n_frames: int, options: Options) -> Plan:
         return plan_pairs(self.card, n_frames, options, self.device, loaded=True)

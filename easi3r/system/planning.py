@@ -12,6 +12,9 @@ SECONDS_PER_PAIR = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
 # On top of that, by system: flow and the cameras of each pair, for which a directed pair of 512 x 288 takes .19 seconds
 # of a core; measured on two.
 MORE_PER_PAIR = {"monst3r": 0.1}
+# Seconds per frame of 512 x 288 of CUT3R's network, by device. On a CPU: 16 seconds of a core were measured in float32
+# with seeded weights, on two cores. The others are estimates.
+SECONDS_PER_FRAME = {"cpu": 10.0, "cuda": 0.2, "mps": 1.0}
 
 
 def plan_pairs(
@@ -26,3 +29,12 @@ def plan_pairs(
         each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]] + more
     gpu_seconds = 12 + 0.3 * n_frames + (0.09 + more) * n_pairs if card.weights else 0.0  # start and alignment, rest
     return Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)
+
+
+def plan_frames(
+    card: SystemCard, n_frames: int, options: Options, device: str, loaded: bool, each: float | None = None
+) -> Plan:
+    """The `Plan` of a system frame by frame; as `plan_pairs`, each: seconds per frame."""
+    if each is None:
+        each = SECONDS_PER_FRAME[device.split(":")[0]]
+    return Plan(n_frames, None, START + each * n_frames, 12 + 0.3 * n_frames, 0 if loaded else card.download_mb)

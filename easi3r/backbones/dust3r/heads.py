@@ -39,16 +39,21 @@ class DptHead(nn.Module):
     @staticmethod
     def output(width: int) -> nn.Sequential:
         """From fused maps (B, width, H/2, W/2)."""
-        return nn.Sequential(
-            nn.Conv2d(width, width // 2, 3, padding=1),
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-            nn.Conv2d(width // 2, 128, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(128, 4, 1),
-        )
+        return planes_of_fused(width, 4)
 
     def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        return self.dpt([x.transpose(1, 2).unflatten(2, grid) for x in layers])  # each (B, C, h, w)
+        return self.dpt(layers, grid)
+
+
+def planes_of_fused(width: int, planes: int) -> nn.Sequential:
+    """The last part of a DPT head: fused maps (B, width, H/2, W/2) -> (B, planes, H, W)."""
+    return nn.Sequential(
+        nn.Conv2d(width, width // 2, 3, padding=1),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+        nn.Conv2d(width // 2, 128, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(128, planes, 1),
+    )
 
 
 class MaskHead(DptHead):
@@ -90,8 +95,9 @@ class Dpt(nn.Module):
         self.scratch = Scratch(self.WIDTHS, self.WIDTH)
         self.head = output
 
-    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """Four maps (B, C, h, w) of the same size -> (B, channels of the output, 16 h, 16 w)."""
+    def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """Four layers (B, N, C) of the grid (h, w) -> (B, channels of the output, 16 h, 16 w)."""
+        maps = [x.transpose(1, 2).unflatten(2, grid) for x in layers]  # (B, C, h, w) each
         if maps[0].device.type == "cpu":  # oneDNN's convolutions are fastest with channels last
             maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         laterals = [prepare(x) for prepare, x in zip(self.act_postprocess, maps)]
@@ -149,7 +155,10 @@ def activate(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     point = v / |v| * expm1(|v|) for the raw v; confidence = 1 + exp(raw).
     """
     v, confidence = raw.permute(0, 2, 3, 1).split((3, 1), dim=-1)
+    return expand(v), 1 + confidence[..., 0].exp().clamp_max(torch.finfo(raw.dtype).max)
+
+
+def expand(v: torch.Tensor) -> torch.Tensor:
+    """v / |v| * expm1(|v|) of vectors (..., 3), finite."""
     distance = v.norm(dim=-1, keepdim=True)
-    largest = torch.finfo(raw.dtype).max
-    points = v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(largest)
-    return points, 1 + confidence[..., 0].exp().clamp_max(largest)
+    return v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(torch.finfo(v.dtype).max)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ _LARGEST_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}  # pairs: on a CPU more brings
 HEAD_SHARE = 4  # the heads run on batches this many times smaller
 _BIG_NETWORK = 512  # encoder channels; below, lower precision would save nothing worth its error
 _HALF_MAX = float(np.finfo(np.float16).max)
+Model = TypeVar("Model", bound=Any)  # with a `config` and `set_precision`
 
 
 class Dust3rNetwork:
@@ -37,19 +39,13 @@ class Dust3rNetwork:
         device: str | None = None,
         precision: str | None = None,
     ) -> None:
-        if precision not in (None, "float32", "bfloat16"):
-            raise InputError(f"The precision {precision!r} is unknown; use float32, bfloat16 or None (the faster).")
         self.name = name
-        self.device = device or best_device()
-        self.precision = precision or fast_precision(self.device, model.config.enc_embed_dim)
+        self.encoder_hash = _encoder_hash(model)
+        self.model, self.device, self.precision = placed(model, device, precision)
         self.patch, self.max_side = model.config.patch, model.config.max_side
         self.largest_batch = _LARGEST_BATCH.get(self.device.split(":")[0], 1)
         self.prediction_dtype = torch.float32 if precision == "float32" else torch.float16
         self.info = {"name": name, "device": self.device, "precision": self.precision, **(info or {})}
-        self.encoder_hash = _encoder_hash(model)
-        self.model = model.set_precision(getattr(torch, self.precision)).to(self.device).eval().requires_grad_(False)
-        if self.device == "cpu":  # oneDNN's convolutions are fastest with channels last
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
         """Encoder tokens of frames (T,H,W,3) uint8 RGB after the encoder's last norm, once for both passes.
@@ -57,12 +53,7 @@ class Dust3rNetwork:
         `Features.data` is a tensor (T,h,w,C) float32 on the device. Raises `InputError` for frames of another shape or
         type, or whose sides are no multiples of `patch`.
         """
-        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
-            raise InputError(f"Frames have shape {frames.shape} and type {frames.dtype}; they must be (T,H,W,3) uint8.")
-        height, width = frames.shape[1:3]
-        grid = height // self.patch, width // self.patch
-        if not all(grid) or height % self.patch or width % self.patch:
-            raise InputError(f"Frames are {width} x {height} pixels; both sides must be multiples of {self.patch}.")
+        grid = grid_of(frames, self.patch)
         tokens = torch.empty((len(frames), *grid, self.model.config.enc_embed_dim), device=self.device)
         working = 64 * tokens[0].numel()  # bytes per frame: a dozen float32 activations
         batches = self._batches(list(range(len(frames))), lambda chunk: self._encode(frames[chunk]), working)
@@ -106,8 +97,7 @@ class Dust3rNetwork:
 
     @torch.inference_mode()
     def _encode(self, frames):
-        images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
-        return self.model.encode(images / 127.5 - 1)
+        return self.model.encode(images_of(frames, self.device))
 
     @torch.inference_mode()
     def _decode(self, tokens, edges, moving=None, only_evidence=False):
@@ -172,7 +162,7 @@ class Dust3rNetwork:
             try:
                 result = run(chunk)
             except RuntimeError as error:  # torch.OutOfMemoryError is one; CPU and MPS raise plain ones
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 result = None  # go on outside the handler, where the failed batch's tensors are free
             if result is None:
@@ -184,6 +174,34 @@ class Dust3rNetwork:
                 continue
             done += len(chunk)
             yield done, chunk, result
+
+
+def placed(model: Model, device: str | None, precision: str | None) -> tuple[Model, str, str]:
+    """The model where and in what it computes, ready to: (model, device, precision); None picks, see the networks."""
+    if precision not in (None, "float32", "bfloat16"):
+        raise InputError(f"The precision {precision!r} is unknown; use float32, bfloat16 or None (the faster).")
+    device = device or best_device()
+    precision = precision or fast_precision(device, model.config.enc_embed_dim)
+    model = model.set_precision(getattr(torch, precision)).to(device).eval().requires_grad_(False)
+    if device == "cpu":  # oneDNN's convolutions are fastest with channels last
+        model.to(memory_format=torch.channels_last)
+    return model, device, precision
+
+
+def grid_of(frames: np.ndarray, patch: int) -> tuple[int, int]:
+    """(h, w) tokens of frames (T,H,W,3) uint8. Raises `InputError` for others, or if patches do not fill them."""
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise InputError(f"Frames have shape {frames.shape} and type {frames.dtype}; they must be (T,H,W,3) uint8.")
+    height, width = frames.shape[1:3]
+    grid = height // patch, width // patch
+    if not all(grid) or height % patch or width % patch:
+        raise InputError(f"Frames are {width} x {height} pixels; both sides must be multiples of {patch}.")
+    return grid
+
+
+def images_of(frames: np.ndarray, device: str) -> torch.Tensor:
+    """Frames (T,H,W,3) uint8 as networks take them: (T, 3, H, W) float32 in [-1, 1] on the device."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def best_device() -> str:
@@ -226,7 +244,8 @@ def free_memory(device: str) -> float:
         return 4e9
 
 
-def _is_out_of_memory(error):
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether that is what an error says, on any device."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
