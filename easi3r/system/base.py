@@ -27,6 +27,12 @@ class SystemCard:
         """As in a menu: with the licence of its weights."""
         return f"{self.label} ({'weights ' if self.weights else ''}{self.licence})"
 
+    @property
+    def row(self) -> str:
+        """In the README's table: name, label, note, weights and what is fetched, their licence."""
+        size = f"`{self.weights}`, {self.download_mb / 1000:.1f} GB" if self.weights else "none"
+        return f"| `{self.name}` | {self.label} | {self.note} | {size} | {self.licence} |"
+
 
 @dataclass(frozen=True)
 class Plan:
