@@ -90,11 +90,13 @@ class Preview(Pairwise):
         if focal.turns_only:  # all directions are equally far away
             depth[:] = [1 / np.linalg.norm(camera.rays(), axis=-1) for camera in cameras]
         measure(np.arange(n_frames), clock.part(0, 0.5))
-        geometry = depth, state.cam2world, intrinsics, moving
-        evidence = against_background(evidence, frames, *geometry, lambda done: clock.progress(0.5 + 0.2 * done))
-        if evidence.sure is not None and evidence.sure.any():
-            motion = outlined(evidence, clock.part(0.7, 0.9))
-            measure(np.flatnonzero((motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED), clock.part(0.9, 1))
+        if not given.known.all():
+            geometry = depth, state.cam2world, intrinsics, moving
+            evidence = against_background(evidence, frames, *geometry, lambda done: clock.progress(0.5 + 0.2 * done))
+            if evidence.sure is not None and evidence.sure.any():
+                motion = outlined(evidence, clock.part(0.7, 0.9))
+                changed = (motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED
+                measure(np.flatnonzero(changed), clock.part(0.9, 1))
         depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, motion.dynamic)
         clock.stop()
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
