@@ -13,8 +13,9 @@ SECONDS_PER_PAIR = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
 # of a core; measured on two.
 MORE_PER_PAIR = {"monst3r": 0.1}
 # Seconds per frame of 512 x 288 of CUT3R's network, by device. On a CPU: 16 seconds of a core were measured in float32
-# with seeded weights, on two cores. The others are estimates.
-SECONDS_PER_FRAME = {"cpu": 10.0, "cuda": 0.2, "mps": 1.0}
+# with seeded weights, on two cores. An H200 takes .047 in float32 and .042 in bfloat16; the GPU that is there may be
+# slower. The others are estimates.
+SECONDS_PER_FRAME = {"cpu": 10.0, "cuda": 0.1, "mps": 1.0}
 
 
 def plan_pairs(
