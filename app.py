@@ -14,6 +14,7 @@ import easi3r
 from easi3r.export.glb import write_glb
 from easi3r.export.scene import CUT
 from easi3r.web import clips, compute, endpoint, jobs, texts
+from easi3r.web.compare_tab import CompareTab
 from easi3r.web.files import Examples
 from easi3r.web.sessions import Session, Sessions
 
@@ -42,8 +43,11 @@ def build_page() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
                 page.lay_out_inputs()
-            with gr.Column(scale=2, min_width=320):
-                page.lay_out_results()
+            with gr.Column(scale=2, min_width=320), gr.Tabs():
+                with gr.Tab("Result"):
+                    page.lay_out_results()
+                with gr.Tab("Compare"):
+                    page.compare.lay_out()
         gr.Markdown(texts.FOOT)
         page.wire(blocks)
         gr.api(endpoint.reconstruct_clip, api_name="reconstruct", concurrency_limit=1)
@@ -64,6 +68,9 @@ def looped(label, name):
 
 class Page:
     """The widgets, and what happens to them. Functions return or yield what changes: widget -> value."""
+
+    def __init__(self):
+        self.compare = CompareTab(SESSIONS)
 
     def lay_out_inputs(self):
         """What the visitor gives."""
@@ -167,6 +174,7 @@ class Page:
         gr.on(changes, self.change_view, view, self.model, trigger_mode="always_last", **QUIET)
         for tab in self.tabs:
             tab.select(self.show_pictures, None, list(self.pictures), **QUIET)
+        self.compare.wire(blocks, self.clip, self.frames, self.sensitivity, self.own_mask)
         blocks.unload(self.forget)
 
     # ---- the clip
@@ -220,7 +228,8 @@ class Page:
     def _produce(self, make, cut, style, visitor):
         """Run `make(progress)` -> (result, note) in a thread and show what there is to see; yields updates."""
         session, finished = Session(), False
-        job = jobs.Job(make, session, cut, style, known=(gr.Error,))  # ZeroGPU's: no GPU free, the day's share used up
+        steps = jobs.reconstruction(make, session, cut, style)
+        job = jobs.Job(steps, known=(gr.Error,))  # ZeroGPU's: no GPU free, the day's share used up
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
         try:
             begun = gr.update(value="Starting", visible=True)
@@ -289,6 +298,7 @@ class Page:
     def forget(self, request: gr.Request):
         """The page was closed."""
         SESSIONS.keep(request.session_hash, None)
+        self.compare.forget(request.session_hash)
 
 
 demo = build_page()

@@ -7,6 +7,7 @@ from .errors import InputError
 from .options import Options
 
 if TYPE_CHECKING:
+    from .comparison import Comparison, compare
     from .export import load_reconstruction
     from .pipeline import reconstruct
     from .reconstruction import Reconstruction
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
+    "Comparison",
     "InputError",
     "Options",
     "Reconstruction",
     "SystemCard",
+    "compare",
     "load_backbone",
     "load_reconstruction",
     "load_system",
@@ -26,8 +29,10 @@ __all__ = [
 ]
 
 _ROOMS = {  # imported when first used: the libraries below take seconds, `easi3r --help` does not need them
+    "Comparison": "comparison",
     "Reconstruction": "reconstruction",
     "SystemCard": "system",
+    "compare": "comparison",
     "load_backbone": "system",
     "load_reconstruction": "export",
     "load_system": "system",

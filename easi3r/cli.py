@@ -1,26 +1,36 @@
-"""The command line: easi3r CLIP --out DIR."""
+"""The command line: easi3r CLIP --out DIR, and easi3r compare CLIP --systems A,B --out DIR."""
 
 import argparse
 import logging
 import re
 import sys
 import time
+import zipfile
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import NoReturn, Self
 
 from .errors import InputError, shown
 from .options import Options, allowed, kind
+from .paths import quoted
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
+_RUNS = 0.8  # of the time of a comparison; the rest is writing
+_EPILOG = "easi3r compare CLIP --systems A,B runs several side by side: easi3r compare --help"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files. Returns the exit code: 0, or 2 when the input cannot be used."""
+    """Reconstruct a clip and write all files, or compare systems on it (the first word is `compare`). Returns the exit
+    code: 0, or 2 when the input cannot be used.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
     before = log.level
     log.setLevel(logging.ERROR)  # what it warns of is printed at the end
     try:
+        if argv[:1] == ["compare"]:  # a clip of that name is ./compare
+            return _compare(_compare_parser().parse_args(argv[1:]))
         return _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -37,11 +47,17 @@ class _Parser(argparse.ArgumentParser):
         message = message if len(message) < 200 else shown(message)
         raise InputError(f"The command cannot be understood: {message}; {self.prog} --help lists what there is.")
 
+    def format_help(self) -> str:
+        from .system import systems  # here, as it takes seconds
+
+        cards = (f"  {c.name:16} {c.label}; {c.weights or 'no weights'}; {c.licence}" for c in systems())
+        return "\n".join(
+            [super().format_help(), "systems: name, what it is, source of its weights, licence", *cards, ""]
+        )
+
 
 def _parser():
-    parser = _Parser(prog="easi3r", description="See a video in 3D over time.")
-    parser.add_argument("clip", help="a video (mp4, mov, webm and more), a photo, or a folder or zip of photos")
-    parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
+    parser = _start(_Parser(prog="easi3r", description="See a video in 3D over time.", epilog=_EPILOG))
     parser.add_argument(
         "--system", help="auto (the best that can run here), or a name of the table in the README (default: auto)"
     )
@@ -49,16 +65,39 @@ def _parser():
         "--backbone", help="Easi3R on these weights: preview, dust3r, monst3r, a hub id, folder or file"
     )
     parser.add_argument(
-        "--masks",
-        nargs="+",
-        metavar="PATH",
-        help="what moves, if you know it better: a video, a folder of pictures or one PNG per frame; white = moving",
-    )
-    parser.add_argument(
         "--dataset-size",
         choices=("working", "source"),
         default="working",
         help="size of the pictures in the folder dataset: as processed, or as in the clip (default: %(default)s)",
+    )
+    return _finish(parser)
+
+
+def _compare_parser():
+    parser = _start(_Parser(prog="easi3r compare", description="See what several systems make of a video."))
+    parser.add_argument(
+        "--systems",
+        required=True,
+        metavar="A,B",
+        help="two to four, with commas: names of the table below, or NAME:no-masks (nothing is masked), NAME:my-masks "
+        "(with --masks); such as preview,preview:no-masks",
+    )
+    parser.add_argument("--truth", metavar="FILE", help="what is known of a rendered clip, such as examples/room.npz")
+    return _finish(parser)
+
+
+def _start(parser):
+    parser.add_argument("clip", help="a video (mp4, mov, webm and more), a photo, or a folder or zip of photos")
+    parser.add_argument("--out", default="out", help="folder for the results (default: %(default)s)")
+    return parser
+
+
+def _finish(parser):
+    parser.add_argument(
+        "--masks",
+        nargs="+",
+        metavar="PATH",
+        help="what moves, if you know it better: a video, a folder of pictures or one PNG per frame; white = moving",
     )
     for option in fields(Options):
         _add_option(parser, option)
@@ -90,8 +129,7 @@ def _run(arguments):
     from . import reconstruct  # here, as it takes seconds that --help need not wait for
     from .export import check_folder
 
-    options = Options(**{option.name: getattr(arguments, option.name) for option in fields(Options)})
-    masks = arguments.masks[0] if arguments.masks and len(arguments.masks) == 1 else arguments.masks
+    options, masks = _options(arguments), _masks(arguments)
     check_folder(arguments.out)  # before the minutes that a run may take
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         system = _load(arguments, progress)
@@ -106,6 +144,46 @@ def _run(arguments):
     for path in files.values():
         print(path)
     return 0
+
+
+def _compare(arguments):
+    from . import comparison
+
+    options, masks = _options(arguments), _masks(arguments)
+    names = [name.strip() for name in arguments.systems.split(",")]
+    entries = comparison.choose(names, has_masks=masks is not None)
+    comparison.check_out(arguments.out, entries)  # before the minutes that a run may take
+    truth = None if arguments.truth is None else _truth(arguments.truth)
+    with _Bar() if sys.stderr.isatty() else _Lines() as progress:
+        found = comparison.compare(arguments.clip, names, options, masks, truth, progress=_part(progress, 0, _RUNS))
+        files = found.save(arguments.out, _part(progress, _RUNS, 1))
+    print(found.markdown())
+    for path in files.values():
+        print(path)
+    return 0
+
+
+def _truth(path):
+    from .sources import check_file
+    from .synthetic import load_truth
+
+    file = check_file(Path(path))
+    try:
+        return load_truth(file)
+    except (zipfile.BadZipFile, AttributeError, KeyError, TypeError, ValueError):  # what numpy makes of another file
+        raise InputError(f"{quoted(path)} is no truth of a clip; give an .npz such as examples/room.npz.") from None
+
+
+def _part(progress, begin, end):
+    return lambda fraction, text: progress(begin + (end - begin) * fraction, text)
+
+
+def _options(arguments):
+    return Options(**{option.name: getattr(arguments, option.name) for option in fields(Options)})
+
+
+def _masks(arguments):
+    return arguments.masks[0] if arguments.masks and len(arguments.masks) == 1 else arguments.masks
 
 
 def _load(arguments, progress):

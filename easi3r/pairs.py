@@ -48,3 +48,9 @@ def build(n_frames: int, graph: str = "swinstride-5-noncyclic") -> list[tuple[in
         unordered = {(min(i, j), max(i, j)) for i, j in reach if i != j and j < n_frames}
         forward = sorted(unordered)
     return forward + [(j, i) for i, j in forward]
+
+
+def mirrors_together(edges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pairs of `build` with every (j, i) right after its (i, j): who needs both then has not long to wait."""
+    half = len(edges) // 2
+    return [edge for both in zip(edges[:half], edges[half:]) for edge in both] or edges

@@ -63,7 +63,10 @@ HAND_OVER = "must be a file, or a list of files; hand it over as handle_file('my
         ({"backbone": "/etc"}, "backbone is '/etc'; it must be one of auto, preview, dust3r, monst3r."),
         (
             {"system": "/etc"},
-            "system is '/etc'; it must be one of auto, preview, easi3r-dust3r, easi3r-monst3r, dust3r.",
+            (
+                "system is '/etc'; it must be one of auto, preview, easi3r-dust3r, easi3r-monst3r, dust3r, monst3r, "
+                "das3r, cut3r."
+            ),
         ),
         ({"masks": "mask.mp4"}, f"masks {HAND_OVER}"),
         ({"clip": None}, f"clip {HAND_OVER}"),

@@ -64,8 +64,13 @@ CALL = (
 
 @functools.cache
 def seeded(config):
-    """A model with the weights of the golden files: a random number generator per parameter name."""
-    model = TwoViewTransformer(config).requires_grad_(False)
+    """A model with the weights of the golden files."""
+    return seed_weights(TwoViewTransformer(config))
+
+
+def seed_weights(model):
+    """The model with weights from a random number generator per parameter name."""
+    model.requires_grad_(False)
     for name, parameter in model.named_parameters():
         name = re.sub(r"layer_rn\.(\d)", lambda m: f"layer{int(m[1]) + 1}_rn", name)
         x = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(parameter.shape, dtype=np.float32)
@@ -557,7 +562,7 @@ def test_the_work_is_counted_as_specified():
 
 def test_the_benchmark_prints_its_table(monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "Config", lambda head_type: Config(**TINY, head_type=head_type))
-    monkeypatch.setattr(benchmark._Meter, "_matrix_rate", lambda self: 1.0)
+    monkeypatch.setattr(benchmark.Meter, "_matrix_rate", lambda self: 1.0)
     assert benchmark.main(["--frames", "3", "--size", "64x48", "--device", "cpu", "--head", "linear"]) == 0
     printed = capsys.readouterr().out
     assert "4 directed pairs" in printed and "encoder and decoders" in printed and "for 65 frames" in printed

@@ -5,8 +5,10 @@ import pytest
 
 import easi3r
 from easi3r import pairs, synthetic
+from easi3r.camera import Camera
 from easi3r.metrics import jaccard
-from easi3r.motion import cluster, outline
+from easi3r.motion import Evidence, cluster, outline
+from easi3r.motion.background import against_background
 from easi3r.motion.epipolar import epipolar_evidence
 
 T, W, H = 8, 224, 128
@@ -73,3 +75,44 @@ def test_nothing_is_marked_where_nothing_moves(scene, camera):
 
 def test_frames_without_any_texture_show_nothing():
     assert not outlines(np.full((4, 64, 96, 3), 90, np.uint8)).dynamic.any()
+
+
+# ---- what hides the background
+
+
+@pytest.fixture(scope="module")
+def crossed():
+    """Nine frames of a camera that stands, a pale disc in a new place of each, and the discs (T,H,W) bool."""
+    wall = synthetic.render("room", 1, W, H, movers=False).frames[0]
+    y, x = np.mgrid[:H, :W]
+    discs = np.stack([(x - 30 - 20 * t) ** 2 + (y - 60) ** 2 < 12**2 for t in range(9)])
+    noise = np.random.default_rng(0).normal(0, 2, (9, H, W, 3))
+    frames = np.where(discs[..., None], 0.4 * wall + 130, wall) + noise
+    return frames.clip(0, 255).astype(np.uint8), discs
+
+
+def compared(frames):
+    nothing = Evidence({}, np.zeros((9, 8, 14), np.float32), *np.zeros((2, 9, H, W), np.float32))
+    intrinsics = np.repeat(Camera.centred(200.0, W, H).intrinsics[None], 9, axis=0)
+    ones, still = np.ones((9, H, W), np.float32), np.zeros((9, H, W), bool)
+    return against_background(nothing, frames, ones, np.tile(np.eye(4), (9, 1, 1)), intrinsics, still)
+
+
+def test_what_hides_the_background_is_found_without_flow(crossed):
+    frames, discs = crossed
+    found = compared(frames)
+    assert jaccard(found.sure > 0.5, discs).mean() > 0.75
+    assert (found.sure > 0)[~discs].mean() < 0.01 and found.pixels[discs].mean() > 0.4
+
+
+def test_a_frame_of_another_exposure_hides_nothing(crossed):
+    frames, discs = crossed
+    frames = frames.copy()
+    frames[4] = (0.7 * frames[4]).astype(np.uint8)
+    assert (compared(frames).sure > 0)[~discs].mean() < 0.01
+
+
+def test_a_frame_of_another_place_is_not_compared(crossed):
+    frames = crossed[0].copy()
+    frames[4] = frames[4][:, ::-1]
+    assert not compared(frames).sure[4].any()

@@ -132,7 +132,7 @@ def test_a_run_that_is_left_keeps_what_the_visitor_has_since():
 def events_of(make, **settings):
     session = Session()
     try:
-        return list(jobs.Job(make, session, 0.1, "surfaces", **settings).events())
+        return list(jobs.Job(jobs.reconstruction(make, session, 0.1, "surfaces"), **settings).events())
     finally:
         session.close()
 
@@ -169,7 +169,7 @@ def test_a_job_ends_when_it_is_cancelled():
             progress(0.1, "On and on")
             time.sleep(0.01)
 
-    job = jobs.Job(make, session, 0.1, "surfaces")
+    job = jobs.Job(jobs.reconstruction(make, session, 0.1, "surfaces"))
     assert begun.wait(10)
     job.cancel()
     assert list(job.events())[-1] == jobs.Failed("Cancelled.")

@@ -109,5 +109,7 @@ class SequenceNetwork(Protocol):
     device: str
     info: dict
 
-    def predict(self, frames: np.ndarray, progress: Progress | None = None) -> Iterator[FramePrediction]:
-        """A `FramePrediction` per frame, in order."""
+    def predict(
+        self, frames: np.ndarray, progress: Progress | None = None, world: bool = True
+    ) -> Iterator[FramePrediction]:
+        """A `FramePrediction` per frame, in order; world: also the points in the world, of networks that give them."""

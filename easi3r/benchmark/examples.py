@@ -6,13 +6,9 @@ FOLDER (default: the project's examples) holds NAME.mp4 with NAME.npz, see `easi
 import argparse
 from pathlib import Path
 
-import numpy as np
-
-from .. import InputError, Options, load_system, reconstruct
-from ..metrics import depth_absrel, jaccard, trajectory_errors
+from .. import InputError, Options, load_system, reconstruct, scoring
 from ..reconstruction import Reconstruction
 from ..synthetic import Truth, load_truth
-from .masks import place_in_source
 
 
 def score(result: Reconstruction, truth: Truth) -> dict[str, float]:
@@ -22,23 +18,13 @@ def score(result: Reconstruction, truth: Truth) -> dict[str, float]:
     `focal` relative error, `absrel` of the depth (one median scale, static pixels, confidence above its median; NaN if
     there are none), `J` of the masks.
     """
-    used = np.array([np.abs(truth.timestamps - t).argmin() for t in result.timestamps])
-    path = trajectory_errors(result.cam2world, truth.cam2world[used])
-    true_focal, focal = truth.intrinsics[0, 0], result.source_intrinsics[0, 0, 0]
-    rows, columns = (np.arange(n) * truth.step for n in truth.depth.shape[1:])
-    v = np.round(result.framing.from_source(np.stack([0 * rows, rows], 1))[:, 1]).astype(int)  # the truth's samples
-    u = np.round(result.framing.from_source(np.stack([columns, 0 * columns], 1))[:, 0]).astype(int)
-    height, width = result.depth.shape[1:]
-    inside = ((v >= 0) & (v < height))[:, None] & ((u >= 0) & (u < width))[None]
-    at = np.ix_(np.arange(len(used)), v.clip(0, height - 1), u.clip(0, width - 1))
-    still = ~truth.dynamic[np.ix_(used, rows, columns)] & inside
-    sure = still & (result.confidence[at] > np.median(result.confidence))
+    found = scoring.score(result, truth)
     return {
-        "ate": path["ate"] / path["path"] if path["path"] > 1e-9 else np.nan,
-        "rotation": path["rre_mean"],
-        "focal": abs(focal / true_focal - 1),
-        "absrel": depth_absrel(result.depth[at], truth.depth[used], sure) if sure.any() else np.nan,
-        "J": jaccard(place_in_source(result.dynamic, result.framing), truth.dynamic[used]).mean(),
+        "ate": found["ate"],
+        "rotation": found["rre_mean"],
+        "focal": found["focal"],
+        "absrel": found["absrel_static"],
+        "J": found["J"],
         "seconds": sum(result.info["seconds"].values()),
     }
 

@@ -7,13 +7,12 @@ its last axis, and may hold other systems' masks in the same form, which are sco
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from .. import InputError, Options, load_system, reconstruct
-from ..camera import Framing
 from ..decode import scan
 from ..metrics import jaccard
+from ..scoring import place_in_source
 from ..system import System
 
 
@@ -40,26 +39,6 @@ def stored_masks(clip: Path, truth: Path, timestamps: np.ndarray) -> dict[str, n
     times = np.array(scan(clip).seconds)[: shape[0]]
     used = [int(np.abs(times - t).argmin()) for t in timestamps]
     return {name: unpack(stored[name], shape)[used] for name in stored.files if name != "shape"}
-
-
-def place_in_source(masks: np.ndarray, framing: Framing) -> np.ndarray:
-    """Masks (T,h,w) bool of the working size in the source picture (T,H,W), nearest neighbour; what was cropped away is
-    False.
-    """
-    width, height = framing.resized
-    left, top = framing.offset
-    w, h = framing.size
-    placed = []
-    for mask in masks:
-        whole = np.zeros((height, width), np.uint8)
-        whole[top : top + h, left : left + w] = mask
-        column, row, *inner = framing.inner
-        source = np.zeros(framing.source_size[::-1], bool)
-        source[row : row + inner[1], column : column + inner[0]] = (
-            cv2.resize(whole, inner, interpolation=cv2.INTER_NEAREST) > 0
-        )
-        placed.append(source)
-    return np.stack(placed)
 
 
 def main(argv: list[str]) -> int:

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace, width: int, height: int, edges: list[tupl
     frames = rng.integers(0, 256, (arguments.frames, height, width, 3), dtype=np.uint8)
     masks = np.zeros(frames.shape[:3], bool)
     masks[:, height // 4 : height // 2, width // 4 : width // 2] = True
-    meter = _Meter(network)
+    meter = Meter(network.device, network.precision)
     network.encode(frames[:1])  # warm up: kernels and the allocator's first pages
     features = meter.measure("encode", lambda: network.encode(frames))
     meter.measure("pass 1", lambda: statistics(network.attention(features, edges), len(frames), features.grid))
@@ -134,10 +134,10 @@ def count_work(config: Config, grid: tuple[int, int]) -> dict[str, float]:
     return {"encode": encode, "pass 1": pass_1, "decode": decode, "head": head}
 
 
-def seeded_model(config: Config, seed: int = 0) -> TwoViewTransformer:
-    """A model with random weights of a trained network's magnitude."""
+def seeded_model(config: Config, seed: int = 0, kind: Callable[[Any], Any] = TwoViewTransformer) -> Any:
+    """A model of a kind with random weights of a trained network's magnitude."""
     with torch.device("meta"):
-        model = TwoViewTransformer(config)
+        model = kind(config)
     model = model.to_empty(device="cpu").requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
@@ -164,11 +164,11 @@ def _time_heads(network):
     return seconds
 
 
-class _Meter:
-    """Seconds and peak memory of stages, and the matrix rate (TFLOP/s) around each."""
+class Meter:
+    """Seconds and peak memory of stages on a device, and the matrix rate (TFLOP/s) in a precision around each."""
 
-    def __init__(self, network: Dust3rNetwork) -> None:
-        self.device, self.dtype = network.device, getattr(torch, network.precision)
+    def __init__(self, device: str, precision: str) -> None:
+        self.device, self.dtype = device, getattr(torch, precision)
         self.seconds: dict[str, float] = {}
         self.rate: dict[str, float] = {}
         self.peak: dict[str, float] = {}
@@ -176,6 +176,7 @@ class _Meter:
         self.last_rate = self._matrix_rate()
 
     def measure(self, name: str, work: Callable[[], Any]) -> Any:
+        """What the work gives."""
         stop, peak = threading.Event(), [0]
         watch = threading.Thread(target=self._watch, args=(stop, peak))
         watch.start()

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from ..alignment import Alignment
+from ..alignment.closed_form import resect, weiszfeld
 from ..backbones.base import PairPrediction
-from ..camera import Camera, invert, pose, transform
+from ..camera import invert, pose, transform
 from ..metrics import umeyama
 
-MIN_CONFIDENCE = 3  # pixels used for PnP
+TRIES = 10  # of RANSAC in resection
 
 
 def solve_reference(predictions: Iterable[PairPrediction], n_frames: int, steps: int = 300) -> Alignment:
@@ -26,21 +27,6 @@ def solve_reference(predictions: Iterable[PairPrediction], n_frames: int, steps:
     pairs = list(predictions)
     points, poses, focal, similarities = _spanning_tree(pairs, n_frames)
     return _descend(pairs, points, poses, focal, similarities, steps)
-
-
-def weiszfeld(points: np.ndarray) -> float:
-    """Focal in pixels of a point map (H,W,3) in its own camera, principal point at the image centre."""
-    height, width = points.shape[:2]
-    u, v = np.meshgrid(np.arange(width) - width / 2, np.arange(height) - height / 2)
-    p = np.stack([u, v], -1).reshape(-1, 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        q = np.nan_to_num((points[..., :2] / points[..., 2:]).reshape(-1, 2), nan=0, posinf=0, neginf=0)
-    pq, qq = (p * q).sum(1), (q * q).sum(1)
-    focal = pq.mean() / qq.mean()
-    for _ in range(10):
-        weight = 1 / np.maximum(np.linalg.norm(p - focal * q, axis=1), 1e-8)
-        focal = (weight * pq).mean() / (weight * qq).mean()
-    return float(focal)
 
 
 def _largest_confidence(pairs, n_frames):
@@ -54,26 +40,6 @@ def _largest_confidence(pairs, n_frames):
 
 def _register(source, target, weight):
     return umeyama(source.reshape(-1, 3).astype(np.float64), target.reshape(-1, 3), weight.ravel())
-
-
-def _pnp(points, confidence, focal):
-    """cam2world (4,4) from world points (H,W,3) of an image's pixels; identity on failure."""
-    height, width = confidence.shape
-    use = confidence > MIN_CONFIDENCE
-    u, v = np.meshgrid(np.arange(width), np.arange(height))
-    pixels = np.stack([u, v], -1)[use].astype(np.float64)
-    if len(pixels) < 4:
-        return np.eye(4)
-    found, rotation, shift, _ = cv2.solvePnPRansac(
-        points[use],
-        pixels,
-        Camera.centred(focal, width, height).intrinsics,
-        None,
-        iterationsCount=10,
-        reprojectionError=5,
-        flags=cv2.SOLVEPNP_SQPNP,
-    )
-    return invert(pose(cv2.Rodrigues(rotation)[0], shift)) if found else np.eye(4)
 
 
 def _spanning_tree(pairs, n_frames):
@@ -113,7 +79,7 @@ def _spanning_tree(pairs, n_frames):
             best = max((e for e in range(len(pairs)) if pairs[e].i == v), key=lambda e: score[e])
             focals[v] = weiszfeld(pairs[best].pts1.astype(np.float64))
         if v not in poses:
-            poses[v] = _pnp(points[v], confidence[v], focals[v])
+            poses[v] = resect(points[v], confidence[v], focals[v], TRIES)
     similarities = [_register(p.pts1, points[p.i], p.conf1) for p in pairs]
     return points, poses, float(np.mean(list(focals.values()))), similarities
 

@@ -13,9 +13,9 @@ import numpy as np
 from .. import InputError, Options, load_system, reconstruct, synthetic
 from ..metrics import jaccard
 from ..reconstruction import Reconstruction
+from ..scoring import place_in_source
 from ..synthetic import Clip, Truth
 from .examples import score
-from .masks import place_in_source
 
 SIZES = (224, 512)  # pixels, long side of the static clips
 GRID = 8  # pixels between the directions at which the seam is measured

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,11 @@ __all__ = [
     "GlbInfo",
     "Scene",
     "check_folder",
+    "check_place",
     "chosen_files",
     "load_reconstruction",
+    "refuse_taken",
+    "replacing",
     "save",
     "write_glb",
     "written_names",
@@ -68,7 +71,24 @@ def written_names(folder: str | Path) -> set[str]:
 
 def check_folder(folder: str | Path, files: Iterable[str] | None = None) -> Path:
     """`folder` as a Path, if `save` can write these files there; makes nothing. Else `InputError`."""
-    names = chosen_files(files)
+    names, folder = chosen_files(files), check_place(folder)
+    taken = [name for name in names if os.path.lexists(folder / name)]
+    if files is not None:  # named one by one: a file is replaced as by any program; a folder may hold more than ours
+        taken = [name for name in taken if (folder / name).is_dir()]
+    refuse_taken(folder, taken, ARCHIVE)
+    return folder
+
+
+def refuse_taken(folder: Path, taken: list[str], sign: str) -> None:
+    """`InputError` if the folder holds these names and not the file `sign`, with which we mark what is ours."""
+    if taken and not (folder / sign).exists():
+        raise InputError(
+            f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; choose another."
+        )
+
+
+def check_place(folder: str | Path) -> Path:
+    """`folder` as a Path, if it is or can become a folder to write into; makes nothing. Else `InputError`."""
     folder = Path(check_name(folder))
     try:
         place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
@@ -83,13 +103,6 @@ def check_folder(folder: str | Path, files: Iterable[str] | None = None) -> Path
         )
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
-    taken = [name for name in names if os.path.lexists(folder / name)]
-    if files is not None:  # named one by one: a file is replaced as by any program; a folder may hold more than ours
-        taken = [name for name in taken if (folder / name).is_dir()]
-    if taken and not (folder / ARCHIVE).exists():
-        raise InputError(
-            f"The folder {quoted(folder)} already holds {', '.join(taken)}, which would be replaced; choose another."
-        )
     return folder
 
 
@@ -113,6 +126,20 @@ def save(
         writers = {"dataset": partial(write_dataset, source=dataset_source)} | {
             name: write for name, write in writers.items() if name != "dataset"
         }
+    with replacing(folder, names) as new:
+        scene = Scene(result)
+        for name, write in writers.items():
+            write(scene, new / name)
+        written = [name for name in names if (new / name).exists()]
+    return {name: str(folder / name) for name in written}
+
+
+@contextlib.contextmanager
+def replacing(folder: Path, names: Iterable[str]) -> Iterator[Path]:
+    """Gives a new folder to write into; what is there at the end takes the place of these names in `folder`.
+
+    All or nothing: if anything fails, `folder` is left as it was. `InputError` if it cannot be written to.
+    """
     made = []
     try:
         made = _make_folder(folder)
@@ -120,17 +147,13 @@ def save(
             new, old = Path(unfinished, "new"), Path(unfinished, "old")
             new.mkdir()
             old.mkdir()
-            scene = Scene(result)
-            for name, write in writers.items():
-                write(scene, new / name)
-            written = [name for name in names if (new / name).exists()]
+            yield new
             _exchange(folder, old, new, names)
     except BaseException as error:
         _remove(made)
         if isinstance(error, OSError):
             raise _unwritable(folder, error) from error
         raise
-    return {name: str(folder / name) for name in written}
 
 
 def chosen_files(files: Iterable[str] | None) -> list[str]:

@@ -23,7 +23,7 @@ What all files have in common
   Unit      Arbitrary. A video alone does not tell metres from miles: lengths are right only
             relative to each other, and the same unit holds in all files but scene.glb and
             camera.gltf, which share one of their own (x {unit}: units_per_world_unit in them).
-  World     The first camera. Its position is the origin.
+  World     {world}
   Axes      x right, y down, z forward into the scene (as in OpenCV and COLMAP), for cameras and
             world. scene.glb and camera.gltf: x right, y up, z backward, as glTF wants it.
   Sizes     The video is {source} pixels. It was resized to {resized} and cut
@@ -84,6 +84,7 @@ def write_guide(scene: Scene, path: Path) -> None:
         rule="=" * len(title),
         summary=_summary(result.info),
         notes=_notes(result.info),
+        world=_world(result.info.get("world")),
         unit=f"{scene.units_per_world_unit:.6g}",
         source="{} x {}".format(*framing.source_size),
         resized="{} x {}".format(*framing.resized),
@@ -93,6 +94,14 @@ def write_guide(scene: Scene, path: Path) -> None:
         moving=f"Something moves in {moving} of {n_frames} frames." if moving else "Absent: nothing was found to move.",
     )
     path.write_text(text, encoding="utf-8")
+
+
+def _world(other):
+    """Which frame of reference this is; other: where it is not that of the result's own first camera."""
+    if other is None:
+        return "The first camera. Its position is the origin."
+    said = f"{other[0].upper()}{other[1:]}."
+    return f"\n{' ' * 12}".join(textwrap.wrap(said, _WIDTH - 12))
 
 
 def _summary(info):

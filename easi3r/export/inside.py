@@ -27,14 +27,16 @@ _NAMES = {  # what the evidence maps of the backbones are, in plain words
     "epipolar_mean": "Contradicts the camera: average",
     "epipolar_std": "Contradicts the camera: variation",
     "fused": "All four combined",
+    "flow_residual": "Flow that the cameras do not explain",
+    "mask_heads": "Moving, as the network says",
 }
 _NOTE = "Bright = strong, on one scale per map; one colour = judged together."
 
 
 def write_inside(scene: Scene, path: Path) -> None:
-    """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the evidence is
-    averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every tile has a
-    label.
+    """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the one named
+    `fused` is averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every
+    tile has a label.
 
     Evidence maps may have any size (h,w). Each map is coloured (Inferno, from dark to bright) between its 1st and
     99.5th percentile over the whole clip, a cluster always in the same colour. Two columns of wide pictures or four of
@@ -43,7 +45,7 @@ def write_inside(scene: Scene, path: Path) -> None:
     result = scene.result
     maps = {_NAMES.get(name, name.replace("_", " ")): values for name, values in result.evidence.items()}
     clusters = maps.pop("clusters", None)
-    if clusters is None:
+    if clusters is None and "fused" in result.evidence:
         maps["Averaged over similar regions"] = result.motion
     titles = ["The clip", *maps, *([] if clusters is None else ["Similar regions (clusters)"]), "Moving (red)"]
     ranges = [_range(values, 1, 99.5) for values in maps.values()]
@@ -134,9 +136,11 @@ class _Sheet:
         draw = ImageDraw.Draw(empty)
         for k, title in enumerate(titles):
             left, top = self._place(k)
-            draw.text((left + self.tile[0] / 2, top - _LABEL / 2), title, _TEXT, _font(title, self._column), "mm")
+            draw.text(
+                (left + self.tile[0] / 2, top - _LABEL / 2), title, _TEXT, fitting_font(title, self._column), "mm"
+            )
         self._footer = size[1] - _LABEL / 2 - _GAP / 2
-        draw.text((_GAP, self._footer), _NOTE, _FAINT, _font(_NOTE, size[0] * 0.75, 13), "lm")
+        draw.text((_GAP, self._footer), _NOTE, _FAINT, fitting_font(_NOTE, size[0] * 0.75, 13), "lm")
         self._empty = empty
 
     def _place(self, k):
@@ -158,7 +162,7 @@ class _Sheet:
         return np.asarray(sheet)
 
 
-def _font(text, width, size=15):
+def fitting_font(text: str, width: float, size: int = 15) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, as large as `size` or as lets `text` be at most `width` pixels long."""
     font = ImageFont.load_default(size)
     return ImageFont.load_default(max(8, int(size * min(1, width / font.getlength(text)))))

@@ -1,6 +1,6 @@
 """A plot of the camera's path from above, with the scene and what moves in it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,10 @@ _STILL = 1e-3  # and longer than this one; below, it is the noise of a camera on
 _SAMPLES = 400_000  # static points that the scene is drawn from
 _WEDGES = 6
 _FEW = 0.0005  # share of the pixels that must move for a place of what moves
+_LEGEND = 96  # letters, spaces between entries among them, that fit into a row of the legend
+_GREY = 120, 124, 132
 _INK, _FAINT, _RIM = "#23262d", "#6e737d", "#c8ccd2"
+_SEVERAL = (37, 99, 235), (234, 88, 12), (22, 163, 74), (147, 51, 234)  # colours of paths that are compared
 PATH, TRACK, START, END = (37, 99, 235), (234, 88, 12), (22, 163, 74), (190, 24, 60)
 
 
@@ -52,8 +55,38 @@ def write_path_plot(scene: Scene, path: Path) -> None:
     _label(axes)
     length = np.ptp(places, axis=0).max()
     if _STILL * view.span < length < _SMALL * view.span:
-        _draw_inset(figure, view, result, places, needed)
+        _draw_inset(figure, view, places, needed, lambda axes, inner: _draw_path(axes, inner, result, places, 30))
     _draw_words(figure, len(places) > 1, bool(np.isfinite(track).any()))
+    _save(canvas, path)
+
+
+def write_paths_plot(scenes: Mapping[str, Scene], path: Path) -> None:
+    """The same of several results in one world: name -> `Scene`; the scene is that of the first, a colour per path.
+
+    Where paths lie on each other the later ones are thinner, so that all can be seen.
+    """
+    first = next(iter(scenes.values()))
+    paths = [scene.result.cam2world[:, [0, 2], 3] for scene in scenes.values()]
+    points, colours = _sample(first.result, first.static)
+    needed = np.concatenate(paths)
+    view = _View.around(_BOX, points, needed)
+    figure = Figure((_SIZE[0] / _DPI, _SIZE[1] / _DPI), dpi=_DPI)
+    canvas = FigureCanvasAgg(figure)
+    axes = view.axes(figure)
+    _draw_ground(axes, view, points, colours)
+    _label(axes)
+    _draw_paths(axes, paths)
+    length = np.ptp(needed, axis=0).max()
+    if _STILL * view.span < length < _SMALL * view.span:
+        _draw_inset(figure, view, needed, needed, lambda axes, _: _draw_paths(axes, paths))
+    _draw_title(figure, "The cameras' paths from above")
+    lines = [(name, {"color": _rgb(colour), "linewidth": 3 * _POINT}) for name, colour in zip(scenes, _SEVERAL)]
+    marks = [("start", {"marker": "o", **_marker(_GREY, 14)}), ("end", {"marker": "s", **_marker(_GREY, 12)})]
+    _draw_legend(figure, [*lines, *marks])
+    _save(canvas, path)
+
+
+def _save(canvas, path):
     canvas.draw()
     Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(path, format="PNG")
 
@@ -201,8 +234,20 @@ def _draw_path(axes, view, result, places, reach):
     axes.plot(*places[:1].T, "o", **_marker(START, 15))
 
 
-def _draw_inset(figure, view, result, places, drawn):
-    """The path enlarged, in the corner of the plot where least of what is `drawn` (N,2) lies."""
+def _draw_paths(axes, paths):
+    """Several paths, (T,2) each: the first is the widest, so that those that lie on it leave its rims to be seen."""
+    widths = 2.2 + 2.2 * np.arange(len(paths))[::-1]
+    for places, colour, width in zip(paths, _SEVERAL, widths):
+        axes.plot(*places.T, color=_rgb(colour), linewidth=width * _POINT, solid_joinstyle="round")
+        axes.plot(*places[-1:].T, "s", **_marker(colour, 9 + width / 2))
+        axes.plot(*places[:1].T, "o", **_marker(colour, 11 + width / 2))
+
+
+def _draw_inset(figure, view, places, drawn, draw):
+    """The path (N,2) enlarged, in the corner of the plot where least of what is `drawn` (M,2) lies.
+
+    draw(axes, view) draws it.
+    """
     left, top, right, bottom = view.box
     boxes = [
         (x, y, x + _INSET[0], y + _INSET[1])
@@ -215,17 +260,21 @@ def _draw_inset(figure, view, result, places, drawn):
     frame = _View(box, inner.centre + [0, 17.5 * inner.unit], inner.unit)  # as much higher as the box's middle is
     axes = frame.axes(figure)
     axes.set(xticks=[], yticks=[], facecolor=(1, 1, 1, 0.92))
-    _draw_path(axes, frame, result, places, 30)
+    draw(axes, frame)
     words = f"The camera's path, {view.unit / frame.unit:.0f} times larger"
     axes.text(10 / _INSET[0], 1 - 15 / _INSET[1], words, transform=axes.transAxes, va="center", color=_INK, size=10.8)
 
 
-def _draw_words(figure, has_path, moves):
+def _draw_title(figure, title):
     left, _, right, _ = _BOX
     width, height = _SIZE
-    figure.text(left / width, 1 - 28 / height, "The camera's path from above", color=_INK, size=18.5, va="center")
+    figure.text(left / width, 1 - 28 / height, title, color=_INK, size=18.5, va="center")
     note = "The scale is arbitrary: lengths have no unit."
     figure.text(right / width, 1 - 28 / height, note, color=_FAINT, size=11, va="center", ha="right")
+
+
+def _draw_words(figure, has_path, moves):
+    _draw_title(figure, "The camera's path from above")
     wedge = {"marker": "v", "markersize": 12, "markeredgecolor": _rgb(PATH, 0.5), "markerfacecolor": _rgb(PATH, 0.14)}
     entries = [
         (True, "start", {"marker": "o", **_marker(START, 14)}),
@@ -235,14 +284,20 @@ def _draw_words(figure, has_path, moves):
         (moves, "middle of what moves", {"marker": "o", **_marker(TRACK, 11)}),
         (True, "scene", {"marker": "s", **_marker((196, 200, 196), 14)}),
     ]
-    handles = [Line2D([], [], label=label, **look) for shown, label, look in entries if shown]
+    _draw_legend(figure, [(label, look) for shown, label, look in entries if shown])
+
+
+def _draw_legend(figure, entries):
+    """Of (label, look of its line or marker), in a row as long as the plot; smaller words where there are many."""
+    handles = [Line2D([], [], label=label, **look) for label, look in entries]
+    words = sum(len(label) + 5 for label, _ in entries)
     figure.legend(
         handles=handles,
         loc="center left",
-        bbox_to_anchor=((left - 6) / width, 1 - 60 / height),
+        bbox_to_anchor=((_BOX[0] - 6) / _SIZE[0], 1 - 60 / _SIZE[1]),
         ncols=len(handles),
         frameon=False,
-        fontsize=12,
+        fontsize=min(12, 12 * _LEGEND / words),
         labelcolor=_INK,
         borderpad=0,
         borderaxespad=0,

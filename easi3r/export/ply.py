@@ -13,7 +13,7 @@ _STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over all 
 _VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 _HEADER = """ply
 format binary_little_endian 1.0
-comment world = first camera: x right, y down, z forward; scale arbitrary
+comment world as in cameras.json: x right, y down, z forward; scale arbitrary
 element vertex {}
 property float x
 property float y

@@ -43,7 +43,7 @@ def write_cameras(scene: Scene, path: Path) -> None:
     numbers = result.info.get("frame_numbers")  # results of older versions have none
     frames = zip(result.timestamps, result.cam2world, result.intrinsics, result.source_intrinsics)
     document = {
-        "conventions": _CONVENTIONS,
+        "conventions": _CONVENTIONS | ({"world": result.info["world"]} if "world" in result.info else {}),
         "scale": "arbitrary",
         "working_size": list(framing.size),
         "source_size": list(framing.source_size),

@@ -24,7 +24,7 @@ def playback_fps(timestamps: np.ndarray) -> float:
 def write_masks(scene: Scene, path: Path) -> None:
     """mp4 of the clip with the moving pixels tinted and outlined; all other pixels are as they were."""
     result = scene.result
-    video.write(path, map(_mark, result.frames, result.dynamic), playback_fps(result.timestamps))
+    video.write(path, map(mark, result.frames, result.dynamic), playback_fps(result.timestamps))
 
 
 def write_depth(scene: Scene, path: Path) -> None:
@@ -57,8 +57,8 @@ def coloured(levels: np.ndarray, colour_map: int) -> np.ndarray:
     return cv2.applyColorMap(levels, np.ascontiguousarray(table[..., ::-1]))
 
 
-def _mark(frame, dynamic):
-    """frame (H,W,3) uint8, dynamic (H,W) bool -> (H,W,3) uint8."""
+def mark(frame: np.ndarray, dynamic: np.ndarray) -> np.ndarray:
+    """A frame (H,W,3) uint8 with its moving pixels, (H,W) bool, tinted and outlined."""
     marked = frame.copy()
     marked[dynamic] = np.round((1 - _STRENGTH) * frame[dynamic] + _STRENGTH * _TINT)
     width = 1 + 2 * round(max(dynamic.shape) / 512)  # the line lies inside the mask

@@ -167,7 +167,7 @@ def _pixel_evidence(frames, flows, progress):
     # what stands still while the picture moves is not motion of the scene
     evidence[:, find_overlay(frames)[::step, ::step]] = np.median(evidence)
     weight = sums["epipolar"][0]
-    return _without_rim(evidence, RIM // step), weight / max(weight.max(), 1e-6), _display(sums)
+    return without_rim(evidence, RIM // step), weight / max(weight.max(), 1e-6), _display(sums)
 
 
 def _residuals(frames, flows, pairs, step):
@@ -176,7 +176,7 @@ def _residuals(frames, flows, pairs, step):
     return in_order(lambda pair: pair_residuals(flows[pair], grey[pair[0]], grey[pair[1]], step), pairs)
 
 
-def _without_rim(maps, rim):
+def without_rim(maps: np.ndarray, rim: int) -> np.ndarray:
     """Maps (T,h,w) whose outer `rim` pixels are those next to them."""
     inner = maps[:, rim:-rim, rim:-rim] if min(maps.shape[1:]) > 2 * rim > 0 else maps
     missing = [(0, 0), *(((full - kept) // 2,) * 2 for full, kept in zip(maps.shape[1:], inner.shape[1:]))]

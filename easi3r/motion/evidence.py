@@ -15,6 +15,8 @@ class Evidence:
     # well each pixel is known, in [0,1]; None: only differences within a frame mean anything, and only per token.
     pixels: np.ndarray | None = None
     weight: np.ndarray | None = None
+    # How surely a pixel moves whatever its neighbours and colours say, (T,y,x) float32 in [0,1]; None: never.
+    sure: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

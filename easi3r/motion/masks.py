@@ -26,16 +26,15 @@ def outline(
 ) -> Motion:
     """Masks of moving pixels of frames (T,H,W,3) uint8 RGB.
 
-    clusters (T,h,w) uint8: which tokens look alike, see `cluster`. `sensitivity` in [0,1]: 0.5 cuts at the automatic
-    threshold c, 0 at sqrt(c), 1 at c^2 (values lie in [0,1], so a smaller one marks more). refine: let the edges of
+    clusters (T,h,w) uint8: which tokens look alike, see `cluster`. sensitivity: see `shifted`. refine: let the edges of
     masks follow those of the image. flows: (i, j) -> Flow, along which evidence per pixel is carried; evidence per
     token does without. `progress` gets 0 to 1.
     """
     maps = {**evidence.maps, "fused": evidence.values, "clusters": clusters.astype(np.float32)}
-    exponent = 2 ** (2 * sensitivity - 1)
     if evidence.pixels is not None and evidence.weight is not None:
-        cut = whole.automatic_cut(evidence.pixels) ** exponent
-        found = whole.segment(evidence.pixels, evidence.weight, cut, frames, flows or {}, refine, progress)
+        cut = shifted(whole.automatic_cut(evidence.pixels), sensitivity)
+        pixels = evidence.pixels, evidence.weight
+        found = whole.segment(*pixels, cut, frames, flows or {}, refine, progress, evidence.sure)
         return Motion(*found, maps)
     height, width = frames.shape[1:3]
     fused = fuse_over_time(evidence, clusters)
@@ -44,8 +43,16 @@ def outline(
     threshold = automatic_threshold(values)
     if threshold is None:
         return Motion(np.zeros(values.shape, bool), values, maps)
-    cut = threshold**exponent
+    cut = shifted(threshold, sensitivity)
     return Motion(refine_masks(values, cut, frames, progress) if refine else values > cut, values, maps)
+
+
+def shifted(cut: float, sensitivity: float) -> float:
+    """Where values in [0,1] are cut: at the usual `cut` for a sensitivity of 0.5, at its root for 0, its square for 1.
+
+    A smaller one marks more.
+    """
+    return cut**2 ** (2 * sensitivity - 1)
 
 
 def cluster(tokens: np.ndarray) -> np.ndarray:

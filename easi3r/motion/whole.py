@@ -20,6 +20,7 @@ ABOVE = 0.18
 CONVINCING = 0.07
 SOFT = 0.06  # of the evidence: over this the prior goes from still to moving; .05 to .1 give the same J
 STIFF = 3.0  # of the links against evidence: .3 to 8 differ by less than .02 in J; against colours as well: 1
+FIRM = 7.0  # of what is sure against links, of which a pixel has six: 5 to 10 differ by less than .02 in J
 BINS = 32  # of each of L, a, b
 AROUND = 0.08  # of the width: colours of the background are learnt this near to what moves, where it could be mistaken
 
@@ -40,23 +41,26 @@ def segment(
     flows: dict[tuple[int, int], Flow],
     coloured: bool = True,
     progress: Callable[[float], None] | None = None,
+    sure: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masks (T,H,W) bool of frames (T,H,W,3) uint8 RGB, and the probability (T,H,W) float32 in [0,1] of moving that
     evidence (T,h,w) above `cut` gives, where known to `weight` (T,h,w), once it is spread over the clip.
 
-    flows: (i, j) -> Flow at the size of the frames. coloured: let colours decide as well. `progress` gets 0 to 1.
+    flows: (i, j) -> Flow at the size of the frames. coloured: let colours decide as well. sure (T,h,w) in [0,1]: how
+    surely a pixel moves whatever its neighbours and colours say. `progress` gets 0 to 1.
     """
     report = progress or (lambda fraction: None)
     lab = colours(frames, evidence.shape[1:])
     laplacian = links(lab, flows, round(frames.shape[2] / evidence.shape[2]))
     report(0.2)
     prior = _sigmoid((evidence - cut) / SOFT)
-    moving = spread(prior, weight + 0.02, STIFF * laplacian, lambda done: report(0.2 + 0.4 * done))
+    sure = np.zeros_like(prior) if sure is None else sure
+    moving = spread(prior, weight + 0.02 + FIRM * sure, STIFF * laplacian, lambda done: report(0.2 + 0.4 * done))
     found = moving
     if coloured and (moving > 0.5).any():
-        both = _sigmoid(_logit(moving) + _logit(colour_probability(lab, moving)))
+        both = _sigmoid(_logit(moving) + (1 - sure) * _logit(colour_probability(lab, moving)))
         report(0.6)
-        found = spread(both, np.ones_like(both), laplacian, lambda done: report(0.6 + 0.4 * done))
+        found = spread(both, 1 + FIRM * sure, laplacian, lambda done: report(0.6 + 0.4 * done))
     kept = _enlarged(found * convincing(found > 0.5, evidence - cut), frames)
     return kept > 0.5, _enlarged(moving, frames)
 

@@ -27,6 +27,12 @@ class SystemCard:
         """As in a menu: with the licence of its weights."""
         return f"{self.label} ({'weights ' if self.weights else ''}{self.licence})"
 
+    @property
+    def row(self) -> str:
+        """In the README's table: name, label, note, weights and what is fetched, their licence."""
+        size = f"`{self.weights}`, {self.download_mb / 1000:.1f} GB" if self.weights else "none"
+        return f"| `{self.name}` | {self.label} | {self.note} | {size} | {self.licence} |"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -50,6 +56,33 @@ class Estimate:
     motion: Motion
     warnings: tuple[str, ...] = ()  # sentences for the user
     info: dict = field(default_factory=dict)  # network, pairs, objective, seconds per step: what a report says
+
+
+@dataclass(frozen=True)
+class NetworkSystem:
+    """What recipes over a network have in common; theirs are `plan` and `run`, see `System`."""
+
+    card: SystemCard
+    network: Any
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """As shown to the user: that of the network."""
+        return self.network.name
+
+    @property
+    def patch(self) -> int:
+        """See `System`, as for the others."""
+        return self.network.patch
+
+    @property
+    def max_side(self) -> int:
+        return self.network.max_side
+
+    @property
+    def device(self) -> str:
+        return self.network.device
 
 
 class System(Protocol):

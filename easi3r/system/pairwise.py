@@ -1,7 +1,7 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import pairs
 from ..alignment import Store
@@ -12,38 +12,20 @@ from ..options import Options
 from ..own_masks import OwnMasks
 from ..video import Video
 from ..zoom import find_zoom
-from .base import Estimate, Plan, SystemCard
+from .base import Estimate, NetworkSystem, Plan
 from .planning import plan_pairs
 from .steps import Clock, align, given_masks
 
-_SHARES = {"encode": 0.05, "motion": 0.32, "masks": 0.1, "geometry": 0.25, "alignment": 0.28}  # of the progress bar
+TWO_PASSES = {"encode": 0.05, "motion": 0.32, "masks": 0.1, "geometry": 0.25, "alignment": 0.28}  # of the progress bar
+ONE_PASS = {"encode": 0.1, "geometry": 0.5, "alignment": 0.4}
 
 
 @dataclass(frozen=True)
-class Pairwise:
+class Pairwise(NetworkSystem):
     """What these systems have in common; `run` is the recipe."""
 
-    card: SystemCard
     network: PairNetwork
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """As shown to the user: that of the network, and Easi3R's where it is more than that."""
-        return self.network.name
-
-    @property
-    def patch(self) -> int:
-        """See `System`, as for the others."""
-        return self.network.patch
-
-    @property
-    def max_side(self) -> int:
-        return self.network.max_side
-
-    @property
-    def device(self) -> str:
-        return self.network.device
+    shares: ClassVar[dict[str, float]] = TWO_PASSES
 
     def plan(self, n_frames: int, options: Options) -> Plan:
         return plan_pairs(self.card, n_frames, options, self.device, loaded=True)
@@ -52,7 +34,7 @@ class Pairwise:
         self, video: Video, options: Options, masks: Any, progress: Progress | None
     ) -> tuple[Clock, list[tuple[int, int]], OwnMasks]:
         shape = video.frames.shape[:3]
-        return Clock(progress, _SHARES), pairs.build(shape[0], options.graph), given_masks(masks, shape)
+        return Clock(progress, self.shares), pairs.build(shape[0], options.graph), given_masks(masks, shape)
 
     def _info(self, edges: list, clock: Clock, **more: Any) -> dict:
         return {"backbone": {**self.network.info, **more}, "pairs": len(edges), "seconds": clock.seconds}
@@ -101,6 +83,8 @@ class Easi3r(Pairwise):
 
 class Plain(Pairwise):
     """The network as it is: nothing is looked for that moves, all of the picture is aligned."""
+
+    shares = ONE_PASS
 
     def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
         """See `System.run`; masks of the user are kept out of the cameras."""

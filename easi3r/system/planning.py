@@ -9,6 +9,13 @@ START = 5  # seconds that a run takes however few its pairs, roughly
 # on two cores. On an H100 the network takes .013 in bfloat16 and .027 in float32 with seeded weights; the GPU that is
 # there may be slower. The others are estimates.
 SECONDS_PER_PAIR = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
+# On top of that, by system: flow and the cameras of each pair, for which a directed pair of 512 x 288 takes .19 seconds
+# of a core; measured on two.
+MORE_PER_PAIR = {"monst3r": 0.1}
+# Seconds per frame of 512 x 288 of CUT3R's network, by device. On a CPU: 16 seconds of a core were measured in float32
+# with seeded weights, on two cores. An H200 takes .047 in float32 and .042 in bfloat16; the GPU that is there may be
+# slower. The others are estimates.
+SECONDS_PER_FRAME = {"cpu": 10.0, "cuda": 0.1, "mps": 1.0}
 
 
 def plan_pairs(
@@ -18,7 +25,17 @@ def plan_pairs(
     seconds per pair, where they have been measured.
     """
     n_pairs = len(pairs.build(n_frames, options.graph))
+    more = MORE_PER_PAIR.get(card.name, 0.0)
     if each is None:
-        each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]]
-    gpu_seconds = 0.0 if card.weights is None else 12 + 0.3 * n_frames + 0.09 * n_pairs  # start and alignment, rest
+        each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]] + more
+    gpu_seconds = 12 + 0.3 * n_frames + (0.09 + more) * n_pairs if card.weights else 0.0  # start and alignment, rest
     return Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)
+
+
+def plan_frames(
+    card: SystemCard, n_frames: int, options: Options, device: str, loaded: bool, each: float | None = None
+) -> Plan:
+    """The `Plan` of a system frame by frame; as `plan_pairs`, each: seconds per frame."""
+    if each is None:
+        each = SECONDS_PER_FRAME[device.split(":")[0]]
+    return Plan(n_frames, None, START + each * n_frames, 12 + 0.3 * n_frames, 0 if loaded else card.download_mb)

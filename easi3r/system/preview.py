@@ -18,17 +18,23 @@ from ..bundle.depth import frame_depth
 from ..bundle.ground_guess import guess_depth
 from ..bundle.observations import Observations, observe
 from ..camera import Camera, focal_of, invert
-from ..motion import cluster, outline
+from ..motion import Motion, cluster, outline
+from ..motion.background import against_background
 from ..motion.epipolar import epipolar_evidence
+from ..motion.evidence import Evidence
 from ..options import Options
 from ..threads import in_order, workers
 from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate
 from .pairwise import Pairwise
-from .steps import zoom_sentence
+from .steps import Clock, zoom_sentence
 
 LONG_LENS = 28.0  # horizontal field of view in degrees below which parallax is too little to tell movers from the scene
+# Through a long lens a camera is said to turn only if that explains this share of what the best solution does: there
+# parallax and the turns of a mover look alike. .95 on a mover over two thirds of the picture, .99 on a clip that pans.
+AS_TURNING = 0.9
+CHANGED = 1e-3  # share of a frame by which its mask must change for its depth to be measured anew
 SHRINK = 4  # the start is made from point maps of so many times fewer rows and columns
 NEAR = 5  # frames, and from pairs that lie no farther apart, where these connect the clip
 ENOUGH = 0.9  # share of what is seen that a solution must explain for no other start to be tried; good ones have .96 on
@@ -55,47 +61,82 @@ class Preview(Pairwise):
         evidence = epipolar_evidence(frames, flows, features.grid, lambda done: clock.progress(0.7 + 0.3 * done))
         clock.start("masks", "Outlining what moves")
         clusters = cluster(features.tokens)
-        motion = outline(evidence, clusters, frames, options.sensitivity, options.refine, flows, clock.progress)
-        motion = motion.with_masks(given.over(motion.dynamic))
+
+        def outlined(evidence: Evidence, progress: Progress) -> Motion:
+            how = options.sensitivity, options.refine, flows
+            found = outline(evidence, clusters, frames, *how, lambda done: progress(done, "Outlining what moves"))
+            return found.with_masks(given.over(found.dynamic))
+
+        motion = outlined(evidence, clock.part(0, 1))
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic
         zoom = find_zoom(frames, moving, flows)
         clock.progress(0.1)
         seen = observe(flows, moving, zoom)
-        focal = self.network.find_focal(features, flows, moving, options.fov, zoom, clock.part(0.1, 0.4))
-        focal = replace(focal, turns_only=focal.turns_only or not seen.count)
-        if focal.turns_only:
-            solved = _turning(seen, focal, options, clock.part(0.4, 1))
-        else:
-            start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0.4, 0.7))
-            solved, focal = _best(seen, start, focal, options, clock.part(0.7, 1))
+        solved, focal = self._solve(features, flows, seen, moving, zoom, options, clock)
         clock.start("alignment", "Measuring depth")
         state, n_frames = solved.state, len(frames)
         focals = state.focal * (np.ones(n_frames) if zoom is None else zoom)
         cameras = [Camera.centred(f, *video.framing.size) for f in focals]
+        intrinsics = np.stack([camera.intrinsics for camera in cameras])
         depth, confidence = np.ones((2, *moving.shape), np.float32)
-        guess = None
+
+        def measure(which: np.ndarray, progress: Progress) -> None:
+            if focal.turns_only:
+                return
+            grey, moves = features.data, motion.dynamic
+            found = in_order(lambda i: frame_depth(flows, seen, state, i, grey[i], moves, zoom), which)
+            for done, (i, (depth[i], confidence[i])) in enumerate(zip(which, found)):
+                progress((done + 1) / len(which), f"Measuring depth: frame {i + 1} of {n_frames}")
+
+        if focal.turns_only:  # all directions are equally far away
+            depth[:] = [1 / np.linalg.norm(camera.rays(), axis=-1) for camera in cameras]
+        measure(np.arange(n_frames), clock.part(0, 0.5))
+        if not given.known.all():
+            geometry = depth, state.cam2world, intrinsics, moving
+            evidence = against_background(evidence, frames, *geometry, lambda done: clock.progress(0.5 + 0.2 * done))
+            if evidence.sure is not None and evidence.sure.any():
+                motion = outlined(evidence, clock.part(0.7, 0.9))
+                changed = (motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED
+                measure(np.flatnonzero(changed), clock.part(0.9, 1))
+        guess, moves = None, motion.dynamic
         if focal.turns_only:
-            guess = guess_depth(frames, state.cam2world[:, :3, :3], cameras, moving, clock.progress)
+            guess = guess_depth(
+                frames, state.cam2world[:, :3, :3], cameras, moves, lambda done: clock.progress(0.9 + 0.1 * done)
+            )
         if guess is not None:
-            depth, confidence = guess, np.where(moving, 1, GROUND).astype(np.float32)
-        elif focal.turns_only:
-            for i, camera in enumerate(cameras):  # all directions are equally far away
-                depth[i] = 1 / np.linalg.norm(camera.rays(), axis=-1)
-        else:
-            grey = features.data
-            measured = in_order(lambda i: frame_depth(flows, seen, state, i, grey[i], moving, zoom), range(n_frames))
-            for i, (depth[i], confidence[i]) in enumerate(measured):
-                clock.progress((i + 1) / n_frames, f"Measuring depth: frame {i + 1} of {n_frames}")
-        depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, moving)
+            depth, confidence = guess, np.where(moves, 1, GROUND).astype(np.float32)
+        depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, moves)
         if guess is not None:  # what moves stands on it by now
             confidence = np.ones_like(depth)
         clock.stop()
-        intrinsics = np.stack([camera.intrinsics for camera in cameras])
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
         info = self._info(edges, clock, focal=how, flow_cost=round(float(solved.cost), 4))
         said = _said(focal, cameras[0].fov[0], zoom, options, guess is not None)
         return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, info)
+
+    def _solve(
+        self,
+        features: Features,
+        flows: Flows,
+        seen: Observations,
+        moving: np.ndarray,
+        zoom: np.ndarray | None,
+        options: Options,
+        clock: Clock,
+    ) -> tuple[Adjusted, Focal]:
+        """Cameras, and whether they only turn and their focal is known."""
+        focal = self.network.find_focal(features, flows, moving, options.fov, zoom, clock.part(0.1, 0.4))
+        focal = replace(focal, turns_only=focal.turns_only or not seen.count)
+        if focal.turns_only:
+            return _turning(seen, focal, options, clock.part(0.4, 1)), focal
+        start = self._aligned(features, flows, moving, focal, zoom, seen, clock.part(0.4, 0.7))
+        solved, focal = _best(seen, start, focal, options, clock.part(0.7, 0.9))
+        if solved.state.focal > focal_of(LONG_LENS, moving.shape[2]):
+            turning = _turning(seen, focal, options, clock.part(0.9, 1))
+            if explained(seen, turning.state) > AS_TURNING * explained(seen, solved.state):
+                return turning, replace(focal, turns_only=True)
+        return solved, focal
 
     def _aligned(
         self,
@@ -181,7 +222,7 @@ def _turned(seen: Observations, stage: tuple[int, float, bool], state: State, po
 def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options, guessed: bool) -> tuple[str, ...]:
     """Sentences for the user; fov: horizontal, degrees, as found; guessed: depth of a turning camera."""
     said = []
-    if fov < LONG_LENS and not focal.turns_only:
+    if fov < LONG_LENS:
         said.append(
             f"The lens is long (about {fov:.0f} degrees), so little depth can be told, and something large that moves "
             "may have been taken for the scene: cameras and depth are unsure."

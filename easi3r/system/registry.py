@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backbones.base import Progress
-from ..backbones.weights import has_gpu, is_hub_id, load_dust3r
+from ..backbones.weights import has_gpu, is_hub_id, load_cut3r, load_dust3r
 from ..errors import InputError, shown
-from .base import System, SystemCard
+from .base import Plan, System, SystemCard
+from .baselines import Das3r, Monst3r
 from .pairwise import Easi3r, Plain
+from .planning import plan_frames, plan_pairs
 from .preview import Preview
+from .sequence import Sequence
 
 DUST3R = "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt"
 MONST3R = "Junyi42/MonST3R_PO-TA-S-W_ViTLarge_BaseDecoder_512_dpt"
+DAS3R = "Kai422kx/das3r"
+CUT3R = "liguang0115/cut3r"  # a third party's copy: the authors have theirs where programs cannot fetch it reliably
 NON_COMMERCIAL = "CC BY-NC-SA 4.0: for non-commercial use only"
-_DOWNLOAD = 2300  # MB of either
+OF_MONST3R = "made from MonST3R's, CC BY-NC-SA 4.0: for non-commercial use only"
+_DOWNLOAD = 2300  # MB of either; DAS3R's: 4 bytes for each of 611,868,426 parameters
 
 _log = logging.getLogger(__name__)
 
@@ -26,11 +32,12 @@ Recipe = Callable[[SystemCard, Any, str], System]  # (card, network, note)
 
 @dataclass(frozen=True)
 class Row:
-    """A system: what is said of it, how its network is loaded, and the recipe that uses it."""
+    """A system: what is said of it, how its network is loaded, the recipe that uses it, and how long that takes."""
 
     card: SystemCard
     load: Loader
     recipe: Recipe
+    plan: Callable[..., Plan] = plan_pairs
 
 
 def _preview(weights: str | None, device: str | None, precision: str | None, progress: Progress | None) -> Any:
@@ -41,12 +48,16 @@ def _preview(weights: str | None, device: str | None, precision: str | None, pro
     return PreviewNetwork()
 
 
-def _dust3r(name: str) -> Loader:
+def _dust3r(name: str, licence: str = NON_COMMERCIAL, mask_heads: bool = False) -> Loader:
     def load(weights: str, device: str | None, precision: str | None, progress: Progress | None) -> Any:
-        own = name if weights in (DUST3R, MONST3R) else None
-        return load_dust3r(weights, own, device, precision, progress, NON_COMMERCIAL)
+        own = name if weights in (DUST3R, MONST3R, DAS3R) else None
+        return load_dust3r(weights, own, device, precision, progress, licence, mask_heads)
 
     return load
+
+
+def _cut3r(weights: str, device: str | None, precision: str | None, progress: Progress | None) -> Any:
+    return load_cut3r(weights, device, precision, progress, NON_COMMERCIAL)
 
 
 _CARDS = {
@@ -83,12 +94,40 @@ _CARDS = {
         _DOWNLOAD,
         "The network as published: everything is taken for static.",
     ),
+    "monst3r": SystemCard(
+        "monst3r",
+        "MonST3R, masks from optical flow",
+        NON_COMMERCIAL,
+        MONST3R,
+        _DOWNLOAD,
+        "As published: what optical flow contradicts moves; nothing is refined.",
+    ),
+    "das3r": SystemCard(
+        "das3r",
+        "DAS3R, masks from the network",
+        OF_MONST3R,
+        DAS3R,
+        2450,
+        "As published: its network, trained for it, says what moves; nothing is refined.",
+    ),
+    "cut3r": SystemCard(
+        "cut3r",
+        "CUT3R: frame by frame, without masks",
+        NON_COMMERCIAL,
+        CUT3R,
+        3174,
+        "Cameras and depth are the network's own, nothing is aligned and nothing is looked for that moves. The weights "
+        "on the hub are a third party's copy; they are used only if they are the authors', by their SHA-256.",
+    ),
 }
 _ROWS: dict[str, Row] = {
     "preview": Row(_CARDS["preview"], _preview, Preview),
     "easi3r-dust3r": Row(_CARDS["easi3r-dust3r"], _dust3r("DUSt3R"), Easi3r),
     "easi3r-monst3r": Row(_CARDS["easi3r-monst3r"], _dust3r("MonST3R"), Easi3r),
     "dust3r": Row(_CARDS["dust3r"], _dust3r("DUSt3R"), Plain),
+    "monst3r": Row(_CARDS["monst3r"], _dust3r("MonST3R"), Monst3r),
+    "das3r": Row(_CARDS["das3r"], _dust3r("DAS3R", OF_MONST3R, mask_heads=True), Das3r),
+    "cut3r": Row(_CARDS["cut3r"], _cut3r, Sequence, plan_frames),
 }
 # Easi3R on a backbone, by the short names that `load_backbone` and the endpoint take
 OF_BACKBONE = {"auto": "auto", "preview": "preview", "dust3r": "easi3r-dust3r", "monst3r": "easi3r-monst3r"}
@@ -145,7 +184,8 @@ def note_of(card: SystemCard, network: Any) -> str:
     """For the user: what a system is, or which weights it runs and under what licence."""
     if card.weights is None:
         return card.note
-    return f"Weights: {network.info['weights']} ({network.info['hash']}), {card.licence}."
+    origin = f", {network.info['origin']}" if "origin" in network.info else ""
+    return f"Weights: {network.info['weights']} ({network.info['hash']}){origin}, {card.licence}."
 
 
 def automatic(load: Callable[[str], System]) -> System:

@@ -114,7 +114,7 @@ def plan(taken: Chosen | None, frames: int, name: str) -> str:
     return (
         f"{html.escape(taken.name)}: {width} x {height}, {length}. "
         f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
-        f"{n_pairs}{made_by}: **about {_rough(planned.seconds)}**."
+        f"{n_pairs}{made_by}: **about {rough(planned.seconds)}**."
         f"{_doubt(n_frames)}"
     )
 
@@ -129,5 +129,6 @@ def _number(n, word):
     return f"{n} {word}" + "s" * (n != 1)
 
 
-def _rough(seconds):
+def rough(seconds: float) -> str:
+    """A duration in words, no more exact than it is known."""
     return f"{max(5, round(seconds / 5) * 5)} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"

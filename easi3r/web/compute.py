@@ -11,14 +11,15 @@ import spaces  # first: on ZeroGPU it must come before anything that touches CUD
 
 import gc
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import cv2
 from threadpoolctl import threadpool_limits
 
+from .. import comparison, video
 from .. import reconstruct as run_pipeline
-from .. import video
 from ..backbones.base import Progress
 from ..errors import InputError
 from ..options import Options
@@ -60,16 +61,28 @@ def reconstruct(
     clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
     if masks is not None:
         masks = read_masks(masks, clip)
-    if not system.device.startswith("cuda"):
-        result = run_pipeline(clip, system, options, masks, progress)
-    elif ON_ZERO_GPU:
+    return run(clip, system, options, masks, progress), system
+
+
+def run(clip: Video, system: System, options: Options, masks: OwnMasks | None, progress: Progress) -> Reconstruction:
+    """What a system of the pool makes of a clip, where that is fast."""
+    if ON_ZERO_GPU and system.device.startswith("cuda"):
         result = _in_a_fork(clip, system.card.name, options, masks, progress)
     else:
-        result = compute_on_gpu(clip, system.card.name, options, masks, progress)
+        result = run_pipeline(clip, system, options, masks, progress)
     if isinstance(result, InputError):
         raise result
     POOL.note_run(system, result)
-    return result, system
+    return result
+
+
+def compare(
+    source: Any, names: Sequence[str], options: Options, masks: Any, progress: Progress
+) -> comparison.Comparison:
+    """See `comparison.compare`; every system is one of the pool and asks for a GPU of its own."""
+    entries = comparison.choose(names, None, masks is not None)
+    load = lambda entry, report: POOL.system(entry.base, report)
+    return comparison.run_all(source, entries, options, masks, None, progress, load, run)
 
 
 def names() -> tuple[str, ...]:

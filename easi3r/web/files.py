@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..backbones.base import Progress
+from ..comparison import Comparison
 from ..export.archive import ARCHIVE, load_small, write_archive
 from ..export.glb import GlbInfo, write_glb
 from ..export.scene import CUT
@@ -38,6 +40,13 @@ def write_downloads(
     """What a user takes home. Returns (dict name -> path as of `save`, path of the zip)."""
     written = result.save(folder / "results", files=files)
     return written, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
+
+
+def write_comparison(found: Comparison, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
+    """All files of a comparison. Returns (dict name -> path as of `Comparison.save`, path of the zip)."""
+    written = found.save(folder / "results", progress)
+    progress(1, "Packing the downloads")
+    return written, shutil.make_archive(str(folder / "easi3r-comparison"), "zip", folder / "results")
 
 
 def sweep(keep: float = API_KEEP) -> None:

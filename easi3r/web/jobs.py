@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..comparison import Comparison
 from ..errors import InputError
 from ..export.glb import GlbInfo
 from ..reconstruction import Reconstruction
@@ -49,30 +50,72 @@ class FilesReady:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """A comparison is done."""
+
+    table: str  # Markdown
+    files: dict[str, str]  # name -> path, as of `Comparison.save`
+    archive: str  # path of the zip of all
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Weights are there."""
+
+
+@dataclass(frozen=True)
 class Failed:
     """It has ended without a result."""
 
     sentence: str
 
 
-Event = Tick | Progress | SceneReady | FilesReady | Failed
-Make = Callable[[Callable[[float, str], None]], tuple[Reconstruction, str]]  # (progress) -> (result, note)
+Event = Tick | Progress | SceneReady | FilesReady | Compared | Fetched | Failed
+Report = Callable[[float, str], None]
+Make = Callable[[Report], tuple[Reconstruction, str]]  # (progress) -> (result, note)
+Steps = Callable[[Report], Iterator[Event]]  # (progress) -> what there is to show, step by step
+_LAST = FilesReady, Compared, Fetched, Failed
 
 
 class Cancelled(Exception):
     """The visitor left or pressed Cancel."""
 
 
+def reconstruction(make: Make, session: Session, cut: float, style: str) -> Steps:
+    """Steps that run `make(progress)`, show the result with these settings and write its files into the session's
+    folder.
+    """
+
+    def steps(report: Report) -> Iterator[Event]:
+        result, note = make(report)
+        report(1, "Building the scene")
+        yield SceneReady(*files.write_scene(result, session.folder, cut, style), note)
+        report(1.05, "Making the player, the videos and the downloads")
+        yield FilesReady(*files.write_files(result, session.folder))
+
+    return steps
+
+
+def comparison(make: Callable[[Report], Comparison], session: Session) -> Steps:
+    """Steps that run `make(progress)` and write its files into the session's folder."""
+
+    def steps(report: Report) -> Iterator[Event]:
+        found = make(report)
+        yield Compared(
+            found.markdown(), *files.write_comparison(found, session.folder, lambda _, text: report(1, text))
+        )
+
+    return steps
+
+
 class Job:
-    """Runs `make(progress)`, shows the result with these settings and writes its files into the session's folder.
+    """Runs `steps(progress)` in a thread; what they yield are its events.
 
     known: errors of others whose message is for the visitor, such as ZeroGPU's (no GPU free).
     """
 
-    def __init__(
-        self, make: Make, session: Session, cut: float, style: str, known: tuple[type[Exception], ...] = ()
-    ) -> None:
-        self._make, self._session, self._cut, self._style, self._known = make, session, cut, style, known
+    def __init__(self, steps: Steps, known: tuple[type[Exception], ...] = ()) -> None:
+        self._steps, self._known = steps, known
         self._news: queue.Queue[Event] = queue.Queue()
         self._stop = threading.Event()
         context = contextvars.copy_context()  # says who asks: ZeroGPU lends to a visitor, not to a thread
@@ -80,7 +123,7 @@ class Job:
         self._thread.start()
 
     def events(self) -> Iterator[Event]:
-        """What happens, up to `FilesReady` or `Failed`; of progress that piled up only the last."""
+        """What happens, up to what is done or `Failed`; of progress that piled up only the last."""
         while True:
             try:
                 event = self._news.get(timeout=TICK)
@@ -90,7 +133,7 @@ class Job:
             while isinstance(event, Progress) and not self._news.empty() and isinstance(self._news.queue[0], Progress):
                 event = self._news.get()
             yield event
-            if isinstance(event, FilesReady | Failed):
+            if isinstance(event, _LAST):
                 return
 
     def cancel(self) -> None:
@@ -114,11 +157,8 @@ class Job:
     def _work(self):
         try:
             self._progress(0, "Loading")
-            result, note = self._make(self._progress)
-            self._progress(1, "Building the scene")
-            self._news.put(SceneReady(*files.write_scene(result, self._session.folder, self._cut, self._style), note))
-            self._progress(1.05, "Making the player, the videos and the downloads")
-            self._news.put(FilesReady(*files.write_files(result, self._session.folder)))
+            for event in self._steps(self._progress):
+                self._news.put(event)
         except Cancelled:
             self._news.put(Failed("Cancelled."))
         except InputError as error:

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..options import Options
 from ..reconstruction import Reconstruction
 from ..system import Plan, System, SystemCard, registry, systems
-from ..system.planning import START, plan_pairs
+from ..system.planning import START
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class Pool:
         self._guard = threading.Lock()
         self._networks: dict[str, Any] = {}
         self._loading: dict[str, threading.Lock] = {}
-        self._seconds_per_pair: dict[str, float] = {}  # by system, what its last run took
+        self._seconds_each: dict[str, float] = {}  # by system, per pair or frame, what its last run took
         self._closed = False
 
     def system(self, name: str, progress: Progress | None = None) -> System:
@@ -75,17 +75,18 @@ class Pool:
         """
         if name == "auto":
             name = "preview" if registry.unavailable("easi3r-dust3r") else "easi3r-dust3r"
-        card = registry.row_of(name).card
+        row = registry.row_of(name)
+        card = row.card
         network = self._networks.get(card.weights or card.name)
         device = network.device if network else "cuda" if card.weights and has_gpu() else "cpu"
         loaded = network is not None or card.weights is None or registry.is_cached(name)
-        return card, plan_pairs(card, n_frames, options, device, loaded, self._seconds_per_pair.get(name))
+        return card, row.plan(card, n_frames, options, device, loaded, self._seconds_each.get(name))
 
     def note_run(self, system: System, result: Reconstruction) -> None:
         """Let plans follow what a run took: seconds of computing, not those of waiting for a GPU."""
-        if n_pairs := result.info.get("pairs"):
+        if count := result.info.get("pairs", len(result.frames)):
             seconds = sum(result.info["seconds"].values())
-            self._seconds_per_pair[system.card.name] = max(0.0, seconds - START) / n_pairs
+            self._seconds_each[system.card.name] = max(0.0, seconds - START) / count
 
 
 POOL = Pool()  # of this process, and on ZeroGPU of the processes forked from it

@@ -1,7 +1,7 @@
-"""Heads: tokens of some decoder layers -> a point and a confidence per pixel. Always float32.
+"""Heads: tokens of some decoder layers -> a point and a confidence per pixel, and whether it moves. Always float32.
 
-Both heads take the list of kept layers (see `kept_layers`), each (B, N, C) float32, and give (B, 4, H, W): raw x, y, z
-and confidence. Module and parameter names are those of the released state dicts.
+All heads take the list of kept layers (see `kept_layers`), each (B, N, C) float32. Those of `HEADS` give (B, 4, H, W):
+raw x, y, z and confidence. Module and parameter names are those of the released state dicts.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,17 +34,52 @@ class DptHead(nn.Module):
 
     def __init__(self, encoder_channels: int, decoder_channels: int, patch: int) -> None:
         super().__init__()
-        self.dpt = Dpt(encoder_channels, decoder_channels)
+        self.dpt = Dpt(encoder_channels, decoder_channels, self.output(Dpt.WIDTH))
+
+    @staticmethod
+    def output(width: int) -> nn.Sequential:
+        """From fused maps (B, width, H/2, W/2)."""
+        return planes_of_fused(width, 4)
 
     def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
-        return self.dpt([x.transpose(1, 2).unflatten(2, grid) for x in layers])
+        return self.dpt(layers, grid)
+
+
+def planes_of_fused(width: int, planes: int) -> nn.Sequential:
+    """The last part of a DPT head: fused maps (B, width, H/2, W/2) -> (B, planes, H, W)."""
+    return nn.Sequential(
+        nn.Conv2d(width, width // 2, 3, padding=1),
+        nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+        nn.Conv2d(width // 2, 128, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(128, planes, 1),
+    )
+
+
+class MaskHead(DptHead):
+    """DAS3R's: (B, 1, H, W), the logit of the probability that a pixel moves. Source: its specification, section 3.1.
+
+    The identity, where there was a norm, and the dropout, off here, keep the numbers of the released names.
+    """
+
+    @staticmethod
+    def output(width: int) -> nn.Sequential:
+        """From fused maps (B, width, H/2, W/2)."""
+        return nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.Identity(),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.1),
+            nn.Conv2d(width, 1, 1),
+            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
+        )
 
 
 class Dpt(nn.Module):
     WIDTHS = (96, 192, 384, 768)
     WIDTH = 256
 
-    def __init__(self, encoder_channels: int, decoder_channels: int) -> None:
+    def __init__(self, encoder_channels: int, decoder_channels: int, output: nn.Sequential) -> None:
         super().__init__()
         resize: tuple[Callable[[int], list[nn.Module]], ...] = (
             lambda c: [nn.ConvTranspose2d(c, c, 4, stride=4)],
@@ -58,16 +93,11 @@ class Dpt(nn.Module):
             for source, width, more in zip(sources, self.WIDTHS, resize)
         )
         self.scratch = Scratch(self.WIDTHS, self.WIDTH)
-        self.head = nn.Sequential(
-            nn.Conv2d(self.WIDTH, self.WIDTH // 2, 3, padding=1),
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True),
-            nn.Conv2d(self.WIDTH // 2, 128, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(128, 4, 1),
-        )
+        self.head = output
 
-    def forward(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """Four maps (B, C, h, w) of the same size -> (B, 4, 16 h, 16 w)."""
+    def forward(self, layers: list[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """Four layers (B, N, C) of the grid (h, w) -> (B, channels of the output, 16 h, 16 w)."""
+        maps = [x.transpose(1, 2).unflatten(2, grid) for x in layers]  # (B, C, h, w) each
         if maps[0].device.type == "cpu":  # oneDNN's convolutions are fastest with channels last
             maps = [x.contiguous(memory_format=torch.channels_last) for x in maps]
         laterals = [prepare(x) for prepare, x in zip(self.act_postprocess, maps)]
@@ -125,7 +155,10 @@ def activate(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     point = v / |v| * expm1(|v|) for the raw v; confidence = 1 + exp(raw).
     """
     v, confidence = raw.permute(0, 2, 3, 1).split((3, 1), dim=-1)
+    return expand(v), 1 + confidence[..., 0].exp().clamp_max(torch.finfo(raw.dtype).max)
+
+
+def expand(v: torch.Tensor) -> torch.Tensor:
+    """v / |v| * expm1(|v|) of vectors (..., 3), finite."""
     distance = v.norm(dim=-1, keepdim=True)
-    largest = torch.finfo(raw.dtype).max
-    points = v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(largest)
-    return points, 1 + confidence[..., 0].exp().clamp_max(largest)
+    return v / distance.clamp_min(1e-8) * distance.expm1().clamp_max(torch.finfo(v.dtype).max)

@@ -1,4 +1,4 @@
-"""Building blocks of the two-view transformer: positions, attention, blocks.
+"""Building blocks of the transformers, CUT3R's too: positions, attention, blocks.
 
 Shapes: B batch, N tokens of a view (row-major grid), C channels, heads x head_dim = C. Module and parameter names are
 those of the released state dicts. LayerNorms and the residual stream are float32; a `Linear` computes in the precision
@@ -32,16 +32,27 @@ def norm(channels: int) -> nn.LayerNorm:
 
 
 def rope_table(height: int, width: int, head_dim: int, base: float, device: torch.device) -> torch.Tensor:
-    """Rotary position table of an h x w token grid: complex64 numbers of length 1, (N, 2, head_dim/4).
+    """`rotary` of an h x w token grid, row by row."""
+    return rotary(grid_positions(height, width, device), head_dim, base)
 
-    The first half of a head's channels turns with the row, the second with the column. Within a half of D channels the
-    inverse frequencies are base^(-2k/D), k < D/2, and channel k is paired with k + D/2.
-    """
-    half = head_dim // 2
-    frequencies = base ** (-torch.arange(0, half, 2, device=device, dtype=torch.float32) / half)  # (D/2,)
+
+def grid_positions(height: int, width: int, device: torch.device) -> torch.Tensor:
+    """(row, column) of the tokens of an h x w grid, (N, 2) whole numbers, row by row."""
     rows = torch.arange(height, device=device).repeat_interleave(width)
     columns = torch.arange(width, device=device).repeat(height)
-    angles = torch.stack([rows, columns], dim=1)[:, :, None] * frequencies  # (N, 2 axes, D/2)
+    return torch.stack([rows, columns], dim=1)
+
+
+def rotary(positions: torch.Tensor, head_dim: int, base: float) -> torch.Tensor:
+    """Rotary position table of tokens at (row, column), (N, 2), negative ones too.
+
+    Complex64 numbers of length 1, (N, 2, head_dim/4). The first half of a head's channels turns with the row, the
+    second with the column. Within a half of D channels the inverse frequencies are base^(-2k/D), k < D/2, and channel k
+    is paired with k + D/2.
+    """
+    half = head_dim // 2
+    frequencies = base ** (-torch.arange(0, half, 2, device=positions.device, dtype=torch.float32) / half)  # (D/2,)
+    angles = positions[:, :, None] * frequencies  # (N, 2 axes, D/2)
     return torch.polar(torch.ones_like(angles), angles)
 
 
@@ -50,12 +61,17 @@ def heads_of(x: torch.Tensor, heads: int) -> torch.Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous()
 
 
-def heads_rotated(x: torch.Tensor, heads: int, rope: torch.Tensor) -> torch.Tensor:
+def heads_rotated(x: torch.Tensor, heads: int, rope: torch.Tensor | None, half: bool = False) -> torch.Tensor:
     """`heads_of` queries or keys with a rotary table applied: each pair of channels times its complex number.
 
     The partners of a pair end up side by side. Attention does not mind, as queries and keys agree on it, and memory
-    traffic, not arithmetic, is what this costs.
+    traffic, not arithmetic, is what this costs. rope: None turns nothing; half: x and the result are rounded to
+    float16, in which the kernel of some published networks takes and gives them.
     """
+    if rope is None:
+        return heads_of(x, heads)
+    if half:
+        return heads_rotated(x.half(), heads, rope).to(x.dtype)
     first, second = x.float().unflatten(-1, (heads, 2, 2, -1)).unbind(-2)  # (B, N, heads, axes, D/2): the partners
     pairs = torch.complex(first, second).transpose(1, 2)
     out = torch.empty(pairs.shape, dtype=pairs.dtype, device=pairs.device)
@@ -109,10 +125,10 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(channels, 3 * channels)
         self.proj = Linear(channels, channels)
 
-    def add_to(self, x: torch.Tensor, y: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:
-        """x plus what y (B, N, C) attends to in itself."""
+    def add_to(self, x: torch.Tensor, y: torch.Tensor, rope: torch.Tensor | None, half: bool = False) -> torch.Tensor:
+        """x plus what y (B, N, C) attends to in itself; rope, half: see `heads_rotated`."""
         q, k, v = self.qkv(y).chunk(3, dim=-1)
-        q, k = heads_rotated(q, self.heads, rope), heads_rotated(k, self.heads, rope)
+        q, k = (heads_rotated(part, self.heads, rope, half) for part in (q, k))
         return add_linear(x, self.proj, attend(q, k, heads_of(v, self.heads)))
 
 
@@ -126,10 +142,11 @@ class CrossAttention(nn.Module):
         self.proj = Linear(channels, channels)
 
     def queries_and_keys(
-        self, x: torch.Tensor, memory: torch.Tensor, rope: torch.Tensor
+        self, x: torch.Tensor, memory: torch.Tensor, rope: torch.Tensor | None, memory_rope: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Rotated queries of x and keys of memory (B, N, C), each (B, heads, N, head_dim)."""
-        return heads_rotated(self.projq(x), self.heads, rope), heads_rotated(self.projk(memory), self.heads, rope)
+        q = heads_rotated(self.projq(x), self.heads, rope)
+        return q, heads_rotated(self.projk(memory), self.heads, memory_rope)
 
     def add_to(
         self, x: torch.Tensor, q: torch.Tensor, k: torch.Tensor, memory: torch.Tensor, moving: Moving | None = None
@@ -143,14 +160,19 @@ class CrossAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, out: int | None = None) -> None:
         super().__init__()
         self.fc1 = Linear(channels, hidden)
-        self.fc2 = Linear(hidden, channels)
+        self.fc2 = Linear(hidden, channels if out is None else out)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(self._hidden(x))
 
     def add_to(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        hidden = torch.ops.aten.gelu_(self.fc1(y))  # exact GELU, in place: a new tensor costs more than the sum
-        return add_linear(x, self.fc2, hidden)
+        return add_linear(x, self.fc2, self._hidden(y))
+
+    def _hidden(self, x):
+        return torch.ops.aten.gelu_(self.fc1(x))  # exact GELU, in place: a new tensor costs more than the sum
 
 
 class EncoderBlock(nn.Module):
@@ -161,12 +183,14 @@ class EncoderBlock(nn.Module):
         self.norm2 = norm(channels)
         self.mlp = Mlp(channels, mlp_ratio * channels)
 
-    def forward(self, x: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:
-        x = self.attn.add_to(x, self.norm1(x), rope)
+    def forward(self, x: torch.Tensor, rope: torch.Tensor, half: bool = False) -> torch.Tensor:
+        x = self.attn.add_to(x, self.norm1(x), rope, half)
         return self.mlp.add_to(x, self.norm2(x))
 
 
-class DecoderBlock(nn.Module):
+class DecoderParts(nn.Module):
+    """What a decoder block is made of."""
+
     def __init__(self, channels: int, heads: int, mlp_ratio: int = 4) -> None:
         super().__init__()
         self.norm1 = norm(channels)
@@ -177,6 +201,8 @@ class DecoderBlock(nn.Module):
         self.norm3 = norm(channels)
         self.mlp = Mlp(channels, mlp_ratio * channels)
 
+
+class DecoderBlock(DecoderParts):
     def forward(
         self,
         x: torch.Tensor,
@@ -192,7 +218,7 @@ class DecoderBlock(nn.Module):
         """
         x = self.attn.add_to(x, self.norm1(x), rope)
         memory = self.norm_y(other)
-        q, k = self.cross_attn.queries_and_keys(self.norm2(x), memory, rope)
+        q, k = self.cross_attn.queries_and_keys(self.norm2(x), memory, rope, rope)
         evidence = mean_logits(q, k)
         if only_evidence:
             return None, evidence
@@ -201,9 +227,9 @@ class DecoderBlock(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    def __init__(self, channels: int, patch: int) -> None:
+    def __init__(self, channels: int, patch: int, planes: int = 3) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, channels, patch, stride=patch)
+        self.proj = nn.Conv2d(planes, channels, patch, stride=patch)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.proj(images).flatten(2).transpose(1, 2)  # (B, 3, H, W) -> (B, N, C)
+        return self.proj(images).flatten(2).transpose(1, 2)  # (B, planes, H, W) -> (B, N, C)

@@ -1,11 +1,11 @@
-"""The two-view transformer: encoder, two decoders side by side, two heads."""
+"""The two-view transformer: encoder, two decoders side by side, two heads; with DAS3R's weights two more."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from .heads import HEADS, activate, kept_layers
+from .heads import HEADS, MaskHead, activate, kept_layers
 from .layers import DecoderBlock, EncoderBlock, Linear, Moving, PatchEmbedding, norm, rope_table
 
 Layers = list[torch.Tensor]  # what a head reads: (B, N, C) float32 each, see `kept_layers`
@@ -26,6 +26,7 @@ class Config:
     patch: int = 16  # pixels per token side
     mlp_ratio: int = 4  # hidden channels of an MLP per channel
     rope_base: float = 100.0  # of the rotary positions
+    mask_heads: bool = False  # whether it also says what moves, as DAS3R does
 
 
 class TwoViewTransformer(nn.Module):
@@ -53,6 +54,9 @@ class TwoViewTransformer(nn.Module):
         head = HEADS[c.head_type]
         self.downstream_head1 = head(c.enc_embed_dim, c.dec_embed_dim, c.patch)
         self.downstream_head2 = head(c.enc_embed_dim, c.dec_embed_dim, c.patch)
+        if c.mask_heads:
+            self.downstream_head_dynamic_mask1 = MaskHead(c.enc_embed_dim, c.dec_embed_dim, c.patch)
+            self.downstream_head_dynamic_mask2 = MaskHead(c.enc_embed_dim, c.dec_embed_dim, c.patch)
         self.kept = kept_layers(c.head_type, c.dec_depth)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -103,6 +107,11 @@ class TwoViewTransformer(nn.Module):
         """Head of view 1 or 2 on its kept layers -> points (B, H, W, 3) in view 1's frame, confidence (B, H, W)."""
         head = self.downstream_head1 if view == 1 else self.downstream_head2
         return activate(head(layers, grid))
+
+    def moving(self, layers: Layers, grid: tuple[int, int], view: int) -> torch.Tensor:
+        """Mask head of view 1 or 2 on its kept layers -> logits (B, H, W) of moving. Needs `Config.mask_heads`."""
+        head = self.downstream_head_dynamic_mask1 if view == 1 else self.downstream_head_dynamic_mask2
+        return head(layers, grid)[:, 0]
 
     def set_precision(self, dtype: torch.dtype) -> "TwoViewTransformer":
         """Compute the transformer's matrix products in `dtype`; norms, residuals and heads stay float32."""

@@ -1,9 +1,11 @@
 """The two-view network as systems use it: batches of pairs, precision, devices, Easi3R's two passes."""
 
 import functools
+import hashlib
 import os
 import time
 from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ _LARGEST_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}  # pairs: on a CPU more brings
 HEAD_SHARE = 4  # the heads run on batches this many times smaller
 _BIG_NETWORK = 512  # encoder channels; below, lower precision would save nothing worth its error
 _HALF_MAX = float(np.finfo(np.float16).max)
+Model = TypeVar("Model", bound=Any)  # with a `config` and `set_precision`
 
 
 class Dust3rNetwork:
@@ -36,18 +39,13 @@ class Dust3rNetwork:
         device: str | None = None,
         precision: str | None = None,
     ) -> None:
-        if precision not in (None, "float32", "bfloat16"):
-            raise InputError(f"The precision {precision!r} is unknown; use float32, bfloat16 or None (the faster).")
         self.name = name
-        self.device = device or best_device()
-        self.precision = precision or fast_precision(self.device, model.config.enc_embed_dim)
+        self.encoder_hash = _encoder_hash(model)
+        self.model, self.device, self.precision = placed(model, device, precision)
         self.patch, self.max_side = model.config.patch, model.config.max_side
         self.largest_batch = _LARGEST_BATCH.get(self.device.split(":")[0], 1)
         self.prediction_dtype = torch.float32 if precision == "float32" else torch.float16
         self.info = {"name": name, "device": self.device, "precision": self.precision, **(info or {})}
-        self.model = model.set_precision(getattr(torch, self.precision)).to(self.device).eval().requires_grad_(False)
-        if self.device == "cpu":  # oneDNN's convolutions are fastest with channels last
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
         """Encoder tokens of frames (T,H,W,3) uint8 RGB after the encoder's last norm, once for both passes.
@@ -55,12 +53,7 @@ class Dust3rNetwork:
         `Features.data` is a tensor (T,h,w,C) float32 on the device. Raises `InputError` for frames of another shape or
         type, or whose sides are no multiples of `patch`.
         """
-        if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
-            raise InputError(f"Frames have shape {frames.shape} and type {frames.dtype}; they must be (T,H,W,3) uint8.")
-        height, width = frames.shape[1:3]
-        grid = height // self.patch, width // self.patch
-        if not all(grid) or height % self.patch or width % self.patch:
-            raise InputError(f"Frames are {width} x {height} pixels; both sides must be multiples of {self.patch}.")
+        grid = grid_of(frames, self.patch)
         tokens = torch.empty((len(frames), *grid, self.model.config.enc_embed_dim), device=self.device)
         working = 64 * tokens[0].numel()  # bytes per frame: a dozen float32 activations
         batches = self._batches(list(range(len(frames))), lambda chunk: self._encode(frames[chunk]), working)
@@ -81,7 +74,7 @@ class Dust3rNetwork:
     def predict(
         self, features: Features, edges: Edges, masks: np.ndarray | None = None, progress: Progress | None = None
     ) -> Predictions:
-        """A `PairPrediction` per directed pair (i, j), in the order of `edges`.
+        """A `PairPrediction` per directed pair (i, j), in the order of `edges`; with what moves if the model says so.
 
         masks (T,H,W) bool of moving pixels re-weight decoder 1's cross-attention (Easi3R, section 4), and every pair
         then carries its `attention`. None: the network as it is.
@@ -94,18 +87,17 @@ class Dust3rNetwork:
         size = features.frames.shape[1:3]
         working = self.decoder_bytes(*size) + self.head_bytes(*size) / HEAD_SHARE
         for done, chunk, (evidence, views) in self._batches(edges, run, working):
-            (pts1, conf1), (pts2, conf2) = views
+            (pts1, conf1, moving1), (pts2, conf2, moving2) = views
             seen = [None] * len(chunk) if moving is None else list(_attentions(chunk, evidence, features.grid))
             for k, (i, j) in enumerate(chunk):
-                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k], seen[k])
+                yield PairPrediction(i, j, pts1[k], pts2[k], conf1[k], conf2[k], seen[k], moving1[k], moving2[k])
             _report(progress, done / len(edges), "Predicting geometry")
 
     # What runs on the device, a batch at a time ---------------------------------------------------------------------
 
     @torch.inference_mode()
     def _encode(self, frames):
-        images = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
-        return self.model.encode(images / 127.5 - 1)
+        return self.model.encode(images_of(frames, self.device))
 
     @torch.inference_mode()
     def _decode(self, tokens, edges, moving=None, only_evidence=False):
@@ -118,14 +110,22 @@ class Dust3rNetwork:
 
     @torch.inference_mode()
     def _predict(self, tokens, edges, moving=None):
-        """(evidence, ((points, confidence) of view 1, of view 2)), the views as numpy arrays, of some pairs."""
+        """(evidence, views) of some pairs; view: points, confidence and probability of moving, as numpy arrays.
+
+        The probability, float32 as its logit is wanted, is None for each pair if the model has no mask heads.
+        """
         layers, evidence = self._decode(tokens, edges, moving)
-        views = []
+        grid, views = tokens.shape[1:3], []
         for number, view in enumerate(layers, 1):
             # Full-resolution maps are large: the heads take a quarter of the batch at a time.
-            parts = zip(*(x.split(max(1, len(edges) // HEAD_SHARE)) for x in view))
-            outputs = [self.model.points(part, tokens.shape[1:3], number) for part in parts]
-            views.append(tuple(self._hand_on(torch.cat(x)) for x in zip(*outputs)))
+            parts = list(zip(*(x.split(max(1, len(edges) // HEAD_SHARE)) for x in view)))
+            outputs = zip(*(self.model.points(part, grid, number) for part in parts))
+            points, confidence = (self._hand_on(torch.cat(x)) for x in outputs)
+            moves = [None] * len(edges)
+            if self.model.config.mask_heads:
+                logits = torch.cat([self.model.moving(part, grid, number) for part in parts])
+                moves = logits.sigmoid().cpu().numpy()
+            views.append((points, confidence, moves))
         return evidence, views
 
     def _hand_on(self, x):
@@ -162,7 +162,7 @@ class Dust3rNetwork:
             try:
                 result = run(chunk)
             except RuntimeError as error:  # torch.OutOfMemoryError is one; CPU and MPS raise plain ones
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 result = None  # go on outside the handler, where the failed batch's tensors are free
             if result is None:
@@ -174,6 +174,34 @@ class Dust3rNetwork:
                 continue
             done += len(chunk)
             yield done, chunk, result
+
+
+def placed(model: Model, device: str | None, precision: str | None) -> tuple[Model, str, str]:
+    """The model where and in what it computes, ready to: (model, device, precision); None picks, see the networks."""
+    if precision not in (None, "float32", "bfloat16"):
+        raise InputError(f"The precision {precision!r} is unknown; use float32, bfloat16 or None (the faster).")
+    device = device or best_device()
+    precision = precision or fast_precision(device, model.config.enc_embed_dim)
+    model = model.set_precision(getattr(torch, precision)).to(device).eval().requires_grad_(False)
+    if device == "cpu":  # oneDNN's convolutions are fastest with channels last
+        model.to(memory_format=torch.channels_last)
+    return model, device, precision
+
+
+def grid_of(frames: np.ndarray, patch: int) -> tuple[int, int]:
+    """(h, w) tokens of frames (T,H,W,3) uint8. Raises `InputError` for others, or if patches do not fill them."""
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise InputError(f"Frames have shape {frames.shape} and type {frames.dtype}; they must be (T,H,W,3) uint8.")
+    height, width = frames.shape[1:3]
+    grid = height // patch, width // patch
+    if not all(grid) or height % patch or width % patch:
+        raise InputError(f"Frames are {width} x {height} pixels; both sides must be multiples of {patch}.")
+    return grid
+
+
+def images_of(frames: np.ndarray, device: str) -> torch.Tensor:
+    """Frames (T,H,W,3) uint8 as networks take them: (T, 3, H, W) float32 in [-1, 1] on the device."""
+    return torch.from_numpy(np.ascontiguousarray(frames)).to(device).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def best_device() -> str:
@@ -216,9 +244,21 @@ def free_memory(device: str) -> float:
         return 4e9
 
 
-def _is_out_of_memory(error):
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether that is what an error says, on any device."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+def _encoder_hash(model):
+    """Of all that `TwoViewTransformer.encode` depends on: models of one hash give the same tokens (0.9 s for ViT-L)."""
+    config = model.config
+    found = hashlib.sha256(repr((config.patch, config.enc_num_heads, config.rope_base)).encode())
+    for part in (model.patch_embed, model.enc_blocks, model.enc_norm):
+        for name, tensor in part.state_dict().items():
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _attentions(edges, evidence, grid):

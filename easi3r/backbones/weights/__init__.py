@@ -8,9 +8,10 @@ from ...errors import InputError, shown
 from ..base import Progress
 
 if TYPE_CHECKING:
+    from ..cut3r import Cut3rNetwork
     from ..dust3r import Dust3rNetwork
 
-__all__ = ["has_gpu", "is_hub_id", "load_dust3r", "parameter_shapes"]
+__all__ = ["has_gpu", "is_hub_id", "load_cut3r", "load_dust3r", "parameter_shapes"]
 
 
 def load_dust3r(
@@ -20,27 +21,57 @@ def load_dust3r(
     precision: str | None = None,
     progress: Progress | None = None,
     licence: str | None = None,
+    mask_heads: bool = False,
 ) -> "Dust3rNetwork":
-    """A network of DUSt3R's architecture, MonST3R's included.
+    """A network of DUSt3R's architecture, MonST3R's and DAS3R's included.
 
     source: a hub id "owner/name" (fetched when it is not cached), a folder with config.json and model.safetensors, or a
     .safetensors or .pth file. name: as shown to the user; None: the source's. device, precision: see `Dust3rNetwork`.
-    licence: of the weights, as it goes into reports. Raises `InputError` for weights that cannot be had or used.
+    licence: of the weights, as it goes into reports. mask_heads: they must be DAS3R's, which say what moves. Raises
+    `InputError` for weights that cannot be had or used.
     """
     from ..dust3r import Dust3rNetwork  # here: torch takes seconds that other networks need not wait for
-    from . import checkpoints, hub
+    from . import checkpoints
+
+    path, own, said = _found(source, progress)
+    model, info = checkpoints.load(path, checkpoints.DAS3R if mask_heads else checkpoints.DUST3R)
+    return Dust3rNetwork(model, name or own, {**info, **said, "license": licence}, device, precision)
+
+
+def load_cut3r(
+    source: str,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: Progress | None = None,
+    licence: str | None = None,
+) -> "Cut3rNetwork":
+    """CUT3R's network; source, device, precision, licence: see `load_dust3r`.
+
+    A file with the name of one of the authors' has to be that one, by its SHA-256, wherever it comes from.
+    """
+    from ..cut3r import Cut3rNetwork
+    from . import cut3r
+
+    path, _, said = _found(source, progress)
+    model, info = cut3r.load(path)
+    return Cut3rNetwork(model, "CUT3R", {**info, **said, "license": licence}, device, precision)
+
+
+def _found(source, progress):
+    """(path, name, what a report says in place of the path's name) of weights, fetched from the hub if they are one's
+    there.
+    """
+    from . import hub
 
     if os.path.exists(source):
-        path, own, repository = source, os.path.basename(os.path.abspath(source)), None
+        path, own, said = source, os.path.basename(os.path.abspath(source)), {}
     elif is_hub_id(source):
-        path, own, repository = hub.fetch(source, progress), source.split("/")[1], source
+        path, own, said = hub.fetch(source, progress), source.split("/")[1], {"weights": source}
     else:
         raise InputError(f"The weights {shown(source)} are unknown; use a hub id (owner/name), a folder or a file.")
     if progress is not None:
         progress(1.0, "Reading the weights")
-    model, info = checkpoints.load(path)
-    info |= {"license": licence, **({"weights": repository} if repository else {})}
-    return Dust3rNetwork(model, name or own, info, device, precision)
+    return path, own, said
 
 
 def is_hub_id(text: str) -> bool:
@@ -58,15 +89,16 @@ def has_gpu() -> bool:
 def parameter_shapes(kind: str, config: dict) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a network's state dict; takes no memory.
 
-    kind: "dust3r". config: what its config.json holds. Raises `InputError` for another kind or configuration.
+    kind: "dust3r", "das3r" or "cut3r". config: what its config.json holds. Raises `InputError` for another kind or
+    configuration.
     """
-    if kind != "dust3r":
-        raise InputError(f"The kind of network {shown(kind)} is unknown; use dust3r.")
     import torch
 
-    from ..dust3r.model import TwoViewTransformer
-    from .checkpoints import configuration
+    from . import checkpoints, cut3r
 
+    kinds = {"dust3r": checkpoints.DUST3R, "das3r": checkpoints.DAS3R, "cut3r": cut3r.CUT3R}
+    if kind not in kinds:
+        raise InputError(f"The kind of network {shown(kind)} is unknown; use {', '.join(kinds)}.")
     with torch.device("meta"):
-        model = TwoViewTransformer(configuration(config, "config.json"))
+        model = kinds[kind].model(checkpoints.configuration(config, "config.json", kinds[kind]))
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

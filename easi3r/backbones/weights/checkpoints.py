@@ -2,17 +2,23 @@
 
 Two layouts are read: a folder with `config.json` and `model.safetensors` (what a hub repository holds; a path to the
 safetensors file does too), and the authors' `.pth`, which holds the constructor call as a string and the state dict.
+What fits DUSt3R and CUT3R is said by their `Architecture`s.
 """
 
 import argparse
 import ast
+import collections
+import functools
 import hashlib
 import json
 import math
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -39,11 +45,52 @@ _ALLOWED = {
 }
 
 
-def load(path: str | Path) -> tuple[TwoViewTransformer, dict]:
-    """The model of a folder, `.safetensors` or `.pth` file: (TwoViewTransformer in float32, info).
+class _Inert:
+    """Takes the place of a class of OmegaConf: keeps what was pickled of it and can do nothing."""
 
-    info: weights (file or folder name), hash (first 12 hex digits of the file's SHA-256). Raises `InputError` for a
-    file that is missing, damaged, of another architecture, or whose parameters do not fit it.
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+
+_HARMLESS = [  # what files may name beside tensors: DUSt3R's arguments, and CUT3R's, a tree of OmegaConf
+    argparse.Namespace,
+    *((_Inert, f"omegaconf.{name}") for name in ("dictconfig.DictConfig", "listconfig.ListConfig", "nodes.AnyNode")),
+    *((_Inert, f"omegaconf.base.{name}") for name in ("ContainerMetadata", "Metadata")),
+    (object, "typing.Any"),
+    *(collections.defaultdict, dict, list, int),
+]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A kind of network as its files describe it."""
+
+    name: str  # in messages
+    model: Any  # its class, made from a configuration
+    config: Callable[..., Config]
+    defaults: dict = field(default_factory=lambda: _DEFAULTS)  # of arguments that a configuration may leave out
+    allowed: dict[str, tuple] = field(default_factory=lambda: _ALLOWED)  # what arguments may be
+    counts: tuple[str, ...] = ()  # more sizes than DUSt3R has, fields of `config` of the same names
+    fields: tuple[str, ...] = ()  # more fields of `config`, taken as they are
+    calls: frozenset[str] | None = None  # all arguments that a constructor call may have; None: any
+
+
+DUST3R = Architecture("DUSt3R", TwoViewTransformer, Config)
+DAS3R = Architecture(  # its mask heads read the layers that DPT heads do
+    "DAS3R",
+    TwoViewTransformer,
+    functools.partial(Config, mask_heads=True),
+    {**_DEFAULTS, "mask_mode": ("sigmoid", 0, 1)},
+    {**_ALLOWED, "mask_mode": (("sigmoid", 0, 1),), "head_type": ("dpt",)},
+)
+
+
+def load(path: str | Path, architecture: Architecture = DUST3R) -> tuple[Any, dict]:
+    """The model of a folder, `.safetensors` or `.pth` file: (the architecture's model in float32, info).
+
+    info: weights (file or folder name), hash (first 12 hex digits
+    of the file's SHA-256). Raises `InputError` for a file that is missing, damaged, of another architecture, or whose
+    parameters do not fit it.
     """
     path = Path(path)
     if path.is_dir():
@@ -54,20 +101,34 @@ def load(path: str | Path) -> tuple[TwoViewTransformer, dict]:
         values, state = _read_json(path.with_name("config.json")), _read_safetensors(path)
     elif path.suffix in (".pth", ".pt"):
         values, state = _read_pth(path)
+        _check_arguments(values, architecture, path.name)
     else:
         raise InputError(f"{path.name} cannot be read as weights; use a .safetensors or .pth file.")
-    model = build(configuration(values, path.name), state, path.name)
+    model = build(configuration(values, path.name, architecture), state, path.name, architecture)
     return model, {"weights": path.parent.name if path.suffix == ".safetensors" else path.name, "hash": file_hash(path)}
 
 
-def configuration(values: dict, source: str) -> Config:
-    """`Config` from constructor arguments as the published models name them, a dict. Raises `InputError`."""
+def _check_arguments(values, architecture, source):
+    unknown = [name for name in values if architecture.calls is not None and name not in architecture.calls]
+    if unknown:
+        raise InputError(f"The constructor call in {source} has {_listed(unknown)}, which {architecture.name} has not.")
+
+
+def configuration(values: dict, source: str, architecture: Architecture = DUST3R) -> Any:
+    """The architecture's `config` from constructor arguments as the published models name them, a dict.
+
+    DUSt3R's that name a mask_mode are DAS3R's. Raises `InputError`.
+    """
+    if architecture is DUST3R and "mask_mode" in values:
+        architecture = DAS3R
     missing = [name for name in (*_SIZES, "head_type") if name not in values]
     if missing:
-        raise InputError(f"The configuration of {source} lacks {_listed(missing)}; it is not that of a DUSt3R model.")
-    values = {**_DEFAULTS, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}}
-    wrong = [name for name in (*_SIZES, "patch_size", "mlp_ratio") if not _is_count(values[name])]
-    wrong += [name for name, allowed in _ALLOWED.items() if values[name] not in allowed]
+        kind = architecture.name
+        raise InputError(f"The configuration of {source} lacks {_listed(missing)}; it is not that of a {kind} model.")
+    values = {**architecture.defaults, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}}
+    counts = (*_SIZES, *architecture.counts)
+    wrong = [name for name in (*counts, "patch_size", "mlp_ratio") if not _is_count(values[name])]
+    wrong += [name for name, allowed in architecture.allowed.items() if values[name] not in allowed]
     sides = values["img_size"] if isinstance(values["img_size"], tuple) else (values["img_size"],)
     if not sides or not all(map(_is_count, sides)):
         wrong.append("img_size")
@@ -75,12 +136,14 @@ def configuration(values: dict, source: str) -> Config:
     if rope is None:
         wrong.append("pos_embed")
     if not wrong:  # rotary positions turn a quarter of a head's channels at a time
-        wrong = [f"{p}_embed_dim" for p in ("enc", "dec") if values[f"{p}_embed_dim"] % (4 * values[f"{p}_num_heads"])]
+        heads = {name: "enc_embed_dim" if name[:3] == "enc" else "dec_embed_dim" for name in counts if "heads" in name}
+        wrong = list(dict.fromkeys(width for name, width in heads.items() if values[width] % (4 * values[name])))
     if wrong or rope is None:
         said = _listed([f"{name} = {values[name]!r}" for name in wrong])
         raise InputError(f"The configuration of {source} has {said}, which this network does not know.")
-    return Config(
-        **{name: int(values[name]) for name in _SIZES},
+    return architecture.config(
+        **{name: int(values[name]) for name in counts},
+        **{name: values[name] for name in architecture.fields},
         head_type=values["head_type"],
         max_side=int(max(sides)),
         patch=int(values["patch_size"]),
@@ -93,16 +156,18 @@ def _is_count(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
 
 
-def build(config: Config, state: dict, source: str = "The checkpoint") -> TwoViewTransformer:
+def build(
+    config: Config, state: dict, source: str = "The checkpoint", architecture: Architecture = DUST3R
+) -> torch.nn.Module:
     """A model with the tensors of a state dict, cast to float32. Raises `InputError` if they do not fit.
 
-    Completed first: `dec_blocks2` is a copy of `dec_blocks` where a file has one decoder only; the DPT head's four
-    convolutions have two names, of which a file may hold either.
+    Completed first: `dec_blocks2` is a copy of `dec_blocks` where a file has one decoder only; a DPT head's four
+    convolutions have two names, of which a file may hold either, or both if they are the same.
     """
     with torch.device("meta"):
-        model = TwoViewTransformer(config)
+        model = architecture.model(config)
     expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
-    state = _complete(state)
+    state = _complete(state, expected)
     missing = [name for name in expected if name not in state]
     superfluous = [name for name in state if name not in expected]
     misshapen = [
@@ -114,23 +179,34 @@ def build(config: Config, state: dict, source: str = "The checkpoint") -> TwoVie
     said = [f"{verb} {_listed(names)}" for verb, names in kinds if names]
     if said:
         raise InputError(f"{source} does not fit the network: it {'; it '.join(said)}.")
+    for name in state:
+        if (twin := _twin(name)) and not torch.equal(state[name].float(), state[twin].float()):
+            raise InputError(f"{source} has different tensors as {name} and {twin}, which must be the same.")
     model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return model.requires_grad_(False)
 
 
-def _complete(state):
+def _complete(state, expected):
+    if all(name.startswith("module.") for name in state):  # as saved from training on several GPUs
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     state = dict(state)
     if not any(name.startswith("dec_blocks2.") for name in state):
-        for name in [name for name in state if name.startswith("dec_blocks.")]:
-            state[name.replace("dec_blocks.", "dec_blocks2.", 1)] = state[name]
+        copied = {name: name.replace("dec_blocks2.", "dec_blocks.", 1) for name in expected if "dec_blocks2." in name}
+        state |= {name: state[first] for name, first in copied.items() if first in state}
     for name in list(state):
-        numbered = re.fullmatch(r"(.*\.scratch\.)layer([1-4])_rn(\..*)", name)
-        listed = re.fullmatch(r"(.*\.scratch\.)layer_rn\.([0-3])(\..*)", name)
-        if numbered:
-            state.setdefault(f"{numbered[1]}layer_rn.{int(numbered[2]) - 1}{numbered[3]}", state[name])
-        elif listed:
-            state.setdefault(f"{listed[1]}layer{int(listed[2]) + 1}_rn{listed[3]}", state[name])
+        twin = _twin(name)
+        if twin is not None:
+            state.setdefault(twin, state[name])
     return state
+
+
+def _twin(name):
+    """The other name of one of a DPT head's four convolutions; None of anything else."""
+    numbered = re.fullmatch(r"(.*\.scratch\.)layer([1-4])_rn(\..*)", name)
+    listed = re.fullmatch(r"(.*\.scratch\.)layer_rn\.([0-3])(\..*)", name)
+    if numbered:
+        return f"{numbered[1]}layer_rn.{int(numbered[2]) - 1}{numbered[3]}"
+    return f"{listed[1]}layer{int(listed[2]) + 1}_rn{listed[3]}" if listed else None
 
 
 def _read_json(path):
@@ -155,9 +231,9 @@ def _read_safetensors(path):
 def _read_pth(path):
     """Constructor arguments and state dict of the authors' format; torch's safe loader builds tensors only."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_HARMLESS):
             held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
         foreign = re.search(r"Unsupported (?:global|class)[^\n]*?(\w[\w.]*) was not", str(error))
         if foreign:
             said = f"{path.name} holds a {foreign[1]}, not only numbers; it was not loaded, because it could run code."
@@ -165,7 +241,7 @@ def _read_pth(path):
         raise InputError(f"{path.name} is damaged or no PyTorch checkpoint; fetch it again.") from None
     arguments = held.get("args") if isinstance(held, dict) else None
     state = held.get("model") if isinstance(held, dict) else None
-    call = getattr(arguments, "model", None)
+    call = _call_of(arguments)
     if not isinstance(state, dict) or not isinstance(call, str):
         raise InputError(f"{path.name} lacks 'model' (the state dict) or 'args.model' (the constructor call).")
     if not all(isinstance(value, torch.Tensor) for value in state.values()):
@@ -173,13 +249,26 @@ def _read_pth(path):
     return constructor_arguments(call, path.name), state
 
 
+def _call_of(arguments):
+    """The constructor call that a file holds: `model` of a namespace (DUSt3R) or of a tree of OmegaConf (CUT3R)."""
+    if isinstance(arguments, _Inert):
+        content = getattr(arguments, "_content", None)
+        return getattr(content.get("model"), "_val", None) if isinstance(content, dict) else None
+    return getattr(arguments, "model", None)
+
+
 def constructor_arguments(call: str, source: str) -> dict:
-    """Keyword values of a constructor call in a string, read without running it. Raises `InputError`."""
+    """Keyword values of a constructor call in a string, read without running it. Raises `InputError`.
+
+    A call whose only argument is a call, as of a model with its configuration, is that call.
+    """
     refused = InputError(f"The constructor call in {source} cannot be read: {call[:80]!r}.")
     try:
         node = ast.parse(call.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise refused from None
+    if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
+        node = node.args[0]
     if not isinstance(node, ast.Call) or node.args or any(k.arg is None for k in node.keywords):
         raise refused
     values = {}
@@ -211,10 +300,13 @@ def _literal(node):
 def file_hash(path: str | Path) -> str:
     """First 12 hex digits of a file's SHA-256. The hub's cache names a large file by it: that saves reading it."""
     stored = Path(path).resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", stored):
-        return stored[:12]
+    return (stored if re.fullmatch(r"[0-9a-f]{64}", stored) else sha256(path))[:12]
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, 64 hex digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _listed(names, most=3):

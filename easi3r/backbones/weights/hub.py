@@ -22,31 +22,49 @@ from ...errors import InputError, shown
 from ..base import Progress
 
 FILES = ("config.json", "model.safetensors")
+OTHER_FILES = {"liguang0115/cut3r": ("cut3r_512_dpt_4_64.pth",)}  # repositories that hold something else
 PATIENCE = 4.0  # seconds to find out whether the hub answers; the library's own retries take half a minute
 
 
+def files_of(repository: str) -> tuple[str, ...]:
+    """Names of the files that are fetched from a repository."""
+    return OTHER_FILES.get(repository, FILES)
+
+
 def cached(repository: str) -> str | None:
-    """Path of the folder with a repository's files if all are in the cache, else None. No network."""
-    paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in FILES]
+    """Path of a repository's files if all are in the cache, else None: of their folder, or of the file if it is one.
+
+    No network. Files brought there by hand count as well, in a folder owner/name; see `_by_hand`.
+    """
+    names = files_of(repository)
+    there = [_by_hand(repository) / name for name in names]
+    if all(path.is_file() for path in there):
+        return _path(str(there[0]), names)
+    paths = [huggingface_hub.try_to_load_from_cache(repository, name) for name in names]
     found = [path for path in paths if isinstance(path, str)]
-    return os.path.dirname(found[0]) if len(found) == len(FILES) else None
+    return _path(found[0], names) if len(found) == len(names) else None
+
+
+def _path(file, names):
+    return file if len(names) == 1 else os.path.dirname(file)
 
 
 def fetch(repository: str, progress: Progress | None = None) -> str:
-    """Path of a folder with the files of a hub repository ("owner/name"), downloaded unless cached.
+    """Path of the files of a hub repository ("owner/name"), as `cached` gives it, downloaded unless cached.
 
     A download that was cut off goes on where it stopped. Raises `InputError`, within 5 seconds, if the hub cannot be
     reached and the files are not cached, and if the repository does not exist or lacks the files.
     """
     try:
-        folder = cached(repository)
-        if folder:
-            return folder
+        there = cached(repository)
+        if there:
+            return there
         _check_reachable(repository)
-        for name in FILES:
+        names = files_of(repository)
+        for name in names:
             _fetch_blob(repository, name, _bar(progress) if progress else None)
             path = huggingface_hub.hf_hub_download(repository, name, endpoint=_endpoint())  # finds it there, links it
-        return os.path.dirname(path)
+        return _path(path, names)
     except InputError:
         raise
     except HFValidationError:
@@ -57,7 +75,8 @@ def fetch(repository: str, progress: Progress | None = None) -> str:
         raise InputError(f"There is no model {repository} on the hub; check the name.") from None
     except HfHubHTTPError as error:
         if error.response is not None and error.response.status_code == 404:
-            raise InputError(f"The model {repository} lacks {' or '.join(FILES)}; it cannot be used.") from None
+            lacking = " or ".join(files_of(repository))
+            raise InputError(f"The model {repository} lacks {lacking}; it cannot be used.") from None
         raise _interrupted(repository, error) from error
     except (OSError, HTTPError, FileMetadataError) as error:
         raise _interrupted(repository, error) from error
@@ -89,6 +108,10 @@ def _interrupted(repository, error):
     return InputError(f"Fetching {repository} stopped ({reason}); run it again to go on where it stopped.")
 
 
+def _by_hand(repository):
+    return Path(constants.HF_HUB_CACHE) / repository
+
+
 def _endpoint():
     return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
@@ -101,7 +124,7 @@ def _check_reachable(repository):
     outcome = []
 
     def ask():
-        url = huggingface_hub.hf_hub_url(repository, FILES[0], endpoint=_endpoint())
+        url = huggingface_hub.hf_hub_url(repository, files_of(repository)[0], endpoint=_endpoint())
         try:
             outcome.append(huggingface_hub.get_hf_file_metadata(url, timeout=PATIENCE - 1, endpoint=_endpoint()))
         except Exception as error:  # noqa: BLE001 - judged below, in the caller's thread
@@ -113,9 +136,10 @@ def _check_reachable(repository):
     if outcome and isinstance(outcome[0], (HfHubHTTPError, HFValidationError)):
         raise outcome[0]
     if not outcome or isinstance(outcome[0], Exception):
+        names = " and ".join(files_of(repository))
         raise InputError(
-            f"The weights of {repository} are not on this machine and the model hub cannot be reached; "
-            "connect to the internet once, or use the preview."
+            f"The weights of {repository} are not on this machine and the model hub cannot be reached; connect to the "
+            f"internet once, put its {names} into '{_by_hand(repository)}', or use the preview."
         )
 
 

@@ -15,31 +15,31 @@ function worldToCamera(right, down, forward, eye) {  // column by column, as Web
     .concat([right, down, forward].map(axis => -dot(axis, eye)), 1);
 }
 
-function solvedCamera(step) {
-  const m = scene.frames[step].pose;
+function solvedCamera({ frames }, step) {
+  const m = frames[step].pose;
   const [right, down, forward, eye] = [0, 1, 2, 3].map(column => [m[column], m[column + 4], m[column + 8]]);
   return { right, down, forward, eye };
 }
 
-function zoomToFit() {  // canvas pixels per picture pixel with the whole picture in sight
-  return Math.min(canvas.width / pictureWidth, canvas.height / pictureHeight);
+function zoomToFit({ scene, width, height }) {  // canvas pixels per picture pixel with the whole picture in sight
+  return Math.min(width / scene.size[0], height / scene.size[1]);
 }
 
-function focalOfOrbit() {  // canvas pixels, the field of the view in sight
+function focalOfOrbit({ width, height }) {  // canvas pixels, the field of the view in sight
   const [across, upright] = state.view.field;
-  return Math.min(canvas.width / across, canvas.height / upright) / 2;
+  return Math.min(width / across, height / upright) / 2;
 }
 
-function currentCamera() {
-  const [width, height] = canvasSize();
+function currentCamera(cell) {
+  const { scene, width, height } = cell;
   if (!pressed("through")) {
-    const { right, down, forward } = axes(state.view), focal = focalOfOrbit();
+    const { right, down, forward } = axes(state.view), focal = focalOfOrbit(cell);
     const eye = add(state.view.target, forward, -state.view.away);
     const lens = [2 * focal / width, 2 * focal / height, 0, 0];
     return { view: worldToCamera(right, down, forward, eye), lens };
   }
-  const { right, down, forward, eye } = solvedCamera(state.step);
-  const [fx, fy, cx, cy] = scene.frames[state.step].lens, zoom = zoomToFit();
+  const { right, down, forward, eye } = solvedCamera(scene, state.step), [pictureWidth, pictureHeight] = scene.size;
+  const [fx, fy, cx, cy] = scene.frames[state.step].lens, zoom = zoomToFit(cell);
   const lens = [2 * fx * zoom / width, 2 * fy * zoom / height,  // whole numbers are centres of the picture's pixels
                 2 * zoom * (cx + 0.5 - pictureWidth / 2) / width, 2 * zoom * (cy + 0.5 - pictureHeight / 2) / height];
   return { view: worldToCamera(right, down, forward, eye), lens };
@@ -47,8 +47,8 @@ function currentCamera() {
 
 function leaveCamera() {  // go on freely from where the camera is
   if (!pressed("through")) return;
-  const { forward, eye } = solvedCamera(state.step), [fx, fy] = scene.frames[state.step].lens;
-  const away = scene.distance, field = [pictureWidth / 2 / fx, pictureHeight / 2 / fy];
+  const { forward, eye } = solvedCamera(scene, state.step), [fx, fy] = scene.frames[state.step].lens;
+  const away = scene.distance, field = [scene.size[0] / 2 / fx, scene.size[1] / 2 / fy];
   state.view = { field, target: add(eye, forward, away), away, yaw: Math.atan2(forward[0], forward[2]),
                  pitch: Math.asin(Math.max(-1, Math.min(1, forward[1]))) };
   press("through", false);

@@ -9,7 +9,7 @@ function rotate(dx, dy) {
 
 function pan(dx, dy) {
   const { right, down } = axes(state.view), density = canvas.width / canvas.clientWidth;
-  const length = density * state.view.away / focalOfOrbit();  // of one pixel at the target
+  const length = density * state.view.away / focalOfOrbit(cells()[0]);  // of one pixel at the target
   state.view.target = add(add(state.view.target, right, -dx * length), down, -dy * length);
 }
 
@@ -39,7 +39,7 @@ canvas.addEventListener("pointermove", event => {
   if (fingers.size > 1) { pan(dx, dy); zoom(before.spread / after.spread); }
   else if (event.shiftKey || event.buttons & 6) pan(dx, dy);
   else rotate(dx, dy);
-  redraw();
+  moved();
 });
 for (const name of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(name, event => {
@@ -52,14 +52,14 @@ canvas.addEventListener("wheel", event => {
   event.preventDefault();
   leaveCamera();
   zoom(Math.exp(limit(event.deltaY * (event.deltaMode ? 30 : 1), -240, 240) * 0.0012));
-  redraw();
+  moved();
 }, { passive: false });
 
 const pressed = id => $(id).getAttribute("aria-pressed") === "true";
 
 function press(id, on = !pressed(id)) {
   $(id).setAttribute("aria-pressed", on);
-  redraw();
+  rest();
 }
 
 function reset() {
@@ -68,7 +68,7 @@ function reset() {
 }
 
 function wire() {
-  for (const id of ["static", "moving", "trail", "path", "through"]) $(id).onclick = () => press(id);
+  for (const id of ["static", "moving", "trail", "path", "through", "wipe"]) $(id).onclick = () => press(id);
   for (const id of ["dots", "ground"]) $(id).oninput = redraw;
   $("play").onclick = () => setPlaying(!state.playing);
   $("time").oninput = () => { setPlaying(false); setStep(Number($("time").value)); };
@@ -79,6 +79,7 @@ function wire() {
     $("more").textContent = open ? "Less" : "More";
   };
   const keys = { " ": () => setPlaying(!state.playing), r: reset, c: () => press("through"),
+                 w: () => scenes.length > 1 && press("wipe"),
                  ArrowRight: () => { setPlaying(false); setStep(state.step + 1); },
                  ArrowLeft: () => { setPlaying(false); setStep(state.step - 1); } };
   addEventListener("keydown", event => {

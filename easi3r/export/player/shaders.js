@@ -65,6 +65,7 @@ const LINE = PROJECT + `
   in float corner;  // which side of the line
   uniform float width;
   out vec4 shade;
+  out float side;
   void main() {
     vec3 p = (view * vec4(from, 1.0)).xyz, q = (view * vec4(to, 1.0)).xyz;
     float near = range.x * 1.01;
@@ -75,10 +76,13 @@ const LINE = PROJECT + `
     vec2 off = vec2(-way.y, way.x) / max(length(way), 1e-6) * corner * width / canvas;
     gl_Position = start + vec4(off * start.w, 0.0, 0.0);
     shade = colour;
+    side = corner;
   }`;
 
 const LINE_PIXEL = `#version 300 es
   precision highp float;
   in vec4 shade;
+  in float side;
+  uniform float width;
   out vec4 pixel;
-  void main() { pixel = shade; }`;
+  void main() { pixel = vec4(shade.rgb, shade.a * min(1.0, (1.0 - abs(side)) * 0.5 * width)); }  // smooth rims`;

@@ -1,0 +1,158 @@
+"""The tab "Compare": its widgets, and what happens to them. What it needs without widgets is in `choices`."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from ..options import Options
+from . import choices, clips, compute, jobs, texts
+from .pool import POOL
+from .sessions import Session, Sessions
+
+KEPT = "compare "  # before the visitor's name: a comparison is kept beside their result
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
+
+
+class CompareTab:
+    """Functions return or yield what changes: widget -> value."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def lay_out(self) -> None:
+        """The widgets."""
+        look: dict[str, Any]
+        gr.Markdown(texts.COMPARE)
+        self.boxes: list[gr.Checkbox] = []
+        found = choices.choices()
+        with gr.Row(elem_id="choices"):
+            for choice in found:
+                look = {"elem_id": "with-" + choice.name.replace(":", "-"), "min_width": 220}
+                self.boxes.append(gr.Checkbox(choice.name in choices.AT_FIRST, **self._look(choice), **look))
+        self.names = [choice.name for choice in found]
+        missing = choices.to_fetch()
+        with gr.Accordion("Fetch weights", open=False, visible=bool(missing), elem_id="fetch"):
+            gr.Markdown("Nothing is fetched without a click here. It stays on the machine that runs this page.")
+            self.fetches = {}
+            for card in missing:
+                text = f"{card.label}: fetch {card.download_mb / 1000:.1f} GB ({card.licence})"
+                self.fetches[gr.Button(text, elem_id=f"fetch-{card.name}", size="sm")] = card.name
+        self.plan = gr.Markdown(clips.CHOOSE, elem_id="compare-plan")
+        with gr.Row():
+            self.start = gr.Button("Compare", variant="primary", elem_id="compare", scale=4)
+            look = {"variant": "stop", "visible": False, "scale": 1, "min_width": 90}
+            self.cancel = gr.Button("Cancel", elem_id="compare-cancel", **look)
+        look = {"label": "Progress", "interactive": False, "max_lines": 1, "container": False}
+        self.status = gr.Textbox(visible=False, elem_id="compare-status", **look)
+        with gr.Column(visible=False) as self.outputs:
+            self.views = gr.HTML(elem_id="compare-views")
+            look = {"interactive": False, "variant": "primary", "elem_id": "compare-everything"}
+            self.everything = gr.DownloadButton("Download the comparison (zip)", **look)
+            self.table = gr.Markdown(elem_id="compare-table")
+            self.masks = gr.Video(label="What moves", elem_id="compare-masks", autoplay=True, loop=True)
+            buttons: list[Any] = ["download", "fullscreen"]
+            self.paths = gr.Image(label="Camera paths", elem_id="compare-paths", interactive=False, buttons=buttons)
+
+    def _look(self, choice: choices.Choice) -> dict[str, Any]:
+        return {"label": choice.label, "info": choice.hint, "interactive": choice.ready}
+
+    def wire(
+        self, blocks: gr.Blocks, clip: gr.State, frames: gr.Slider, sensitivity: gr.Slider, own_mask: gr.File
+    ) -> None:
+        """Events; the widgets of the page that say what to compare."""
+        given = [clip, frames, own_mask]
+        boxes = self.boxes
+        changes = [clip.change, frames.release, own_mask.change, *(box.input for box in boxes)]
+        gr.on(changes, self._plan, [*given, *boxes], self.plan, **QUIET)
+        blocks.load(self._availability, None, boxes, **QUIET)
+        results = [self.status, self.outputs, self.cancel, self.views, self.table, self.masks, self.paths]
+        results.append(self.everything)
+        work = self.start.click(self._run, [*given, sensitivity, *boxes], results, concurrency_limit=1, **QUIET)
+        running: list[Any] = [work]
+        for button, name in self.fetches.items():
+            fetch = button.click(self._fetch(name), None, [self.status, self.cancel], concurrency_limit=1, **QUIET)
+            running.append(fetch)
+            fetch.then(self._availability, None, boxes, **QUIET)
+        self.cancel.click(self._cancelled, None, [self.status, self.cancel], cancels=running, queue=False, **QUIET)
+
+    def forget(self, visitor: str) -> None:
+        """The visitor's page was closed."""
+        self._sessions.keep(KEPT + visitor, None)
+
+    def _ticked(self, boxes):
+        return [name for name, ticked in zip(self.names, boxes) if ticked]
+
+    def _plan(self, clip, frames, own_mask, *boxes):
+        return choices.plan(clip, frames, self._ticked(boxes), bool(own_mask))
+
+    def _availability(self):
+        """Weights may have been fetched since the page was built."""
+        return [gr.Checkbox(**self._look(choice)) for choice in choices.choices()]
+
+    def _run(
+        self, clip: Any, frames: Any, own_mask: Any, sensitivity: Any, request: gr.Request, *boxes: bool
+    ) -> Iterator[dict]:
+        if not clip:
+            raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
+        if clip.problem:
+            raise gr.Error(clip.problem, duration=None, print_exception=False)
+        options, names = Options(max_frames=int(frames), sensitivity=sensitivity), self._ticked(boxes)
+
+        def make(progress):
+            masks = clips.source_of(own_mask) if own_mask else None
+            return compute.compare(clip.source, names, options, masks, progress)
+
+        session = Session()
+        keep = lambda: self._sessions.keep(f"{KEPT}{request.session_hash}", session)
+        yield from self._follow(jobs.comparison(make, session), lambda event: self._shown(event, keep), session.close)
+
+    def _shown(self, event, keep):
+        keep()
+        return {
+            self.outputs: gr.update(visible=True),
+            self.views: texts.embedded(event.files["compare.html"]),
+            self.table: event.table,
+            self.masks: event.files["masks.mp4"],
+            self.paths: event.files["paths.png"],
+            self.everything: gr.DownloadButton(value=event.archive, interactive=True),
+            self.status: "done",
+        }
+
+    def _fetch(self, name: str) -> Callable[[], Iterator[dict]]:
+        """What a click on the button of a system does."""
+
+        def steps(report):
+            POOL.system(name, report)
+            yield jobs.Fetched()
+
+        def fetch():
+            yield from self._follow(steps, lambda event: {self.status: "Fetched: tick it above."}, lambda: None)
+
+        return fetch
+
+    def _follow(self, steps, shown, clean):
+        """Run `steps` in a thread; yields updates. shown(event): those of the last one; clean(): after a failure."""
+        job, finished = jobs.Job(steps, known=(gr.Error,)), False  # ZeroGPU's: no GPU free, the day's share used up
+        hidden = gr.update(visible=False)
+        try:
+            yield {self.status: gr.update(value="Starting", visible=True), self.cancel: gr.update(visible=True)}
+            for event in job.events():
+                match event:
+                    case jobs.Tick():
+                        yield {self.status: gr.update()}  # a run can be cancelled only between yields
+                    case jobs.Progress():
+                        yield {self.status: f"{event.fraction:4.0%}  {event.text}"}
+                    case jobs.Failed():
+                        yield {self.status: gr.update(value="", visible=False), self.cancel: hidden}
+                        raise gr.Error(event.sentence, duration=None, print_exception=False)
+                    case _:
+                        finished = True
+                        yield {**shown(event), self.cancel: hidden}
+        finally:
+            job.cancel()
+            if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
+                job.then(clean)
+
+    def _cancelled(self):
+        return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}

@@ -1,0 +1,85 @@
+"""The page's tab "Compare", driven as a visitor would."""
+
+import zipfile
+from dataclasses import replace
+
+import pages
+import pytest
+
+from easi3r import InputError
+from easi3r.web import choices, compute
+
+
+def compare(browser, address, clip):
+    page = pages.open_page(browser, address)
+    pages.upload(page, clip)
+    pages.open_tab(page, "Compare")
+    page.locator("#compare-plan", has_text="2 runs one after another").wait_for(timeout=20000)
+    page.locator("#compare").click()
+    return page
+
+
+def wait_for(page, text):
+    page.wait_for_function(
+        f"document.querySelector('#compare-status :is(input, textarea)')?.value.startsWith('{text}')", timeout=120000
+    )
+
+
+def test_two_systems_are_compared(browser, address, walk, tmp_path):
+    page = compare(browser, address, walk)
+    wait_for(page, "done")
+    table = page.locator("#compare-table")
+    assert "Preview without masks" in table.inner_text() and "moving pixels" in table.inner_text()
+    inside = page.frame_locator("#compare-views iframe")
+    inside.get_by_text("Preview without masks", exact=True).first.wait_for(timeout=20000)
+    with page.expect_download() as download:
+        page.locator("#compare-everything").click()
+    download.value.save_as(tmp_path / "all.zip")
+    names = set(zipfile.ZipFile(tmp_path / "all.zip").namelist())
+    wanted = {"compare.html", "comparison.json", "comparison.md", "masks.mp4", "paths.png"}
+    assert wanted | {"preview/scene.glb", "preview-no-masks/scene.glb"} <= names
+    page.close()
+
+
+def test_one_that_fails_is_a_sentence_in_the_table(browser, address, walk, monkeypatch, tiny_result):
+    def run(clip, system, options, masks, progress):
+        if masks is not None:
+            raise InputError("This one cannot be run today.")
+        return replace(tiny_result, info={**tiny_result.info, "source": clip.name})
+
+    monkeypatch.setattr(compute, "run", run)
+    page = compare(browser, address, walk)
+    wait_for(page, "done")
+    said = page.locator("#compare-table").inner_text()
+    assert "Preview without masks: This one cannot be run today." in said and "failed" in said
+    page.close()
+
+
+def test_a_comparison_is_cancelled(browser, address, walk):
+    before = pages.our_folders()
+    page = compare(browser, address, walk)
+    page.locator("#compare-cancel").click(timeout=20000)
+    wait_for(page, "Cancelled")
+    assert not page.locator("#compare-views iframe").count()
+    page.close()
+    pages.wait_for_folders(before)
+
+
+def test_what_cannot_run_here_is_greyed_with_the_reason(browser, address):
+    page = pages.open_page(browser, address)
+    pages.open_tab(page, "Compare")
+    missing = [choice for choice in choices.choices() if not choice.ready]
+    if not missing:
+        pytest.skip("all weights are on this machine")
+    for choice in missing:
+        box = page.locator(f"#with-{choice.name}")
+        assert box.locator("input").is_disabled() and "weights are not here" in box.inner_text()
+    page.close()
+
+
+def test_the_plan_says_what_is_wrong_with_the_choice():
+    taken = choices.Chosen("clip.mp4", "clip.mp4", "", (64, 48), 30, 1.0)
+    say = lambda names, masks=False: choices.plan(taken, 24, names, masks)
+    assert "Tick two to 4; 1 is ticked." in say(["preview"])
+    assert "needs your masks" in say(["preview", "preview:my-masks"])
+    assert "about" in say(["preview", "preview:my-masks"], True)
