@@ -44,8 +44,8 @@ def upload_another(page, files, text):
 def open_tab(page, name):
     tab = page.get_by_role("tab", name=name, exact=True)
     if not tab.is_visible():  # on a narrow page the last tabs are in a menu
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown button", has_text=name)
+        page.locator(".overflow-menu > button:visible").click()
+        tab = page.locator(".overflow-dropdown button:visible", has_text=name)
     tab.click()
 
 

@@ -441,6 +441,7 @@ def test_reconstruct_takes_the_mask_of_every_frame(path, tmp_path):
     part = easi3r.reconstruct(path, backbone, options, masks=folder)
     given = np.array(part.info["frame_numbers"]) < 20
     assert np.array_equal(part.dynamic[given], result.dynamic[given]) and 0 < given.sum() < 6
-    assert np.array_equal(part.dynamic[~given], estimated.dynamic[~given])
+    changed = part.dynamic[~given] != estimated.dynamic[~given]  # what is known of the others helps
+    assert changed.mean() < 0.1
     assert part.info["masks"] == f"given by the user for {given.sum()} of 6 frames, estimated for the rest"
     assert any("was estimated" in said for said in part.info["warnings"])

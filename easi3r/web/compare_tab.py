@@ -1,5 +1,6 @@
 """The tab "Compare": its widgets, and what happens to them. What it needs without widgets is in `choices`."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -57,13 +58,12 @@ class CompareTab:
     def _look(self, choice: choices.Choice) -> dict[str, Any]:
         return {"label": choice.label, "info": choice.hint, "interactive": choice.ready}
 
-    def wire(
-        self, blocks: gr.Blocks, clip: gr.State, frames: gr.Slider, sensitivity: gr.Slider, own_mask: gr.File
-    ) -> None:
-        """Events; the widgets of the page that say what to compare."""
-        given = [clip, frames, own_mask]
+    def wire(self, blocks: gr.Blocks, said: gr.Markdown, given: list[Any], sensitivity: gr.Slider) -> None:
+        """Events. Widgets of the page: what is said of the clip, which changes with it; clip, frames and own mask that
+        are `given`; sensitivity.
+        """
         boxes = self.boxes
-        changes = [clip.change, frames.release, own_mask.change, *(box.input for box in boxes)]
+        changes = [said.change, given[-1].change, *(box.input for box in boxes)]
         gr.on(changes, self._plan, [*given, *boxes], self.plan, **QUIET)
         blocks.load(self._availability, None, boxes, **QUIET)
         results = [self.status, self.outputs, self.cancel, self.views, self.table, self.masks, self.paths]
@@ -74,7 +74,10 @@ class CompareTab:
             fetch = button.click(self._fetch(name), None, [self.status, self.cancel], concurrency_limit=1, **QUIET)
             running.append(fetch)
             fetch.then(self._availability, None, boxes, **QUIET)
-        self.cancel.click(self._cancelled, None, [self.status, self.cancel], cancels=running, queue=False, **QUIET)
+        state = [self.status, self.cancel]
+        stopped = self.cancel.click(self._cancelled, None, state, cancels=running, queue=False, **QUIET)
+        # progress may still have been on its way
+        stopped.then(lambda: time.sleep(0.5), **QUIET).then(self._cancelled, None, state, **QUIET)
 
     def forget(self, visitor: str) -> None:
         """The visitor's page was closed."""
