@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 STILL = 8.0  # grey levels that a pixel of a bar may change over the clip: what a lossy codec leaves
+NOISY = 20.0  # and one of a rim, which a codec mixes with what moves beside it: a white one changes by 18
 FLAT = 10.0  # grey levels around the bar's own that count as the same
 MOVES = 0.25  # share of the detail within bars with a pattern that may stand still: else the camera does
 BLACK, WHITE = 32, 235  # grey levels: bars are darker or brighter in every colour
@@ -24,6 +25,7 @@ BLURRED = 0.15  # share of pixels that stand still, on the way from picture to b
 # Share of pixels whose surroundings do not differ at all (by `NO_DETAIL` grey levels) from which a picture is drawn: a
 # cartoon, a page of text, a test card. Real and rendered clips have .02 to .10, dark ones .32, cards of blocks .48 on.
 DRAWN, NO_DETAIL = 0.4, 0.7
+RIM = 0.02  # of the height or width: bars up to this are no more than two rows of the small pictures
 CORNER = 0.08  # of the shorter side: what rounded corners may cost
 LEAST, ENOUGH = 4, 32  # pictures: with fewer nothing can be said to stand still, with more it takes longer
 
@@ -38,7 +40,7 @@ def find_bars(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
     flat, patterned, coloured = [], [], False
     for turns in (1, 0, 3, 2):  # left, top, right, bottom: each is turned to the top
         s, m, p = np.rot90(still, -turns), np.rot90(mean, -turns), np.rot90(pictures, -turns, (1, 2))
-        flat.append(_flat_bar(s, m, p))
+        flat.append(_flat_bar(s, m, p, MOST * len(s)))
         coloured |= flat[-1] > 0 and BLACK < np.median(m[0]) < WHITE
         patterned.append(flat[-1] or _patterned_bar(s))
     rounded = _corners(still, mean, least=1) > 0
@@ -52,6 +54,24 @@ def find_bars(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
             if (still & detail)[inner].sum() <= (0.9 if any(sides) and sides == flat else MOVES) * detail[inner].sum():
                 return tuple(sides)
     return None
+
+
+def find_rim(frames: np.ndarray) -> np.ndarray:
+    """(H,W) bool: bars too thin to be seen on small pictures, as of tape or a careless export; frames (N,H,W,3) uint8.
+
+    Up to `RIM` of a side in one colour that stands still, very dark or very bright, and the two rows beside it that a
+    codec or a resize has mixed with the picture.
+    """
+    rim = np.zeros(frames.shape[1:3], bool)
+    for turns in range(4) if len(frames) >= LEAST else ():
+        turned, side = np.rot90(frames, turns, (1, 2)), np.rot90(rim, turns)
+        rows = max(1, round(RIM * len(side)))
+        strip = turned[:, : rows + 2]
+        still, mean = _still(strip, NOISY)
+        found = _flat_bar(still, mean, strip, rows)
+        if found and not BLACK < np.median(mean[0]) < WHITE:
+            side[: found + 2] = True
+    return rim
 
 
 def _inside(shape, sides):
@@ -82,18 +102,18 @@ def _detail(pictures):
     return np.median([relief(grey) for grey in greys], axis=0) > VISIBLE
 
 
-def _still(pictures):
+def _still(pictures, most=STILL):
     """(h,w) bool: pixels that stand still, and the mean picture (h,w,3) float32."""
     low, high = np.quantile(pictures, [0.1, 0.9], axis=0, method="nearest")  # a tenth may be a title or a black frame
-    return (high.astype(np.float32) - low).max(axis=-1) <= STILL, np.median(pictures, axis=0).astype(np.float32)
+    return (high.astype(np.float32) - low).max(axis=-1) <= most, np.median(pictures, axis=0).astype(np.float32)
 
 
-def _flat_bar(still, mean, pictures):
-    """Rows of the bar of one colour at the upper edge; 0 if there is none."""
+def _flat_bar(still, mean, pictures, most):
+    """Rows of the bar of one colour at the upper edge, `most` at most; 0 if there is none."""
     colour = np.median(mean[0], axis=0)
     same = (still & (np.abs(mean - colour).max(axis=-1) <= FLAT)).mean(axis=1)
     rows = 1 + int(np.flatnonzero(same[: _leading(same >= SUBTITLED)] >= 0.97).max(initial=-1))
-    return rows if 0 < rows <= MOST * len(still) and _sharp(pictures, rows, colour) else 0
+    return rows if 0 < rows <= most and _sharp(pictures, rows, colour) else 0
 
 
 def _patterned_bar(still):

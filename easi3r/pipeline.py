@@ -10,6 +10,7 @@ import numpy as np
 
 from . import __version__, agreement, darkness, video
 from .backbones.base import Progress
+from .bars import find_rim
 from .errors import InputError
 from .options import Options
 from .overlays import find_overlay
@@ -53,6 +54,7 @@ def reconstruct(
     overlay = find_overlay(clip.frames[clip.shows])
     if overlay.any():
         said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
+    overlay |= find_rim(clip.frames[clip.shows])
     reading = round(time.perf_counter() - began, 3)
     estimate = system.run(
         _showing(clip, frames),

@@ -14,6 +14,7 @@ from clips import encode, number_of, numbered
 
 import easi3r
 from easi3r import InputError, video
+from easi3r.bars import find_rim
 
 EXAMPLES, REAL = Path(__file__).parents[1] / "examples", Path(__file__).parents[2] / "shared" / "video"
 W, H = 320, 184
@@ -178,6 +179,16 @@ def test_rounded_corners_are_cut_off(tmp_path, bars):
             cv2.circle(mask, (x, y), radius, 1, -1)
     left, top, width, height = seen(tmp_path, frames * mask[..., None], fps=12).framing.inner
     assert mask[top : top + height, left : left + width].all() and width * height > 0.8 * mask.sum()
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_a_rim_of_a_few_pixels_is_found_and_nothing_else(colour):
+    frames = np.array(scene("street")[::6])
+    assert not find_rim(frames).any()
+    frames[:, :, -3:] = colour
+    frames = np.clip(frames + np.random.default_rng(0).normal(0, 3, frames.shape), 0, 255).astype(np.uint8)
+    rim = find_rim(frames)
+    assert rim[:, -3:].all() and rim.any(axis=0).sum() == 5
 
 
 def test_each_shot_has_bars_of_its_own(tmp_path):
