@@ -14,7 +14,7 @@ import easi3r
 from easi3r.export.glb import write_glb
 from easi3r.export.scene import CUT
 from easi3r.web import clips, compute, endpoint, jobs, texts
-from easi3r.web.compare_tab import CompareTab
+from easi3r.web.compare_tab import CompareTab, going_on
 from easi3r.web.files import Examples
 from easi3r.web.sessions import Session, Sessions
 
@@ -31,6 +31,7 @@ TO_PROGRESS = """() => {
     };
     if (innerWidth <= 720) setTimeout(look, 800, 60);
 }"""  # on a phone what a click starts is below the screen; a busy server takes seconds to begin
+RESULT = "result"  # the tab of it
 QUIET = {"show_progress": "hidden", "api_name": False}
 
 
@@ -43,8 +44,8 @@ def build_page() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
                 page.lay_out_inputs()
-            with gr.Column(scale=2, min_width=320), gr.Tabs():
-                with gr.Tab("Result"):
+            with gr.Column(scale=2, min_width=320), gr.Tabs() as page.sides:
+                with gr.Tab("Result", id=RESULT):
                     page.lay_out_results()
                 with gr.Tab("Compare"):
                     page.compare.lay_out()
@@ -161,7 +162,7 @@ class Page:
         # first: events of a button wait for each other
         gr.on([self.start.click, self.examples.click], None, js=TO_PROGRESS, **QUIET)
         results = [self.status, self.outputs, self.cancel, self.teaser, self.report, self.model, self.show, self.moment]
-        results += [self.player, *self.pictures, self.everything, self.singly]
+        results += [self.player, *self.pictures, self.everything, self.singly, self.sides]
         given = [self.clip, *chosen, self.sensitivity, self.own_mask, self.cut, self.style]
         work = self.start.click(self.run, given, results, concurrency_limit=2, **QUIET)
         ready = self.examples.click(self.show_example, self.examples, results, concurrency_limit=4, **QUIET)
@@ -219,7 +220,8 @@ class Page:
         scene, files, session = ready
         SESSIONS.keep(request.session_hash, session)
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
-        yield {self.status: gr.update(value="", visible=True), self.outputs: shown, self.teaser: hidden}
+        begun = {self.status: gr.update(value="", visible=True), self.sides: gr.Tabs(selected=RESULT)}
+        yield {**begun, self.outputs: shown, self.teaser: hidden}
         yield self._scene(jobs.SceneReady(*scene, texts.COMPUTED))
         time.sleep(0.5)  # gradio drops a 3D viewer that is still being fetched when the next update comes
         yield self._files(jobs.FilesReady(*files))
@@ -232,14 +234,12 @@ class Page:
         job = jobs.Job(steps, known=(gr.Error,))  # ZeroGPU's: no GPU free, the day's share used up
         shown, hidden = gr.update(visible=True), gr.update(visible=False)
         try:
-            begun = gr.update(value="Starting", visible=True)
-            yield {self.status: begun, self.outputs: shown, self.cancel: shown, self.teaser: hidden}
+            begun = {self.status: gr.update(value="Starting", visible=True), self.sides: gr.Tabs(selected=RESULT)}
+            yield {**begun, self.outputs: shown, self.cancel: shown, self.teaser: hidden}
             for event in job.events():
                 match event:
-                    case jobs.Tick():
-                        yield {self.status: gr.update()}  # a run can be cancelled only between yields
-                    case jobs.Progress():
-                        yield {self.status: f"{event.fraction:4.0%}  {event.text}"}
+                    case jobs.Tick() | jobs.Progress() | jobs.Failed():
+                        yield from going_on(event, self.status, self.cancel)
                     case jobs.SceneReady():
                         SESSIONS.keep(visitor, session)
                         yield self._scene(event)
@@ -247,9 +247,6 @@ class Page:
                         finished, session.files = True, event.files
                         yield self._files(event)
                         yield {self.cancel: hidden, self.status: "done"}
-                    case jobs.Failed():
-                        yield {self.status: gr.update(value="", visible=False), self.cancel: hidden}
-                        raise gr.Error(event.sentence, duration=None, print_exception=False)
         finally:
             job.cancel()
             if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody

@@ -15,6 +15,18 @@ KEPT = "compare "  # before the visitor's name: a comparison is kept beside thei
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
 
 
+def going_on(event: jobs.Event, status: gr.Textbox, cancel: gr.Button) -> Iterator[dict]:
+    """What changes while a job goes on, or when it fails; raises `gr.Error` then, with its sentence."""
+    match event:
+        case jobs.Tick():
+            yield {status: gr.update()}  # a run can be cancelled only between yields
+        case jobs.Progress():
+            yield {status: f"{event.fraction:4.0%}  {event.text}"}
+        case jobs.Failed():
+            yield {status: gr.update(value="", visible=False), cancel: gr.update(visible=False)}
+            raise gr.Error(event.sentence, duration=None, print_exception=False)
+
+
 class CompareTab:
     """Functions return or yield what changes: widget -> value."""
 
@@ -142,13 +154,8 @@ class CompareTab:
             yield {self.status: gr.update(value="Starting", visible=True), self.cancel: gr.update(visible=True)}
             for event in job.events():
                 match event:
-                    case jobs.Tick():
-                        yield {self.status: gr.update()}  # a run can be cancelled only between yields
-                    case jobs.Progress():
-                        yield {self.status: f"{event.fraction:4.0%}  {event.text}"}
-                    case jobs.Failed():
-                        yield {self.status: gr.update(value="", visible=False), self.cancel: hidden}
-                        raise gr.Error(event.sentence, duration=None, print_exception=False)
+                    case jobs.Tick() | jobs.Progress() | jobs.Failed():
+                        yield from going_on(event, self.status, self.cancel)
                     case _:
                         finished = True
                         yield {**shown(event), self.cancel: hidden}
