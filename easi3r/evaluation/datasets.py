@@ -7,20 +7,20 @@ and depth are read when they are asked for.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..camera import invert
 from ..errors import InputError, shown
 from ..metrics import lower_median
-from ..paths import check_path, quoted
+from ..paths import quoted
 from .folders import find_clips, load_clip
 from .formats import (
     associate,
+    check_folder,
     files,
     numbered,
     orthogonal,
@@ -36,26 +36,35 @@ from .sequence import Sequence, read_array, read_mask, read_millimetres, read_pi
 _BONN_PREFIX = "rgbd_bonn_"
 _BONN_UNIT = 5000  # of its depth, per metre
 _LEAST_DISPARITY, _DEPTH_REACH = 1e-3, 2.5  # of DyCheck's depth; reach in medians of the frames' largest
-_DAVIS16 = (
-    "blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane drift-straight "
-    "goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black soapbox"
-).split()
-_DAVIS17 = [
-    *_DAVIS16,
-    *"bike-packing dogs-jump gold-fish india judo lab-coat loading mbike-trick pigs shooting".split(),
-]
-_TUM = [f"rgbd_dataset_freiburg3_{a}_{b}" for a in ("sitting", "walking") for b in "static xyz halfsphere rpy".split()]
-_ADT = (
-    "Apartment_release_decoration_seq138_5 Apartment_release_multiskeleton_party_seq117_4 "
-    "Apartment_release_multiskeleton_party_seq121_1 Apartment_release_multiskeleton_party_seq121_2 "
-    "Apartment_release_multiuser_cook_seq118_8 Apartment_release_multiuser_cook_seq144_4 "
-    "Apartment_release_work_seq140_1 Lite_release_recognition_BirdHouseToy_seq030_6"
-).split()
-_SINTEL = (
-    "alley_2 ambush_4 ambush_5 ambush_6 cave_2 cave_4 market_2 market_5 market_6 shaman_3 sleeping_1 sleeping_2 "
-    "temple_2 temple_3"
-).split()
-_BONN = "balloon2 crowd2 crowd3 person_tracking2 synchronous".split()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_DAVIS16 = _names("""
+    blackswan bmx-trees breakdance camel car-roundabout car-shadow cows dance-twirl dog drift-chicane drift-straight
+    goat horsejump-high kite-surf libby motocross-jump paragliding-launch parkour scooter-black soapbox
+""")
+_DAVIS17 = _DAVIS16 + _names("""
+    bike-packing dogs-jump gold-fish india judo lab-coat loading mbike-trick pigs shooting
+""")
+_TUM = tuple(
+    f"rgbd_dataset_freiburg3_{what}_{how}"
+    for what in ("sitting", "walking")
+    for how in ("static", "xyz", "halfsphere", "rpy")
+)
+_ADT = _names("""
+    Apartment_release_decoration_seq138_5 Apartment_release_multiskeleton_party_seq117_4
+    Apartment_release_multiskeleton_party_seq121_1 Apartment_release_multiskeleton_party_seq121_2
+    Apartment_release_multiuser_cook_seq118_8 Apartment_release_multiuser_cook_seq144_4
+    Apartment_release_work_seq140_1 Lite_release_recognition_BirdHouseToy_seq030_6
+""")
+_SINTEL = _names("""
+    alley_2 ambush_4 ambush_5 ambush_6 cave_2 cave_4 market_2 market_5 market_6 shaman_3 sleeping_1 sleeping_2
+    temple_2 temple_3
+""")
+_BONN = _names("balloon2 crowd2 crowd3 person_tracking2 synchronous")
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,7 @@ class Dataset:
 
     def sequences(self, data: str | Path) -> dict[str, Path]:
         """Where the sequences of the set lie in the folder `data`, sorted by name. Raises `InputError` if none does."""
-        data = Path(data)
-        if not check_path(data):
-            raise InputError(f"{quoted(data)} is a file; give the folder of the data set.")
+        data = check_folder(data)
         folder = data / self.where
         found = (self.find or self._folders)(folder) if folder.is_dir() else {}
         found = {name: found[name] for name in sorted(found) if self.names is None or name in self.names}
@@ -100,17 +107,15 @@ def _tum(folder: Path, stride: int, most: int | None = None) -> Sequence:
     listed = read_list(folder / "rgb.txt")
     stamps, poses = read_trajectory(folder / "groundtruth.txt")
     pairs = associate(np.array([stamp for stamp, _ in listed]), stamps)[::stride][:most]
-    return Sequence(
-        _all(read_picture, [folder / listed[i][1] for i, _ in pairs]), poses=poses[[j for _, j in pairs]]
-    )
+    return Sequence(_all(read_picture, [folder / listed[i][1] for i, _ in pairs]), poses=poses[[j for _, j in pairs]])
 
 
 def _adt(path: Path, stride: int = 5) -> Sequence:
     if path.suffix == ".npz":
-        with reading(path), np.load(path, allow_pickle=False) as stored:
-            coded, world2cam = stored["images_jpeg_bytes"][::stride], stored["extrinsics_w2c"][::stride]
-            poses = np.linalg.inv(world2cam.astype(np.float64).reshape(-1, 4, 4))
-        return Sequence(tuple(partial(_decoded, path, data) for data in coded), poses=orthogonal(poses))
+        poses = np.linalg.inv(_stored(path, "extrinsics_w2c")[::stride].astype(np.float64))
+        coded = cache(lambda: _stored(path, "images_jpeg_bytes")[::stride])
+        pictures = tuple(partial(_decoded, path, coded, i) for i in range(len(poses)))
+        return Sequence(pictures, poses=orthogonal(poses))
     cameras = files(path / "camera", "*.json")[::stride]
     world2cam = np.array([_read_json(camera, "w2c") for camera in cameras], np.float64)
     pictures = _all(read_picture, [path / "rgb" / f"{camera.stem}.png" for camera in cameras])
@@ -122,9 +127,14 @@ def _find_adt(folder: Path) -> dict[str, Path]:
     return found | {path.name: path for path in folder.iterdir() if (path / "camera").is_dir()}
 
 
-def _decoded(path, data):
+def _stored(path, key):
+    with reading(path), np.load(path, allow_pickle=False) as stored:
+        return stored[key]
+
+
+def _decoded(path, coded, i):
     with reading(path):
-        return Image.open(BytesIO(data)).convert("RGB")
+        return Image.open(BytesIO(coded()[i])).convert("RGB")
 
 
 def _read_json(path, key):
@@ -206,17 +216,17 @@ def _all(read, paths):
 
 _ANNOTATIONS = "Annotations/480p"
 DATASETS = {
-    "davis16": Dataset(("masks",), _davis, _ANNOTATIONS, tuple(_DAVIS16)),
-    "davis17": Dataset(("masks",), _davis, _ANNOTATIONS, tuple(_DAVIS17)),
+    "davis16": Dataset(("masks",), _davis, _ANNOTATIONS, _DAVIS16),
+    "davis17": Dataset(("masks",), _davis, _ANNOTATIONS, _DAVIS17),
     "davis-all": Dataset(("masks",), _davis, _ANNOTATIONS),
-    "tum": Dataset(("cameras",), partial(_tum, stride=30), names=tuple(_TUM)),
-    "tum90": Dataset(("cameras",), partial(_tum, stride=3, most=90), names=tuple(_TUM)),
-    "adt": Dataset(("cameras",), _adt, names=tuple(_ADT), find=_find_adt),
+    "tum": Dataset(("cameras",), partial(_tum, stride=30), names=_TUM),
+    "tum90": Dataset(("cameras",), partial(_tum, stride=3, most=90), names=_TUM),
+    "adt": Dataset(("cameras",), _adt, names=_ADT, find=_find_adt),
     "dycheck": Dataset(("cameras", "points"), _dycheck),
-    "sintel": Dataset(("cameras",), _sintel, "training/camdata_left", tuple(_SINTEL)),
+    "sintel": Dataset(("cameras",), _sintel, "training/camdata_left", _SINTEL),
     "sintel-depth": Dataset(("depth",), _sintel_depth, "training/depth", limited=True),
     "scannet": Dataset(("cameras",), _scannet),
-    "bonn": Dataset(("depth", "cameras"), _bonn, names=tuple(_BONN), prefix=_BONN_PREFIX),
+    "bonn": Dataset(("depth", "cameras"), _bonn, names=_BONN, prefix=_BONN_PREFIX),
     "folder": Dataset(("masks", "cameras", "depth"), load_clip, find=find_clips),
 }
 

@@ -2,7 +2,7 @@
 
 NAME.mp4 with NAME_masks.npz: `shape` (T,H,W) and `gt`, packbits of a bool array along its last axis, and other systems'
 masks in the same form; and/or with NAME.txt, poses in TUM's format by seconds in the clip. Or NAME/ with pictures in
-rgb/ and masks/*.png, groundtruth.txt (TUM's format) and depth/*.npy, whichever there are; as many as pictures, in order.
+rgb/ and what there is of masks/*.png, groundtruth.txt (TUM's format) and depth/*.npy; as many as pictures, in order.
 """
 
 from functools import partial

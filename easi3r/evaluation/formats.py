@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,8 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from ..camera import invert
 from ..errors import InputError, shown
-from ..paths import quoted
+from ..paths import check_name, quoted
 
 TOLERANCE = 0.02  # seconds between a picture and its pose, TUM's own
 _TAG = 202021.25  # with which Sintel's files begin
@@ -31,8 +31,16 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError(f"{quoted(name)} is missing; download it again, or leave this sequence out.") from None
     except (OSError, ValueError, KeyError, IndexError, TypeError, SyntaxError, EOFError) as error:
         raise InputError(f"{quoted(name)} cannot be read ({shown(str(error))}); download it again.") from None
-    except (zipfile.BadZipFile, struct.error, Image.DecompressionBombError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, Image.DecompressionBombError) as error:
         raise InputError(f"{quoted(name)} is damaged ({shown(str(error))}); download it again.") from None
+
+
+def check_folder(folder: str | Path) -> Path:
+    """`folder` as a Path, if it is one. Else `InputError`."""
+    path = Path(check_name(folder))
+    if not path.is_dir():
+        raise InputError(f"There is no folder {quoted(folder)}; check the path.")
+    return path
 
 
 def files(folder: Path, pattern: str) -> list[Path]:
@@ -144,7 +152,7 @@ def read_colmap(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             name = b"".join(iter(lambda: _unpack(stream, "c")[0], b"\0")).decode()
             stream.seek(24 * _unpack(stream, "Q")[0], io.SEEK_CUR)  # the points that were seen in it
             world2cam = poses_of(np.array([shift]), np.array([[x, y, z, w]])).astype(np.float32).astype(np.float64)
-            found[name] = matrices[camera], invert(world2cam)[0]
+            found[name] = matrices[camera], np.linalg.inv(world2cam)[0]
     return found
 
 

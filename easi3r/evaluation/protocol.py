@@ -64,13 +64,18 @@ def score(sequence: Sequence, dataset: Dataset, folder: Path) -> Entry:
     n_frames, counts = sequence.frames, [len(found) for found in given.values()]
     if not any(counts):
         return Entry("missing", f"no prediction in {folder.name}", n_frames)
-    metrics, extra, problems = {}, {}, []
+    metrics: dict[str, float] = {}
+    extra: dict[str, Any] = {}
+    problems = []
     for measure, found in given.items():
         if not found:
             problems.append(f"no {measure} predicted")
             continue
         try:
-            metrics |= _MEASURES[measure](sequence, dataset, given, extra)
+            values = _MEASURES[measure](sequence, dataset, given, extra)
+            if not np.isfinite(list(values.values())).all():
+                raise InputError(f"the {measure} predicted are too large to be measured")
+            metrics |= values
         except InputError as error:
             problems.append(str(error))
     predicted = min(counts)
@@ -95,7 +100,9 @@ def _read(sequence, dataset, folder):
     }
     if "points" in dataset.measures:
         depth = read_depths(folder, sequence.frames)
-        matrices = read_intrinsics(folder, list(found["cameras"]), sequence.frames) if depth and found["cameras"] else {}
+        matrices = (
+            read_intrinsics(folder, list(found["cameras"]), sequence.frames) if depth and found["cameras"] else {}
+        )
         found["points"] = {i: (depth[i], matrices[i]) for i in depth if i in matrices and i in found["cameras"]}
     for maps in (found.get("depth", {}), {i: depth for i, (depth, _) in found.get("points", {}).items()}):
         broken = [str(i) for i, depth in maps.items() if not np.isfinite(depth).all()]
@@ -146,10 +153,11 @@ def matched(sequence: Sequence, cameras: Mapping[int, np.ndarray]) -> tuple[list
 
     Raises `InputError` where no similarity brings one to the other: a camera that stands still, or is said to.
     """
-    numbers = [i for i in cameras if np.isfinite(sequence.poses[i]).all()]
+    known = np.empty((0, 4, 4)) if sequence.poses is None else sequence.poses
+    numbers = [i for i in cameras if i < len(known) and np.isfinite(known[i]).all()]
     if not numbers:
         raise InputError("no frame has both a predicted and a known pose")
-    poses, truth = np.array([cameras[i] for i in numbers]), sequence.poses[numbers]
+    poses, truth = np.array([cameras[i] for i in numbers]), known[numbers]
     if not spans_a_plane(poses[:, :3, 3], truth[:, :3, 3]):
         gap = (truth - poses)[:, :3, 3]
         still = float(np.sqrt(((gap - gap.mean(0)) ** 2).sum(1).mean()))
