@@ -189,12 +189,14 @@ def cloud_errors(points: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     `acc` from each point to the nearest true one, `comp` the reverse, `dist` between those that correspond (its median
     the lower one). By k-d trees: 4 million points a side take minutes.
     """
-    distances = {"acc": _nearest(truth, points), "comp": _nearest(points, truth)}
+    trees = [cKDTree(cloud, balanced_tree=False, compact_nodes=False) for cloud in (points, truth)]  # quicker to build
+    distances = {"acc": _nearest(trees[1], trees[0]), "comp": _nearest(*trees)}
     apart = np.linalg.norm(points - truth, axis=1)
     found = {f"{name}_{of.__name__}": float(of(d)) for name, d in distances.items() for of in (np.mean, np.median)}
     return {**found, "dist_mean": float(apart.mean()), "dist_median": lower_median(apart)}
 
 
-def _nearest(cloud, points):
-    tree = cKDTree(cloud, balanced_tree=False, compact_nodes=False)  # twice as fast to build, as fast to ask
-    return tree.query(points, workers=-1)[0]
+def _nearest(tree, asking):
+    """Distances (N,) from the points of the tree `asking` to the nearest in `tree`, neighbours asked for one after the
+    other: five times as fast as in random order."""
+    return tree.query(asking.data[asking.indices], workers=-1)[0]
