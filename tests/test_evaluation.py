@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import analytic_result
 from PIL import Image
 from scipy.spatial.transform import Rotation
 from test_network import TINY, seeded
 
 import easi3r
-from easi3r import alignment, metrics, synthetic, video
+from easi3r import alignment, metrics, video
 from easi3r.backbones.dust3r import Dust3rNetwork
 from easi3r.backbones.dust3r.model import Config
 from easi3r.cli import main
+from easi3r.evaluation import working
 from easi3r.evaluation.datasets import DATASETS
 from easi3r.evaluation.formats import associate
 from easi3r.evaluation.working import published_framing
@@ -217,7 +219,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(adt, tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def room():
-    return synthetic.render("room", 4, 128, 80)
+    return analytic_result(4)
 
 
 @pytest.fixture(scope="module")
@@ -260,14 +262,15 @@ def test_a_run_writes_the_published_files_and_can_be_resumed(davis, tmp_path, mo
     assert evaluate(*command) == 0 and guess.runs == 1
     found = json.loads((out / "result.json").read_text())
     assert [entry["state"] for entry in found["sequences"].values()] == ["scored", "failed"]
-    assert "boat/00002.jpg" in found["sequences"]["boat"]["reason"] and not (out / "predictions" / "boat").exists()
+    assert (
+        "JPEGImages/480p/boat/00002.jpg" in found["sequences"]["boat"]["reason"]
+        and not (out / "predictions" / "boat").exists()
+    )
     assert not guess.options.refine and not guess.options.smooth and guess.options.flow  # as published
     folder = out / "predictions" / "bear"
-    assert Image.open(folder / "dynamic_mask_3.png").size == (512, 320)
-    assert np.loadtxt(folder / "pred_traj.txt").shape == (4, 8) and np.load(folder / "frame_0003.npy").shape == (
-        320,
-        512,
-    )
+    assert Image.open(folder / "dynamic_mask_3.png").size == (512, 384)
+    assert np.loadtxt(folder / "pred_traj.txt").shape == (4, 8)
+    assert np.load(folder / "frame_0003.npy").shape == (384, 512)
     assert np.loadtxt(folder / "pred_intrinsics.txt").shape == (4, 9) and (folder / "conf_0.npy").exists()
     assert "holds predictions" in refused(capsys, *command)
     assert "other options" in refused(capsys, *command, "--resume", "--no-flow")
@@ -306,9 +309,10 @@ def test_out_of_memory_is_the_sequence_s_end_and_not_the_run_s(davis, tmp_path, 
 def test_masks_alone_need_no_alignment(davis, tmp_path, monkeypatch):
     """Easi3R on a tiny seeded network."""
     tiny = Dust3rNetwork(seeded(Config(**TINY, head_type="linear")), "tiny", device="cpu", precision="float32")
-    card = registry.row_of("easi3r-dust3r").card
+    card = registry.row_of("preview").card  # needs no weights
     monkeypatch.setitem(registry._ROWS, "tiny", registry.Row(card, lambda *given: tiny, Easi3r))
     monkeypatch.setattr(alignment, "solve", None)
+    monkeypatch.setattr(working, "LONG_SIDE", 128)
     command = "davis-all", "--data", davis, "--sequences", "bear", "--systems", "tiny", "--masks-only"
     assert evaluate(*command, "--out", tmp_path / "o") == 0
     made = sorted(path.name for path in (tmp_path / "o" / "predictions" / "bear").iterdir())
@@ -337,7 +341,8 @@ def test_folders_of_pictures_with_what_is_known_of_them(room, tmp_path):
     folder, given = tmp_path / "data" / "mine", tmp_path / "given" / "mine"
     for place in (folder / "rgb", folder / "masks", folder / "depth", given):
         place.mkdir(parents=True)
-    poses, lines = room.cam2world, []
+    poses, lines = room.cam2world.copy(), []
+    poses[:, 1, 3] += np.arange(4) ** 2  # a path along a line has no alignment
     for i, frame in enumerate(room.frames):
         Image.fromarray(frame).save(folder / "rgb" / f"{i}.png")
         Image.fromarray(room.dynamic[i]).save(folder / "masks" / f"{i}.png")

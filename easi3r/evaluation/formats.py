@@ -23,8 +23,8 @@ _ONE_FOCAL, _PARAMETERS = (0, 2, 3, 8, 9), (3, 4, 4, 5, 8, 8, 12, 5, 4, 5, 12)
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What goes wrong with a file becomes an `InputError` that names it, by its last three parts."""
-    name = "/".join(path.parts[-3:])
+    """What goes wrong with a file becomes an `InputError` that names it, by its last four parts."""
+    name = "/".join(path.parts[-4:])
     try:
         yield
     except (FileNotFoundError, NotADirectoryError):
