@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from test_network import TINY, seeded
 
 import easi3r
-from easi3r import alignment, metrics, video
+from easi3r import InputError, alignment, metrics, video
 from easi3r.backbones.dust3r import Dust3rNetwork
 from easi3r.backbones.dust3r.model import Config
 from easi3r.cli import main
@@ -294,6 +294,22 @@ def test_systems_have_a_folder_each_and_rows_in_one_table(davis, tmp_path, monke
     assert (tmp_path / "o" / "preview" / "sequences.csv").exists()
 
 
+def test_a_system_that_cannot_be_had_does_not_end_the_others(davis, tmp_path, monkeypatch, capsys):
+    Guess(monkeypatch)
+    command = "davis-all", "--data", davis, "--sequences", "bear", "--json", tmp_path / "j"
+
+    def fails(*given):
+        raise InputError("There is no network.")
+
+    row = registry.Row(registry.row_of("preview").card, fails, Preview)
+    monkeypatch.setitem(registry._ROWS, "far", row)
+    assert evaluate(*command, "--systems", "far,preview") == 0
+    found = json.loads((tmp_path / "j").read_text())["systems"]
+    assert found["far"]["sequences"]["bear"]["reason"] == "There is no network." and found["preview"]["scored"] == 1
+    assert "no network" in refused(capsys, *command, "--systems", "far")
+    assert "unknown" in refused(capsys, *command, "--systems", "preview,fra")
+
+
 def test_out_of_memory_is_the_sequence_s_end_and_not_the_run_s(davis, tmp_path, monkeypatch):
     guess = Guess(monkeypatch)
 
@@ -306,7 +322,8 @@ def test_out_of_memory_is_the_sequence_s_end_and_not_the_run_s(davis, tmp_path, 
     assert json.loads((tmp_path / "j").read_text())["sequences"]["bear"]["reason"] == "out of memory"
 
 
-def test_masks_alone_need_no_alignment(davis, tmp_path, monkeypatch):
+@pytest.mark.parametrize("protocol", ["paper", "ours"])
+def test_masks_alone_need_no_alignment(davis, tmp_path, monkeypatch, protocol):
     """Easi3R on a tiny seeded network."""
     tiny = Dust3rNetwork(seeded(Config(**TINY, head_type="linear")), "tiny", device="cpu", precision="float32")
     card = registry.row_of("preview").card  # needs no weights
@@ -314,6 +331,7 @@ def test_masks_alone_need_no_alignment(davis, tmp_path, monkeypatch):
     monkeypatch.setattr(alignment, "solve", None)
     monkeypatch.setattr(working, "LONG_SIDE", 128)
     command = "davis-all", "--data", davis, "--sequences", "bear", "--systems", "tiny", "--masks-only"
+    command = *command, "--protocol", protocol
     assert evaluate(*command, "--out", tmp_path / "o") == 0
     made = sorted(path.name for path in (tmp_path / "o" / "predictions" / "bear").iterdir())
     assert made == [*(f"dynamic_mask_{i}.png" for i in range(4)), "run.json"]

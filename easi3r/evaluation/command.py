@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..export import check_place, refuse_taken, replacing
 from ..paths import quoted
 from ..system import System, load_backbone, load_system
+from ..system.registry import row_of
 from .datasets import DATASETS, Dataset, dataset_of
 from .formats import check_folder
 from .papers import paper_rows
@@ -61,51 +62,59 @@ class _Job:
     left_out: list[str]
     label: str
     settings: Settings | None  # None: the predictions are there
-    load: Callable[[Progress], System]
+    load: Callable[[Progress], System] | None
     predictions: Path
     resume: bool
 
 
 def run(arguments: Namespace, progress: Progress) -> int:
     """Evaluate and print. Returns the exit code: 0, or 1 when no sequence was scored. Raises `InputError`."""
-    dataset = dataset_of(arguments.set)
+    name, dataset, ran = arguments.set, dataset_of(arguments.set), not arguments.predictions
     there = dataset.sequences(arguments.data)
     chosen = _chosen(there, arguments)
     _check_places(arguments, dataset)
-    systems = _systems(arguments)
+    kept = Path(arguments.out) if arguments.out else None
     results: dict[str, Mapping[str, Any]] = {}
     shown: dict[str, tuple[Path, Path]] = {}
-    said, kept = [], arguments.out and Path(arguments.out)
     with _place(kept) as out:
-        for name, load in systems.items():
-            folder = out / name if len(systems) > 1 else out
-            job = _Job(
-                arguments.set,
-                dataset,
-                {key: there[key] for key in chosen},
-                [key for key in there if key not in chosen],
-                f"predictions in {Path(arguments.predictions).name}" if arguments.predictions else name,
-                None if arguments.predictions else _settings(arguments, name),
-                load,
-                Path(arguments.predictions or folder / _PREDICTIONS),
-                arguments.resume,
-            )
-            result = _evaluate(job, progress)
-            results[job.label] = result
-            said += words(job.label, result)
-            own = {f"{job.label}: {key}": (there[key], _folder(job, key)) for key in worst(job.name, result)}
+        jobs = _jobs(arguments, dataset, there, chosen, out)
+        made = [_made(job) for job in jobs]
+        for job, seconds in zip(jobs, made):
+            result = results[job.label] = _evaluate(job, seconds, progress, alone=len(jobs) == 1)
+            own = {f"{job.label}: {key}": (there[key], _folder(job, key)) for key in worst(name, result)}
             shown |= own
-            if kept is not None and len(systems) > 1:
-                _write(folder, job.name, {job.label: result}, result, own, not arguments.predictions)
-        table = markdown(arguments.set, results, not arguments.predictions)
-        whole = next(iter(results.values())) if len(results) == 1 else {"set": arguments.set, "systems": results}
-        if kept is not None:
-            _write(out, arguments.set, results, whole, shown, not arguments.predictions)
+            if kept and len(jobs) > 1:
+                _write(job.predictions.parent, name, {job.label: result}, result, own, ran)
+        whole = next(iter(results.values())) if len(jobs) == 1 else {"set": name, "systems": results}
+        if kept:
+            _write(kept, name, results, whole, shown, ran)
     if arguments.json:
         _write_json(Path(arguments.json), whole)
-    print(table)
-    print("\n".join(said))
+    print(markdown(name, results, ran))
+    print("\n".join(line for label, result in results.items() for line in words(label, result)))
     return 0 if any(result["scored"] for result in results.values()) else 1
+
+
+def _jobs(arguments, dataset, there, chosen, out):
+    """One for the predictions that are given, or for each of the systems: several have a folder each in `out`."""
+    where = {key: there[key] for key in chosen}, [key for key in there if key not in chosen]
+    if arguments.predictions:
+        given = Path(arguments.predictions)
+        return [_Job(arguments.set, dataset, *where, f"predictions in {given.name}", None, None, given, False)]
+    systems = _systems(arguments)
+    return [
+        _Job(
+            arguments.set,
+            dataset,
+            *where,
+            name,
+            _settings(arguments, name),
+            load,
+            (out / name if len(systems) > 1 else out) / _PREDICTIONS,
+            arguments.resume,
+        )
+        for name, load in systems.items()
+    ]
 
 
 def _chosen(there, arguments):
@@ -152,11 +161,11 @@ def _check_places(arguments, dataset):
 
 def _systems(arguments):
     """Name -> load(progress)."""
-    if arguments.predictions:
-        return {"predictions": lambda progress: None}
     if arguments.backbone:
         return {arguments.backbone: lambda progress: load_backbone(arguments.backbone, progress)}
     names = dict.fromkeys(name.strip() for name in (arguments.systems or "auto").split(","))
+    for name in names.keys() - {"auto"}:
+        row_of(name)  # what is not in the table is said before anything is run
     return {name: lambda progress, name=name: load_system(name, progress=progress) for name in names}
 
 
@@ -178,18 +187,25 @@ def _place(kept: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _evaluate(job: _Job, progress: Progress) -> dict[str, Any]:
-    """Predict what is not there yet, then score; what goes wrong with one sequence is said of it."""
-    seconds: dict[str, float | None] = {}
-    if job.settings is not None:
-        seconds = _made(job)
-    load, entries = cache(lambda: job.load(progress)), {}
-    if job.settings is not None and any(name not in seconds for name in job.sequences):
-        load()  # what is wrong with the system or its weights ends the run before anything is tried
+def _evaluate(job: _Job, seconds: dict[str, float], progress: Progress, alone: bool) -> dict[str, Any]:
+    """Predict what is not there yet, then score; what goes wrong with one sequence is said of it.
+
+    seconds: of what is there. A system that cannot be loaded ends the run if it is `alone`.
+    """
+    load = cache(partial(job.load, progress)) if job.load else None
+    entries = {}
+    try:
+        if load and any(name not in seconds for name in job.sequences):
+            load()
+    except InputError as error:
+        if alone:
+            raise
+        entries = {name: Entry("failed", str(error)) for name in job.sequences}
     for k, (name, path) in enumerate(job.sequences.items()):
-        report = _part(progress, k, len(job.sequences), name)
-        report(0, "scoring")
-        entries[name] = _entry(job, name, path, seconds.get(name), load, report)
+        if name not in entries:
+            report = _part(progress, k, len(job.sequences), name)
+            report(0, "scoring")
+            entries[name] = _entry(job, name, path, seconds.get(name), load, report)
     found = summary(job.name, job.dataset, entries, job.left_out)
     about = {"versions": {"easi3r": __version__}, "papers": [vars(row) for row in paper_rows(job.name)]}
     return found | about | ({} if job.settings is None else {"options": vars(job.settings)})
@@ -197,6 +213,8 @@ def _evaluate(job: _Job, progress: Progress) -> dict[str, Any]:
 
 def _made(job):
     """Seconds of the predictions that are complete. Raises `InputError` if there are some and --resume is not given."""
+    if job.settings is None:
+        return {}
     there = job.predictions.is_dir() and any(job.predictions.iterdir())
     if there and not job.resume:
         raise InputError(f"{quoted(job.predictions)} holds predictions; go on with --resume, or give another --out.")

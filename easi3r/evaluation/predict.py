@@ -57,7 +57,7 @@ def done(folder: Path, settings: Settings) -> float | None:
     """Seconds that the prediction in `folder` took, None: it is not complete. `InputError`: of other settings."""
     try:
         written = json.loads((folder / _DONE).read_text("utf-8"))
-        made, seconds = written["settings"], float(written["seconds"])
+        made, seconds = dict(written["settings"]), float(written["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     differs = [f"{name}: {made.get(name)}" for name, value in asdict(settings).items() if made.get(name) != value]
