@@ -347,7 +347,8 @@ def test_a_clip_of_one_s_own_is_run_as_a_visitor_s(room, tmp_path, monkeypatch):
     packed = np.packbits(room.dynamic, axis=-1)
     np.savez(data / "room_masks.npz", shape=shape, gt=packed, right=packed, wrong=np.packbits(~room.dynamic, axis=-1))
     command = "folder", "--data", data, "--systems", "preview", "--json", tmp_path / "j"
-    assert evaluate(*command) == 0
+    assert evaluate(*command, "--out", tmp_path / "o") == 0
+    assert "worst mask" in (tmp_path / "o" / "report.html").read_text()
     entry = json.loads((tmp_path / "j").read_text())["sequences"]["room"]
     (result,) = kept
     assert np.array_equal(result.frames, video.read(data / "room.mp4", 24, 512, 16).frames)

@@ -74,11 +74,13 @@ def _mask_picture(sequence, masks):
     pairs = [(masks.get(i, empty), label) for i, label in enumerate(labels)]
     frame = int(np.argmin([(m & t).sum() / max(1, (m | t).sum()) if (m | t).any() else 1 for m, t in pairs]))
     mask, truth = pairs[frame]
+    canvas = np.full((*mask.shape, 3), 40, np.uint8)
     try:
-        image = sequence.pictures[frame]().resize(mask.shape[::-1]) if sequence.clip is None else None
+        picture = np.asarray(sequence.pictures[frame]())
+        picture = framing.cut(picture) if sequence.clip is None else sequence.clip.framing.uncut(picture)
+        canvas = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     except InputError:  # scoring needs no pictures
-        image = None
-    canvas = np.full((*mask.shape, 3), 40, np.uint8) if image is None else np.asarray(image.convert("L").convert("RGB"))
+        pass
     canvas = canvas.astype(np.float32)
     for pixels, colour in ((mask & truth, _HIT), (mask & ~truth, _TOO_MUCH), (truth & ~mask, _MISSED)):
         canvas[pixels] = 0.5 * canvas[pixels] + 0.5 * np.array(colour)
