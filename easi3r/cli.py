@@ -1,4 +1,4 @@
-"""The command line: easi3r CLIP --out DIR, and easi3r compare CLIP --systems A,B --out DIR."""
+"""The command line: easi3r CLIP --out DIR, easi3r compare CLIP --systems A,B, and easi3r evaluate SET --data DIR."""
 
 import argparse
 import logging
@@ -17,12 +17,15 @@ from .paths import quoted
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
-_EPILOG = "easi3r compare CLIP --systems A,B runs several side by side: easi3r compare --help"
+_EPILOG = (
+    "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
+    "benchmark; each has its --help"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files, or compare systems on it (the first word is `compare`). Returns the exit
-    code: 0, or 2 when the input cannot be used.
+    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it or `evaluate` them on
+    a benchmark. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
@@ -31,12 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if argv[:1] == ["compare"]:  # a clip of that name is ./compare
             return _compare(_compare_parser().parse_args(argv[1:]))
+        if argv[:1] == ["evaluate"]:
+            return _evaluate(argv[1:])
         return _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
+        done = "what was done is kept, --resume goes on" if argv[:1] == ["evaluate"] else "nothing was written"
+        print(f"Stopped; {done}.", file=sys.stderr)
         return 130
     finally:
         log.setLevel(before)
@@ -161,6 +167,16 @@ def _compare(arguments):
     for path in files.values():
         print(path)
     return 0
+
+
+def _evaluate(argv):
+    from .evaluation import command  # here, as it takes seconds
+
+    parser = _Parser(prog="easi3r evaluate", description="Measure systems, or anybody's predictions, on a benchmark.")
+    command.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    with _Bar() if sys.stderr.isatty() else _Lines() as progress:
+        return command.run(arguments, progress)
 
 
 def _truth(path):

@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("masks", "geometry", "examples", "rendered", "alignment", "network", "recurrent")
+NAMES = ("geometry", "examples", "rendered", "alignment", "network", "recurrent")
 
 
 def main(argv: list[str]) -> int:

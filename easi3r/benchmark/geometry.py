@@ -2,7 +2,7 @@
 
 FOLDER holds clips NAME.mp4. Flow measured between frames is compared with the flow of a rigid scene with the depth,
 cameras and focal that were found: share of pixels within 2 px or 10 %, from every second frame. Where NAME_masks.npz is
-there (see `benchmark masks`), pixels near what moves in truth are left out, else near what was found to move.
+there (see `evaluation/folders.py`), pixels near what moves in truth are left out, else near what was found to move.
 """
 
 import argparse
@@ -12,8 +12,8 @@ import numpy as np
 
 from .. import InputError, Options, load_system, reconstruct
 from ..agreement import Check, check
+from ..evaluation.folders import stored_masks
 from ..reconstruction import Reconstruction
-from .masks import stored_masks
 
 GAPS = (1, 4)  # frames
 

@@ -21,7 +21,6 @@ from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate
 from .pairwise import ONE_PASS, Pairwise
-from .steps import align
 
 
 class OnePass(Pairwise):
@@ -53,7 +52,7 @@ class OnePass(Pairwise):
             moving = given.over(values > shifted(self.cut, options.sensitivity))
             motion = Motion(moving, values, {self.shown: _per_token(values, self.patch)})
             zoom, info = find_zoom(frames, moving), self._info(edges, clock)
-            result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
         clock.stop()
         return result
 

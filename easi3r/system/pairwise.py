@@ -1,5 +1,6 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ class Pairwise(NetworkSystem):
     """What these systems have in common; `run` is the recipe."""
 
     network: PairNetwork
+    align: Callable[..., Estimate] = align  # the step after the network; an evaluation of masks alone does without
     shares: ClassVar[dict[str, float]] = TWO_PASSES
 
     def plan(self, n_frames: int, options: Options) -> Plan:
@@ -76,7 +78,7 @@ class Easi3r(Pairwise):
             motion = outline(Evidence(*again.result()), clusters, frames, *how)
             motion = motion.with_masks(given.over(motion.dynamic))
             zoom, info = find_zoom(frames, ignored), self._info(edges, clock)
-            result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
         clock.stop()
         return result
 
@@ -99,6 +101,6 @@ class Plain(Pairwise):
                 store.add(pair)
             clock.start("alignment", "Solving cameras")
             zoom, info = find_zoom(frames, motion.dynamic), self._info(edges, clock)
-            result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
         clock.stop()
         return result
