@@ -13,6 +13,7 @@ from ..metrics import jaccard
 from .grabcut import grabcut
 
 METHODS = ("grabcut", "sam2")
+KEPT = 60  # frames of a clip whose features are kept (16 MB each at 1024 pixels); of longer ones all are encoded twice
 # Of long clips so many of the nearest prompted frames are read for each frame, by device: with all, which short ones
 # read, time would grow with the square of the frames. A judgement of the specification; the quality was not measured.
 NEAREST = {"cuda": 16, "cpu": 8}
@@ -20,6 +21,19 @@ CPU_SIZE = 512  # pixels, of the square that SAM 2 sees on a CPU: a sixth of the
 AGREES = 0.3  # mean J of masks before and after, below which they do not show the same thing
 MUCH = 0.6  # of a frame that moves: SAM 2 was made for objects before a background
 _LOADING, _ENCODING = 0.05, 0.3  # of the progress bar
+
+
+def sam2_seconds(n_frames: int, on_gpu: bool) -> float:
+    """What SAM 2 takes for a clip, roughly: large at 1024 pixels on a GPU, tiny at 512 on two cores of a CPU.
+
+    CPU: table in section 5 of the specification, measured; a frame is encoded, is a prompt and is followed once each,
+    of long clips it is encoded twice, and reads the memories of half of the frames or of the nearest, and three more.
+    GPU: a guess, as published rates of other GPUs are 40 frames a second.
+    """
+    if on_gpu:
+        return 10 + 0.2 * n_frames
+    read, encoded = (n_frames / 2, 1) if n_frames <= KEPT else (NEAREST["cpu"], 2)
+    return 5 + n_frames * (0.64 * encoded + 0.08 + 0.18 + 0.043 * (read + 3))
 
 
 def refine_masks(
@@ -103,7 +117,8 @@ def _two_passes(model, masks, frames, known, published, report):
     def told(begin: float, end: float, text: str) -> Callable[[float], None]:
         return lambda done: report(begin + (end - begin) * done, text)
 
-    follower = Follower(model, frames, told(_LOADING, _ENCODING, "Looking at the frames with SAM 2"))
+    looking = told(_LOADING, _ENCODING, "Looking at the frames with SAM 2")
+    follower = Follower(model, frames, len(frames) <= KEPT, looking)
     numbers, answers = np.arange(len(frames)), {}
     for kept in (0, 1):
         prompted = numbers[known & (numbers % 2 != kept)]
@@ -125,7 +140,6 @@ def _two_passes(model, masks, frames, known, published, report):
 def _model(weights: str | None, published: bool, n_frames: int, progress: Progress) -> tuple[Any, dict]:
     """The network where it is fast, and what a report says of it. One for each call: the limit is its state."""
     from ..backbones.weights import has_gpu, sam2
-    from .sam2 import KEPT
 
     sam2.library()  # before anything is fetched
     device = "cuda" if has_gpu() else "cpu"

@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from ..backbones.weights.sam2 import library
 from ..errors import InputError
 
-KEPT = 60  # frames whose features are kept (16 MB each at S = 1024); of longer clips each is encoded in every pass
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the network was trained
 _SURE = 10.0  # logit of a prompt's pixels, as the network itself takes them
 _OBJECT, _INDEX = 1, 0  # the one thing that is followed: all that moves
@@ -51,25 +50,28 @@ def _resized(values, shape, antialias=False):
 
 
 class Follower:
-    """A clip before SAM 2. Its frames are encoded once, and not for each pass, unless there are more than `KEPT`.
+    """A clip before SAM 2.
 
-    model: see `weights.sam2.load`, wherever it is; frames (T,H,W,3) uint8 RGB, T > 1 (the network divides by T - 1).
+    keep: its frames are encoded once and what is found in them is kept, 16 MB each at S = 1024; else they are encoded
+    in every pass, and about 2 MB each stay. model: see `weights.sam2.load`, wherever it is. frames (T,H,W,3) uint8 RGB,
+    T > 1 as the network divides by T - 1.
     progress(fraction) while they are encoded.
     """
 
-    def __init__(self, model: Any, frames: np.ndarray, progress: Callable[[float], None] | None = None) -> None:
+    def __init__(
+        self, model: Any, frames: np.ndarray, keep: bool = True, progress: Callable[[float], None] | None = None
+    ) -> None:
         self.model, self.frames, self.size = model, frames, model.config.image_size
-        kept = len(frames) <= KEPT
         self.session = library().Sam2VideoInferenceSession(
             video_height=frames.shape[1],
             video_width=frames.shape[2],
             inference_device=model.device,
             inference_state_device=model.device,
             dtype=torch.float32,
-            max_vision_features_cache_size=len(frames) if kept else 1,
+            max_vision_features_cache_size=len(frames) if keep else 1,
         )
         self.session.processed_frames = _Pixels(frames, self.size)
-        if kept:
+        if keep:
             self._encode(progress or (lambda fraction: None))
 
     def _encode(self, report):
@@ -106,7 +108,7 @@ class Follower:
             found = self._look(t)
             logits[t], scores[t] = found.pred_masks[0, 0].float().cpu().numpy(), found.object_score_logits.item()
             report(0.2 + 0.8 * (t + 1) / n_frames)
-        if not np.isfinite(logits).all():
+        if not (np.isfinite(logits).all() and np.isfinite(scores).all()):  # where no score, there no mask and no word
             raise InputError("SAM 2 answers with what is no number; its weights are damaged, fetch them again.")
         return logits, scores
 

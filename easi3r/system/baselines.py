@@ -53,7 +53,7 @@ class OnePass(Pairwise):
             moving = given.over(values > shifted(self.cut, options.sensitivity))
             motion = Motion(moving, values, {self.shown: _per_token(values, self.patch)})
             zoom, info = find_zoom(frames, moving), self._info(edges, clock)
-            result = align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
         return result
 

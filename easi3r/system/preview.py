@@ -27,7 +27,7 @@ from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate
 from .pairwise import Pairwise
-from .steps import Clock, zoom_sentence
+from .steps import Clock, sharpened, zoom_sentence
 
 LONG_LENS = 28.0  # horizontal field of view in degrees below which parallax is too little to tell movers from the scene
 # Through a long lens a camera is said to turn only if that explains this share of what the best solution does: there
@@ -95,14 +95,15 @@ class Preview(Pairwise):
             evidence = against_background(evidence, frames, *geometry, lambda done: clock.progress(0.5 + 0.2 * done))
             if evidence.sure is not None and evidence.sure.any():
                 motion = outlined(evidence, clock.part(0.7, 0.9))
-                changed = (motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED
-                measure(np.flatnonzero(changed), clock.part(0.9, 1))
+        motion, sharp, told = sharpened(motion, frames, options, clock)
+        changed = (motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED
+        measure(np.flatnonzero(changed), clock.part(0.9, 1))
         depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, motion.dynamic)
         clock.stop()
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
         info = self._info(edges, clock, focal=how, flow_cost=round(float(solved.cost), 4))
-        said = _said(focal, cameras[0].fov[0], zoom, options)
-        return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, info)
+        said = _said(focal, cameras[0].fov[0], zoom, options) + sharp
+        return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, {**info, **told})
 
     def _solve(
         self,

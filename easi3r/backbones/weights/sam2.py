@@ -33,6 +33,13 @@ def default(published: bool = False) -> str:
     return "large" if published or has_gpu() else "tiny"
 
 
+def to_fetch() -> int:
+    """Megabytes that must be fetched before the default can run here."""
+    from . import hub
+
+    return 0 if hub.cached(repository(default())) else MEGABYTES[default()]
+
+
 def installed() -> bool:
     """Whether transformers is there, without importing it."""
     return find_spec("transformers") is not None
@@ -75,6 +82,12 @@ def find(source: str, progress: Progress | None = None) -> str:
         )
     size = next((f" ({mb} MB)" for name, mb in MEGABYTES.items() if repository(name) == wanted), "")
     return hub.fetch(wanted, progress, f"give a folder that holds them{size}, or go on without SAM 2")
+
+
+def check(progress: Progress | None = None) -> None:
+    """Raise `InputError` unless SAM 2 can be used where its weights are not named; fetches these."""
+    library()
+    find(default(), progress)
 
 
 def load(folder: str, size: int | None = None) -> Any:
