@@ -87,6 +87,8 @@ class Page:
             self.system = gr.Dropdown(texts.menu(), value="auto", label="System", elem_id="system")
             label, middle = "Mask sensitivity: 0 marks only what surely moves", easi3r.Options.sensitivity
             self.sensitivity = gr.Slider(0, 1, middle, step=0.05, label=label, elem_id="sensitivity")
+            label, usable, on = texts.sharper()
+            self.sharper = gr.Checkbox(on, label=label, interactive=usable, elem_id="sharper")
             self.own_mask = upload_box(label="Your own mask (optional); white = moving", elem_id="own-mask")
         gr.Markdown("**Examples**, computed beforehand: click and look")
         given = {"components": [gr.Video(render=False)], "samples": [[str(path)] for path in EXAMPLES.clips]}
@@ -153,9 +155,9 @@ class Page:
 
     def wire(self, blocks):
         """Events."""
-        chosen = [self.frames, self.system]
+        chosen = [self.frames, self.system, self.sharper]
         shown = [self.clip, self.preview, self.plan]
-        changes = [self.frames.release, self.system.change, blocks.load]
+        changes = [self.frames.release, self.system.change, self.sharper.change, blocks.load]
         gr.on(changes, clips.plan, [self.clip, *chosen], self.plan, **QUIET)
         self.drop.upload(self.upload, [self.drop, *chosen], [self.drop, *shown], **QUIET)
         self.examples.click(self.choose_example, [self.examples, *chosen], shown, **QUIET)
@@ -180,27 +182,27 @@ class Page:
 
     # ---- the clip
 
-    def upload(self, files, frames, system):
+    def upload(self, files, frames, system, sharper):
         """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
-        return {self.drop: None, **self._take(clips.choose(files), frames, system)}
+        return {self.drop: None, **self._take(clips.choose(files), frames, system, sharper)}
 
-    def choose_example(self, clicked, frames, system):
+    def choose_example(self, clicked, frames, system, sharper):
         """An example was clicked; clicked: (number, sample) of gradio's Dataset."""
-        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), frames, system)
+        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), frames, system, sharper)
 
-    def _take(self, taken, frames, system):
+    def _take(self, taken, frames, system, sharper):
         shown = gr.HTML(clips.preview(taken), visible=not taken.problem)
-        return {self.clip: taken, self.preview: shown, self.plan: clips.plan(taken, frames, system)}
+        return {self.clip: taken, self.preview: shown, self.plan: clips.plan(taken, frames, system, sharper)}
 
     # ---- runs
 
-    def run(self, clip, frames, system, sensitivity, own_mask, cut, style, request: gr.Request):
+    def run(self, clip, frames, system, sharper, sensitivity, own_mask, cut, style, request: gr.Request):
         """Reconstruct and show; yields what changes on the page."""
         if not clip:
             raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
         if clip.problem:
             raise gr.Error(clip.problem, duration=None, print_exception=False)
-        options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity)
+        options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity, sam2=bool(sharper))
 
         def make(progress):
             masks = clips.source_of(own_mask) if own_mask else None

@@ -9,6 +9,7 @@ from .options import Options
 if TYPE_CHECKING:
     from .comparison import Comparison, compare
     from .export import load_reconstruction
+    from .motion.refine import refine_masks
     from .pipeline import reconstruct
     from .reconstruction import Reconstruction
     from .system import SystemCard, load_backbone, load_system, systems
@@ -25,6 +26,7 @@ __all__ = [
     "load_reconstruction",
     "load_system",
     "reconstruct",
+    "refine_masks",
     "systems",
 ]
 
@@ -37,6 +39,7 @@ _ROOMS = {  # imported when first used: the libraries below take seconds, `easi3
     "load_reconstruction": "export",
     "load_system": "system",
     "reconstruct": "pipeline",
+    "refine_masks": "motion.refine",
     "systems": "system",
 }
 

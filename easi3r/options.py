@@ -38,6 +38,9 @@ class Options:
         None, "horizontal field of view of the frames in degrees; estimated if left out", 5, 170
     )
     refine: bool = _option(True, "let mask edges follow image edges")
+    sam2: bool = _option(
+        False, "let SAM 2 draw the outlines of what moves; needs pip install transformers, and fetches its weights"
+    )
     flow: bool = _option(
         True,
         "let cameras follow the optical flow of what is static, not only a network's point maps",

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import __version__, agreement, darkness, video
 from .backbones.base import Progress
+from .backbones.weights import sam2
 from .bars import find_rim
 from .errors import InputError
 from .options import Options
@@ -40,6 +41,8 @@ def reconstruct(
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
     """
     options, report = options or Options(), progress or (lambda fraction, text: None)
+    if options.sam2:
+        sam2.check(progress)  # and fetch: before the minutes that a run may take
     system = load_system(system, progress=progress) if isinstance(system, str) else system
     began = time.perf_counter()
     report(0, "Reading the video")
@@ -65,9 +68,13 @@ def reconstruct(
     report(1 - _CHECKING, "Checking the result")
     checked = _checked(frames, estimate) if len(frames) > 1 else None
     said += own.warnings if own else ()
+    sharpened = estimate.info.get("sam2")
+    if own and sharpened:
+        said.append("SAM 2 has redrawn your masks; leave it out to have them as they are.")
     said += [*_warnings(len(frames), estimate), *estimate.warnings]
+    left = replace(own, known=own.known & ~clip.shows) if own and sharpened else own
     return Reconstruction(
-        **_in_time(clip, estimate, overlay, own),
+        **_in_time(clip, estimate, overlay, left),
         info={
             "source": clip.name,
             "source_frames": clip.n_source_frames,
@@ -79,7 +86,7 @@ def reconstruct(
             "weights": estimate.info.get("backbone", {}).get("weights"),
             **estimate.info,
             "options": asdict(options),
-            "masks": "estimated" if own is None else own.summary,
+            "masks": ("estimated" if own is None else own.summary) + ", outlines by SAM 2" * bool(sharpened),
             "check": checked and checked.report(),
             "warnings": [*(checked.warnings if checked else ()), *clip.warnings, *said],
             "seconds": {"read": reading, **estimate.info.get("seconds", {})},

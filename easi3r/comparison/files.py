@@ -8,11 +8,11 @@ from pathlib import Path
 from ..backbones.base import Progress
 from ..export import Scene, check_place, refuse_taken, replacing, save
 from ..export.archive import plain
+from ..export.masks import write_mask_grid
 from ..export.player import write_linked
 from ..export.plot import write_paths_plot
 from ..reconstruction import Reconstruction
 from .choice import Entry
-from .grid import write_mask_grid
 from .table import Row, markdown
 
 _REPORT, _TABLE, _MASKS, _PATHS, _VIEWS = "comparison.json", "comparison.md", "masks.mp4", "paths.png", "compare.html"

@@ -19,13 +19,14 @@ from .glb import GlbInfo, write_glb, write_scene
 from .guide import write_guide
 from .images import write_depth_images, write_mask_images
 from .inside import write_confidence, write_inside
+from .masks import write_masks
 from .orbit import write_orbit
 from .player import write_player
 from .plot import write_path_plot
 from .ply import write_moving, write_static
 from .scene import Scene
 from .trajectory import write_cameras, write_poses
-from .videos import write_depth, write_masks
+from .videos import write_depth
 
 __all__ = [
     "GlbInfo",

@@ -62,7 +62,7 @@ File by file
   depth/         Depth as 16-bit PNG. Depth along the viewing axis = value x "scale" of
                  depth/scale.json; value 0 = unusable.
   masks/         What moves as PNG: 255 = moves, 0 = stands still.
-  masks.mp4      The video with what moves tinted.
+  masks.mp4      The video with what moves tinted; twice where SAM 2 drew it, before and after.
   depth.mp4      Depth in colours, red is near.
   confidence.mp4 How sure the depth is, yellow is sure.
   inside.mp4     How the moving pixels were found: the evidence, step by step.

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import video
+from ..motion.evidence import BEFORE_SAM2
 from .scene import Scene
 from .videos import coloured, playback_fps
 
@@ -28,6 +29,7 @@ _NAMES = {  # what the evidence maps of the backbones are, in plain words
     "epipolar_std": "Contradicts the camera: variation",
     "fused": "All four combined",
     "flow_residual": "Flow that the cameras do not explain",
+    BEFORE_SAM2: "Moving, before SAM 2",
     "mask_heads": "Moving, as the network says",
 }
 _NOTE = "Bright = strong, on one scale per map; one colour = judged together."

@@ -1,4 +1,4 @@
-"""Videos of what was found: the moving pixels marked in the clip, and depth in colours."""
+"""What is seen in videos: moving pixels marked, and depth in colours."""
 
 from pathlib import Path
 
@@ -19,12 +19,6 @@ def playback_fps(timestamps: np.ndarray) -> float:
     """
     span = float(timestamps[-1] - timestamps[0])
     return float(np.clip((len(timestamps) - 1) / span, 4, 30)) if span > 0 else 4.0
-
-
-def write_masks(scene: Scene, path: Path) -> None:
-    """mp4 of the clip with the moving pixels tinted and outlined; all other pixels are as they were."""
-    result = scene.result
-    video.write(path, map(mark, result.frames, result.dynamic), playback_fps(result.timestamps))
 
 
 def write_depth(scene: Scene, path: Path) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+BEFORE_SAM2 = "before_sam2"  # among the maps of a `Motion`: its masks before SAM 2 drew them, (T,H,W), 0 or 1
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from ..flow import Flow
 from . import whole
 from .evidence import Evidence, Motion
-from .refine import refine_masks
+from .grabcut import grabcut
 
 CLUSTERS = 64  # at most 256: labels are uint8
 
@@ -44,7 +44,7 @@ def outline(
     if threshold is None:
         return Motion(np.zeros(values.shape, bool), values, maps)
     cut = shifted(threshold, sensitivity)
-    return Motion(refine_masks(values, cut, frames, progress) if refine else values > cut, values, maps)
+    return Motion(grabcut(values, cut, frames, progress) if refine else values > cut, values, maps)
 
 
 def shifted(cut: float, sensitivity: float) -> float:

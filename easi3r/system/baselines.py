@@ -52,7 +52,7 @@ class OnePass(Pairwise):
             moving = given.over(values > shifted(self.cut, options.sensitivity))
             motion = Motion(moving, values, {self.shown: _per_token(values, self.patch)})
             zoom, info = find_zoom(frames, moving), self._info(edges, clock)
-            result = self.align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
         return result
 

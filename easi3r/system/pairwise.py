@@ -36,7 +36,7 @@ class Pairwise(NetworkSystem):
         self, video: Video, options: Options, masks: Any, progress: Progress | None
     ) -> tuple[Clock, list[tuple[int, int]], OwnMasks]:
         shape = video.frames.shape[:3]
-        return Clock(progress, self.shares), pairs.build(shape[0], options.graph), given_masks(masks, shape)
+        return Clock(progress, self.shares, options), pairs.build(shape[0], options.graph), given_masks(masks, shape)
 
     def _info(self, edges: list, clock: Clock, **more: Any) -> dict:
         return {"backbone": {**self.network.info, **more}, "pairs": len(edges), "seconds": clock.seconds}
@@ -78,7 +78,7 @@ class Easi3r(Pairwise):
             motion = outline(Evidence(*again.result()), clusters, frames, *how)
             motion = motion.with_masks(given.over(motion.dynamic))
             zoom, info = find_zoom(frames, ignored), self._info(edges, clock)
-            result = self.align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
         return result
 
@@ -101,6 +101,6 @@ class Plain(Pairwise):
                 store.add(pair)
             clock.start("alignment", "Solving cameras")
             zoom, info = find_zoom(frames, motion.dynamic), self._info(edges, clock)
-            result = self.align(store, frames, motion, options, options.fov, zoom, clock.progress, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info, given.known)
         clock.stop()
         return result

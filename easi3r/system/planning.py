@@ -1,6 +1,10 @@
 """How long a run will take, roughly, before anything is loaded."""
 
+from dataclasses import replace
+
 from .. import pairs
+from ..backbones.weights import has_gpu, sam2
+from ..motion.refine import sam2_seconds
 from ..options import Options
 from .base import Plan, SystemCard
 
@@ -29,7 +33,8 @@ def plan_pairs(
     if each is None:
         each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]] + more
     gpu_seconds = 12 + 0.3 * n_frames + (0.09 + more) * n_pairs if card.weights else 0.0  # start and alignment, rest
-    return Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)
+    plan = Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)
+    return _with_sam2(plan, options)
 
 
 def plan_frames(
@@ -38,4 +43,18 @@ def plan_frames(
     """The `Plan` of a system frame by frame; as `plan_pairs`, each: seconds per frame."""
     if each is None:
         each = SECONDS_PER_FRAME[device.split(":")[0]]
-    return Plan(n_frames, None, START + each * n_frames, 12 + 0.3 * n_frames, 0 if loaded else card.download_mb)
+    plan = Plan(n_frames, None, START + each * n_frames, 12 + 0.3 * n_frames, 0 if loaded else card.download_mb)
+    return _with_sam2(plan, options)
+
+
+def _with_sam2(plan: Plan, options: Options) -> Plan:
+    """The plan with what `Options.sam2` adds; a system that asks for no GPU is then computed where SAM 2 has one."""
+    if not options.sam2:
+        return plan
+    more, gpu = sam2_seconds(plan.frames, has_gpu()), plan.gpu_seconds or plan.seconds
+    return replace(
+        plan,
+        seconds=plan.seconds + more,
+        gpu_seconds=gpu + more if has_gpu() else plan.gpu_seconds,
+        download_mb=plan.download_mb + sam2.to_fetch(),
+    )

@@ -28,7 +28,7 @@ from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate
 from .pairwise import Pairwise
-from .steps import Clock, zoom_sentence
+from .steps import Clock, sharpened, zoom_sentence
 
 LONG_LENS = 28.0  # horizontal field of view in degrees below which parallax is too little to tell movers from the scene
 # Through a long lens a camera is said to turn only if that explains this share of what the best solution does: there
@@ -97,13 +97,13 @@ class Preview(Pairwise):
             evidence = against_background(evidence, frames, *geometry, lambda done: clock.progress(0.5 + 0.2 * done))
             if evidence.sure is not None and evidence.sure.any():
                 motion = outlined(evidence, clock.part(0.7, 0.9))
-                changed = (motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED
-                measure(np.flatnonzero(changed), clock.part(0.9, 1))
+        motion, sharp, told = sharpened(motion, frames, options, clock)
+        changed = (motion.dynamic != moving).mean(axis=(1, 2)) > CHANGED
+        measure(np.flatnonzero(changed), clock.part(0.9, 0.95))
         guess, moves = None, motion.dynamic
         if focal.turns_only:
-            guess = guess_depth(
-                frames, state.cam2world[:, :3, :3], cameras, moves, lambda done: clock.progress(0.9 + 0.1 * done)
-            )
+            turns = state.cam2world[:, :3, :3]
+            guess = guess_depth(frames, turns, cameras, moves, lambda done: clock.progress(0.95 + 0.05 * done))
         if guess is not None:
             depth, confidence = guess, np.where(moves, 1, GROUND).astype(np.float32)
         depth, confidence = cleanup.apply(depth, confidence, state.cam2world, cameras, moves)
@@ -112,8 +112,8 @@ class Preview(Pairwise):
         clock.stop()
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
         info = self._info(edges, clock, focal=how, flow_cost=round(float(solved.cost), 4))
-        said = _said(focal, cameras[0].fov[0], zoom, options, guess is not None)
-        return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, info)
+        said = _said(focal, cameras[0].fov[0], zoom, options, guess is not None) + sharp
+        return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, {**info, **told})
 
     def _solve(
         self,

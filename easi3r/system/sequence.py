@@ -13,7 +13,7 @@ from ..options import Options
 from ..video import Video
 from .base import Estimate, NetworkSystem, Plan
 from .planning import plan_frames
-from .steps import Clock, given_masks
+from .steps import Clock, given_masks, sharpened
 
 _SHARES = {"geometry": 0.97, "cleanup": 0.03}  # of the progress bar
 _FIELDS = 5.0, 170.0  # horizontal fields of view that are believed, degrees: those that can be given
@@ -36,7 +36,7 @@ class Sequence(NetworkSystem):
         """See `System.run`. What the network says of a frame is kept as cameras, depth and confidence alone."""
         frames = video.frames
         shape, size = frames.shape[:3], video.framing.size
-        clock, given = Clock(progress, _SHARES), given_masks(masks, shape)
+        clock, given = Clock(progress, _SHARES, options), given_masks(masks, shape)
         motion = Motion.none(shape).with_masks(given.masks)
         depth, confidence = np.empty((2, *shape), np.float32)
         cam2world, intrinsics = np.empty((len(frames), 4, 4)), np.empty((len(frames), 3, 3))
@@ -45,14 +45,15 @@ class Sequence(NetworkSystem):
             cam2world[i], intrinsics[i] = found.cam2world, found.intrinsics
             depth[i], confidence[i] = _usable(found)
         clock.start("cleanup", "Cleaning up")
+        motion, sharp, told = sharpened(motion, frames, options, clock, given.known)
         cam2world = invert(cam2world[0]) @ cam2world
         cam2world[0] = np.eye(4)
         warnings = _believe(intrinsics, size[0], options.fov)
         cameras = [Camera(matrix, size) for matrix in intrinsics]
         depth, confidence = cleanup.apply(depth, confidence, cam2world, cameras, motion.dynamic)
         clock.stop()
-        info = {"backbone": self.network.info, "seconds": clock.seconds}
-        return Estimate(cam2world, intrinsics, depth, confidence, motion, warnings, info)
+        info = {"backbone": self.network.info, "seconds": clock.seconds, **told}
+        return Estimate(cam2world, intrinsics, depth, confidence, motion, warnings + sharp, info)
 
 
 def _usable(found: FramePrediction) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,8 @@
 """Steps that recipes share."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -9,16 +11,25 @@ from ..backbones.base import Progress
 from ..camera import Camera
 from ..errors import InputError
 from ..motion import Motion
+from ..motion.evidence import BEFORE_SAM2
+from ..motion.refine import by_sam2
 from ..options import Options
 from ..own_masks import OwnMasks
 from .base import Estimate
 
 
 class Clock:
-    """Seconds per step, and one progress bar over all steps: `shares` name -> share of the bar, in order."""
+    """Seconds per step, and one progress bar over all steps: `shares` name -> share of the bar, in order.
 
-    def __init__(self, progress: Progress | None, shares: dict[str, float]) -> None:
+    With `Options.sam2` half of the bar is for that, before the last step.
+    """
+
+    def __init__(self, progress: Progress | None, shares: dict[str, float], options: Options) -> None:
         self._report, self._shares = progress or (lambda fraction, text: None), shares
+        if options.sam2:
+            halved = {name: share / 2 for name, share in shares.items()}
+            last = halved.popitem()
+            self._shares = {**halved, "sam2": 0.5, last[0]: last[1]}
         self._step, self._text, self._began, self._told = "", "", 0.0, 0.0
         self.seconds: dict[str, float] = {}
 
@@ -33,7 +44,17 @@ class Clock:
     def stop(self) -> None:
         """End the step."""
         if self._step:
-            self.seconds[self._step] = round(time.perf_counter() - self._began, 3)
+            before = self.seconds.get(self._step, 0.0)  # it may have been interrupted by another
+            self.seconds[self._step] = round(before + time.perf_counter() - self._began, 3)
+            self._step = ""
+
+    @contextlib.contextmanager
+    def interrupted(self, step: str, text: str) -> Iterator[None]:
+        """Another step in the midst of the current one."""
+        current = self._step, self._text
+        self.start(step, text)
+        yield
+        self.start(*current)
 
     def progress(self, fraction: float, text: str | None = None) -> None:
         """Progress within the current step."""
@@ -56,6 +77,22 @@ def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]
     return OwnMasks(array, np.full(shape[0], not none), ())
 
 
+def sharpened(
+    motion: Motion, frames: np.ndarray, options: Options, clock: Clock, known: np.ndarray | None = None
+) -> tuple[Motion, tuple[str, ...], dict]:
+    """With `Options.sam2` the motion with the masks that SAM 2 makes of its own, what to say of it and what a report
+    says; else as it is. The masks before are then in its maps, as "before_sam2".
+
+    frames (T,H,W,3) uint8. known (T,) bool: frames whose mask says something; None: all.
+    """
+    if not options.sam2:
+        return motion, (), {}
+    with clock.interrupted("sam2", "Sharpening outlines"):
+        found = by_sam2(motion.dynamic, frames, known, progress=clock.progress)
+    maps = {**motion.maps, BEFORE_SAM2: motion.dynamic.astype(np.float32)} if found.info else motion.maps
+    return Motion(found.masks, motion.values, maps), found.warnings, {"sam2": found.info}
+
+
 def align(
     store: alignment.Store,
     frames: np.ndarray,
@@ -63,21 +100,25 @@ def align(
     options: Options,
     fov: float | None,
     zoom: np.ndarray | None,
-    progress: Progress,
+    clock: Clock,
     info: dict,
+    known: np.ndarray | None = None,
 ) -> Estimate:
     """Cameras, depth and confidence of aligned and cleaned predictions.
 
     frames (T,H,W,3) uint8; fov: horizontal, degrees, of the first frame, None: found; zoom (T,): focal of every frame
     over that of the first one, None: it does not change. info goes into the estimate, with the aligner's objective.
+    known: see `sharpened`; what moved before it is kept out of the cameras as well, as a missed mover does harm there.
     """
     n_frames, height, width = frames.shape[:3]
+    before = motion.dynamic
+    motion, sharp, told = sharpened(motion, frames, options, clock, known)
     world = alignment.solve(
         store,
         n_frames,
-        motion.dynamic,
+        before | motion.dynamic,
         fov,
-        progress,
+        clock.progress,
         smooth=options.smooth,
         frames=frames if options.flow else None,
         zoom=zoom,
@@ -86,7 +127,7 @@ def align(
     cameras = [Camera.centred(focal, width, height) for focal in focals]
     depth, confidence = cleanup.apply(world.depth, world.confidence, world.cam2world, cameras, motion.dynamic)
     intrinsics = np.stack([camera.intrinsics for camera in cameras])
-    said, info = list(world.warnings), {**info, "objective": world.objective}
+    said, info = [*world.warnings, *sharp], {**info, **told, "objective": world.objective}
     if zoom is not None:
         said.insert(0, zoom_sentence(zoom))
     return Estimate(world.cam2world, intrinsics, depth, confidence, motion, tuple(said), info)

@@ -97,14 +97,17 @@ def preview(taken: Chosen) -> str:
         onerror="{TO_STILL}" onloadedmetadata="if (!this.videoWidth) {{ {TO_STILL} }}"></video>{instead}</div>"""
 
 
-def plan(taken: Chosen | None, frames: int, name: str) -> str:
-    """What a run will do, in one sentence; shown before Run. Also tells at once when a clip cannot be used."""
+def plan(taken: Chosen | None, frames: int, name: str, sharper: bool = False) -> str:
+    """What a run will do, in one sentence; shown before Run. Also tells at once when a clip cannot be used.
+
+    sharper: `Options.sam2`.
+    """
     if taken is None:
         return CHOOSE
     if taken.problem:
         return f"⚠️ {taken.problem}"
     n_frames = min(int(frames), taken.n_frames)
-    card, planned = POOL.plan(name, n_frames, Options())
+    card, planned = POOL.plan(name, n_frames, Options(sam2=sharper))
     made_by = f"with **{card.name if card.weights is None else card.label}**"
     if planned.download_mb:
         made_by += f" ({planned.download_mb / 1000:.1f} GB of weights are fetched on first use)"

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from .. import comparison, video
 from .. import reconstruct as run_pipeline
 from ..backbones.base import Progress
+from ..backbones.weights import has_gpu, sam2
 from ..errors import InputError
 from ..options import Options
 from ..own_masks import OwnMasks, read_masks
@@ -58,6 +59,8 @@ def reconstruct(
 ) -> tuple[Reconstruction, System]:
     """Decode here, compute where it is fast; also which system it was. name: "auto" or one of the registry."""
     system = POOL.system(name, progress)
+    if options.sam2:
+        sam2.check(progress)  # fetched here, and not in the time of a GPU
     clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
     if masks is not None:
         masks = read_masks(masks, clip)
@@ -66,7 +69,7 @@ def reconstruct(
 
 def run(clip: Video, system: System, options: Options, masks: OwnMasks | None, progress: Progress) -> Reconstruction:
     """What a system of the pool makes of a clip, where that is fast."""
-    if ON_ZERO_GPU and system.device.startswith("cuda"):
+    if ON_ZERO_GPU and (system.device.startswith("cuda") or (options.sam2 and has_gpu())):
         result = _in_a_fork(clip, system.card.name, options, masks, progress)
     else:
         result = run_pipeline(clip, system, options, masks, progress)

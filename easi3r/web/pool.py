@@ -85,7 +85,7 @@ class Pool:
     def note_run(self, system: System, result: Reconstruction) -> None:
         """Let plans follow what a run took: seconds of computing, not those of waiting for a GPU."""
         if count := result.info.get("pairs", len(result.frames)):
-            seconds = sum(result.info["seconds"].values())
+            seconds = sum(spent for step, spent in result.info["seconds"].items() if step != "sam2")
             self._seconds_each[system.card.name] = max(0.0, seconds - START) / count
 
 

@@ -3,6 +3,7 @@
 import html
 from pathlib import Path
 
+from ..backbones.weights import has_gpu, sam2
 from ..system import systems
 
 PAGE = """# See your video in 3D over time
@@ -23,6 +24,15 @@ CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 def menu() -> list[tuple[str, str]]:
     """(text, name) of the systems to choose from."""
     return [("Automatic: the best that can run here", "auto"), *((card.menu, card.name) for card in systems())]
+
+
+def sharper() -> tuple[str, bool, bool]:
+    """Of the switch for SAM 2: its label, whether it can be used here, and whether it is on at first."""
+    if not sam2.installed():
+        return "Sharper outlines (SAM 2; this server lacks transformers)", False, False
+    missing = sam2.to_fetch()
+    label = f"Sharper outlines (SAM 2, fetches {missing} MB)" if missing else "Sharper outlines (SAM 2)"
+    return label, True, has_gpu() or not missing
 
 
 def made_with(info: dict, note: str) -> str:

@@ -49,8 +49,10 @@ def _path(file, names):
     return file if len(names) == 1 else os.path.dirname(file)
 
 
-def fetch(repository: str, progress: Progress | None = None) -> str:
+def fetch(repository: str, progress: Progress | None = None, otherwise: str = "use the preview") -> str:
     """Path of the files of a hub repository ("owner/name"), as `cached` gives it, downloaded unless cached.
+
+    otherwise: what can be done without the hub, in a sentence for the user.
 
     A download that was cut off goes on where it stopped. Raises `InputError`, within 5 seconds, if the hub cannot be
     reached and the files are not cached, and if the repository does not exist or lacks the files.
@@ -59,7 +61,7 @@ def fetch(repository: str, progress: Progress | None = None) -> str:
         there = cached(repository)
         if there:
             return there
-        _check_reachable(repository)
+        _check_reachable(repository, otherwise)
         names = files_of(repository)
         for name in names:
             _fetch_blob(repository, name, _bar(progress) if progress else None)
@@ -116,7 +118,7 @@ def _endpoint():
     return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
 
-def _check_reachable(repository):
+def _check_reachable(repository, otherwise):
     """Raise `InputError` unless the hub answers about a repository within `PATIENCE` seconds; refusals pass through.
 
     The question runs in a thread because looking up a host name has no timeout of its own.
@@ -139,7 +141,7 @@ def _check_reachable(repository):
         names = " and ".join(files_of(repository))
         raise InputError(
             f"The weights of {repository} are not on this machine and the model hub cannot be reached; connect to the "
-            f"internet once, put its {names} into '{_by_hand(repository)}', or use the preview."
+            f"internet once, put its {names} into '{_by_hand(repository)}', or {otherwise}."
         )
 
 

@@ -1,6 +1,7 @@
-"""One video of all masks: a grid of pictures with names above."""
+"""Videos of masks: of one result, or of several in a grid of pictures with names above."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,13 +9,28 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .. import video
-from ..export.inside import fitting_font
-from ..export.videos import mark, playback_fps
+from ..motion.evidence import BEFORE_SAM2
 from ..reconstruction import Reconstruction
+from .inside import fitting_font
+from .scene import Scene
+from .videos import mark, playback_fps
 
 _SHAPE = 4 / 3  # width over height that the grid comes nearest to: it fits pages, slides and phones held sideways
 _TITLE, _GAP = 30, 6  # pixels above and between pictures
 _GROUND, _INK = (22, 24, 29), (235, 235, 235)
+
+
+def write_masks(scene: Scene, path: Path) -> None:
+    """mp4 of the clip with the moving pixels tinted and outlined; all other pixels are as they were.
+
+    Where SAM 2 drew the masks, there are two pictures: those before it, and those by it.
+    """
+    result = scene.result
+    before = result.evidence.get(BEFORE_SAM2)
+    if before is None:
+        video.write(path, map(mark, result.frames, result.dynamic), playback_fps(result.timestamps))
+    else:
+        write_mask_grid({"Before SAM 2": replace(result, dynamic=before > 0.5), "By SAM 2": result}, path)
 
 
 def write_mask_grid(results: Mapping[str, Reconstruction], path: Path) -> None:
