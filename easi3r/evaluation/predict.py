@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,11 +48,6 @@ class Settings:
 
 def check_sam2(settings: Settings) -> None:
     """Raises `InputError` where SAM 2 is asked for and this version has none."""
-    if settings.sam2 is not None and not hasattr(easi3r, "refine_masks"):
-        raise InputError("This version of Easi3R cannot refine masks with SAM 2; leave out --sam2.")
-
-
-def done(folder: Path, settings: Settings) -> float | None:
     """Seconds that the prediction in `folder` took, None: it is not complete. `InputError`: of other settings."""
     try:
         written = json.loads((folder / _DONE).read_text("utf-8"))
@@ -98,9 +92,10 @@ def predict(
 
 
 def _refine(masks, frames, settings, progress):
-    refine: Callable = getattr(easi3r, "refine_masks")  # noqa: B009 - it is not in every version
     published = settings.protocol == "paper"
-    return refine(masks, frames, method="sam2", weights=settings.sam2, published=published, progress=progress)
+    return easi3r.refine_masks(
+        masks, frames, method="sam2", weights=settings.sam2, published=published, progress=progress
+    )
 
 
 def _without_alignment(system):
