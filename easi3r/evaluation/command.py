@@ -21,7 +21,7 @@ from ..system.registry import row_of
 from .datasets import DATASETS, Dataset, dataset_of
 from .formats import check_folder
 from .papers import paper_rows
-from .predict import Settings, check_sam2, done, predict
+from .predict import Settings, done, predict
 from .protocol import Entry, score, summary
 from .report import page, worst
 from .tables import csv_text, markdown, words
@@ -172,9 +172,7 @@ def _systems(arguments):
 def _settings(arguments, name):
     protocol = arguments.protocol or ("ours" if arguments.set == "folder" else "paper")
     system = f"backbone {name}" if arguments.backbone else name
-    settings = Settings(arguments.set, system, protocol, arguments.flow, arguments.masks_only, arguments.sam2)
-    check_sam2(settings)
-    return settings
+    return Settings(arguments.set, system, protocol, arguments.flow, arguments.masks_only, arguments.sam2)
 
 
 @contextmanager

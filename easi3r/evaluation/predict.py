@@ -46,8 +46,7 @@ class Settings:
         return replace(options, graph=_LONG_GRAPH) if long else options
 
 
-def check_sam2(settings: Settings) -> None:
-    """Raises `InputError` where SAM 2 is asked for and this version has none."""
+def done(folder: Path, settings: Settings) -> float | None:
     """Seconds that the prediction in `folder` took, None: it is not complete. `InputError`: of other settings."""
     try:
         written = json.loads((folder / _DONE).read_text("utf-8"))
