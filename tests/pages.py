@@ -33,7 +33,7 @@ def open_page(browser, address, width=390, height=844):
 
 def upload(page, clip):
     page.locator("#clip input[type=file]").set_input_files(clip)
-    page.wait_for_function("document.querySelector('#plan').innerText.match(/pairs|⚠/)", timeout=20000)
+    page.wait_for_function("document.querySelector('#plan').innerText.match(/pairs|⚠/)", timeout=60000)
 
 
 def upload_another(page, files, text):

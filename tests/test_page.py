@@ -182,7 +182,9 @@ def zero_gpu(tmp_path):
             folder.mkdir(parents=True)
         (model / "refs" / "main").write_text("1")
         (folder / "config.json").write_text(json.dumps(JSON))
-        save_file(seeded(Config(**TINY, head_type="linear")).state_dict(), folder / "model.safetensors")
+        state = seeded(Config(**TINY, head_type="linear")).state_dict()
+        packed = {name: tensor.contiguous() for name, tensor in state.items()}  # a network may have laid them out anew
+        save_file(packed, folder / "model.safetensors")
     script = Path(__file__).with_name("zero_gpu.py")
     environment = {**os.environ, "HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"}
     with (tmp_path / "log").open("w") as log:
