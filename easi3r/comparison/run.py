@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import video
+from .. import memory, video
 from ..backbones.base import Progress
 from ..backbones.shared import Encodings
 from ..errors import InputError
@@ -19,7 +19,6 @@ from ..reconstruction import Reconstruction
 from ..scoring import check_truth
 from ..system import System, load_system
 from ..video import Video
-from . import memory
 from .choice import NONE, OWN, Entry, choose
 from .files import Comparison
 from .table import Row, row
@@ -93,7 +92,8 @@ def run_all(
         try:
             peak, began = memory.Peak(system.device), time.perf_counter()
             given = None if entry.masks == OWN else _nothing(clip) if entry.masks == NONE else own
-            result = run(clip, system, options, given, lambda f, text: report(_LOADING + (1 - _LOADING) * f, text))
+            followed = replace(options, sam2=options.sam2 and entry.masks != NONE)
+            result = run(clip, system, followed, given, lambda f, text: report(_LOADING + (1 - _LOADING) * f, text))
             spent[entry.name] = {"seconds": round(time.perf_counter() - began, 2), **peak.used()}
             found[entry.name] = _named(result, entry)
         except _EXPECTED as error:

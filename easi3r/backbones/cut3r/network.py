@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from ...camera import Camera, pose
 from ...errors import InputError
+from ...memory import ran_out
 from ..base import FramePrediction, Progress
-from ..dust3r.network import grid_of, images_of, is_out_of_memory, placed
+from ..dust3r.network import grid_of, images_of, placed
 from .model import Carried, RecurrentTransformer
 
 _FOCAL_ROUNDS = 10  # of re-weighting, as published
@@ -69,7 +70,7 @@ class Cut3rNetwork:
                 start = start or self._start()
                 found, after = self._step(frame, grid, carried or start, i == 0, world, updates[i])
             except RuntimeError as error:
-                if not is_out_of_memory(error):
+                if not ran_out(error):
                     raise
                 raise InputError("There is not enough memory for a single frame; use smaller frames.") from None
             carried = start if resets[i] else after

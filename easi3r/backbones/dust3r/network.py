@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from ...errors import InputError
+from ...memory import ran_out
 from ..base import Edges, Features, PairAttention, PairPrediction, Predictions, Progress
 from .model import TwoViewTransformer
 
@@ -162,7 +163,7 @@ class Dust3rNetwork:
             try:
                 result = run(chunk)
             except RuntimeError as error:  # torch.OutOfMemoryError is one; CPU and MPS raise plain ones
-                if not is_out_of_memory(error):
+                if not ran_out(error):
                     raise
                 result = None  # go on outside the handler, where the failed batch's tensors are free
             if result is None:
@@ -242,12 +243,6 @@ def free_memory(device: str) -> float:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on Windows and macOS
         return 4e9
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether that is what an error says, on any device."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 def _encoder_hash(model):

@@ -1,4 +1,4 @@
-"""How much memory a run takes at its highest."""
+"""How much memory a run takes at its highest, and when there was too little."""
 
 import gc
 import re
@@ -41,8 +41,12 @@ def release() -> None:
 
 
 def ran_out(error: Exception) -> bool:
-    """Whether this is what a library raises for want of memory: Python and numpy, torch (GPU and CPU), OpenCV."""
+    """Whether this is what a library raises for want of memory: Python and numpy, torch (GPU, CPU, MPS), OpenCV."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and "can't allocate memory" in text or "Insufficient memory" in text
+    text = str(error).lower()
+    return (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in text or "can't allocate memory" in text)
+        or ("insufficient memory" in text)
+    )
