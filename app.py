@@ -177,7 +177,7 @@ class Page:
         gr.on(changes, self.change_view, view, self.model, trigger_mode="always_last", **QUIET)
         for tab in self.tabs:
             tab.select(self.show_pictures, None, list(self.pictures), **QUIET)
-        self.compare.wire(blocks, self.plan, [self.clip, self.frames, self.own_mask], self.sensitivity)
+        self.compare.wire(blocks, self.plan, [self.clip, self.frames, self.sharper, self.own_mask], self.sensitivity)
         blocks.unload(self.forget)
 
     # ---- the clip

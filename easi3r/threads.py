@@ -1,6 +1,7 @@
 """Frames are worked on in parallel by threads of our own; the linear algebra below them then has to keep to one."""
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,8 @@ _active: dict[str, Any] = {"runs": 0, "limit": None}
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """An executor for work per frame. Matrix libraries run one thread per call inside, restored when the last run ends.
+    """An executor for work per frame. Matrix libraries run one thread per call inside, restored when the last run ends,
+    and so does torch in its threads.
 
     Their own threads wait by spinning: on a busy machine small products then take ten times as long.
     """
@@ -26,13 +28,20 @@ def workers() -> Iterator[ThreadPoolExecutor]:
             _active["limit"] = threadpool_limits(1, "blas")
         _active["runs"] += 1
     try:
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(WORKERS, initializer=_alone) as pool:
             yield pool
     finally:
         with _lock:
             _active["runs"] -= 1
             if _active["runs"] == 0:
                 _active["limit"].restore_original_limits()
+
+
+def _alone() -> None:
+    """Let torch, in the thread that calls this, use no other."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].get_num_threads()  # the first call in a thread sets what the next line changes
+        threadpool_limits(1, "openmp")  # of this thread alone, unlike torch's own way
 
 
 Item = TypeVar("Item")

@@ -3,11 +3,14 @@
 import json
 import shutil
 import sys
+import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pages
 import pytest
 import torch
 from huggingface_hub import constants
@@ -24,7 +27,7 @@ from easi3r.own_masks import OwnMasks
 from easi3r.system.base import Plan
 from easi3r.system.planning import plan_pairs
 from easi3r.system.registry import systems
-from easi3r.web import clips, texts
+from easi3r.web import clips, compute, texts
 
 DATA = np.load(Path(__file__).parent / "data" / "sam2_tiny.npz")
 FRAMES, PROMPTS = DATA["frames"], DATA["prompts"]
@@ -105,15 +108,29 @@ def test_answers_are_those_of_the_golden_file(followed):
         assert np.abs(scores - DATA[name]).max() < 5e-3  # -10 where the prompt was empty: it was given all the same
 
 
+@pytest.fixture
+def sessions(monkeypatch):
+    """The library's sessions, as they are made: what a pass keeps."""
+    made = []
+    original = weights.library().Sam2VideoInferenceSession.__init__
+
+    def noted(session, *args, **kwargs):
+        made.append(session)
+        original(session, *args, **kwargs)
+
+    monkeypatch.setattr(weights.library().Sam2VideoInferenceSession, "__init__", noted)
+    return made
+
+
 @needs_library
-def test_frames_are_encoded_once_and_nothing_of_full_size_stays(followed, monkeypatch):
+def test_frames_are_encoded_once_and_nothing_of_full_size_stays(followed, sessions, monkeypatch):
     model, follower, _ = followed
     monkeypatch.setattr(type(model), "get_image_features", None)  # nobody encodes any more
     model.config.max_cond_frame_num = 2
     passes = [follower.follow(PROMPTS, np.flatnonzero(shown).tolist()) for shown in (~EVEN, EVEN)]
     model.config.max_cond_frame_num = -1
     assert error(kept(passes), DATA["logits_max_cond_2"]) < 5e-3
-    session = follower.session
+    session = sessions[-1]
     positions = {f["vision_pos_embeds"][0].data_ptr() for f in session.cache._vision_features.values()}
     assert len(positions) == 1 and not session.mask_inputs_per_obj[0]
     outputs = [o for kind in session.output_dict_per_obj[0].values() for o in kind.values()]
@@ -121,13 +138,13 @@ def test_frames_are_encoded_once_and_nothing_of_full_size_stays(followed, monkey
 
 
 @needs_library
-def test_a_long_clip_keeps_no_features_and_says_the_same(followed):
+def test_a_long_clip_keeps_no_features_and_says_the_same(followed, sessions):
     model, _, passes = followed
     follower = sam2.Follower(model, FRAMES, keep=False)
     logits, _ = follower.follow(PROMPTS, [1, 3, 5])
     assert error(logits, passes[0][0]) < 5e-3
-    assert len(follower.session.cache._vision_features) == 1 and follower.session.num_frames == T
-    assert min(refine.NEAREST.values()) >= 2  # fewer would limit nothing
+    assert len(sessions[-1].cache._vision_features) == 1 and sessions[-1].num_frames == T
+    assert min(refine.NEAREST.values()) >= refine.FEWEST == 2  # fewer would limit nothing
 
 
 @needs_library
@@ -226,13 +243,28 @@ def test_masks_are_refined_through_the_public_name(folder):
     assert told == sorted(told) and told[-1] == pytest.approx(1)
 
 
+class Model:
+    """Stands in for the network."""
+
+    def __init__(self):
+        self.config = SimpleNamespace(max_cond_frame_num=-1, image_size=1024)
+
+    def to(self, device):
+        return self
+
+
 class Scripted:
-    """Stands in for `Follower`: answers that everything moves, but for the frames `nowhere`."""
+    """Stands in for `Follower`: answers that everything moves, but for the frames `nowhere`.
 
-    nowhere, asked = (), []
+    As long as it is asked to do more than `fits`, memory runs out.
+    """
 
-    def __init__(self, *_):
+    nowhere, asked, fits = (), [], (True, -1)
+
+    def __init__(self, model, frames, keep, progress):
         Scripted.asked = []
+        if (keep, model.config.max_cond_frame_num) != self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
 
     def follow(self, masks, prompted, progress):
         self.asked.append(prompted)
@@ -243,9 +275,10 @@ class Scripted:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setattr(refine, "_model", lambda *_: (None, {}))
+    monkeypatch.setattr(refine, "_model", lambda *_: (Model(), {"device": "cpu"}))
     monkeypatch.setattr(sam2, "Follower", Scripted)
     monkeypatch.setattr(Scripted, "nowhere", ())
+    monkeypatch.setattr(Scripted, "fits", (True, -1))
     return Scripted
 
 
@@ -258,7 +291,7 @@ def small(n=5):
 def test_each_pass_answers_for_frames_whose_masks_it_was_not_shown(scripted):
     masks, frames = small()
     found = refine.by_sam2(masks, frames)
-    assert scripted.asked == [[1, 3], [0, 2, 4]] and found.masks.all()
+    assert sorted(scripted.asked) == [[0, 2, 4], [1, 3]] and found.masks.all()
     assert "hardly overlap" in found.warnings[0] and "most of the picture" not in str(found.warnings)
     assert found.info["overlap"] == pytest.approx(1 / 8)
 
@@ -278,7 +311,44 @@ def test_a_pass_without_a_prompt_is_not_run(scripted):
     found = refine.by_sam2(masks, frames)
     assert scripted.asked == [[0, 2, 4]] and (found.masks[::2] == masks[::2]).all() and found.masks[1::2].all()
     refine.by_sam2(masks, frames, published=True)
-    assert scripted.asked == [[1, 3], [0, 2, 4]]  # empty masks are prompts as well
+    assert sorted(scripted.asked) == [[0, 2, 4], [1, 3]]  # empty masks are prompts as well
+
+
+def test_where_memory_is_scarce_less_is_kept_and_it_is_said(scripted):
+    masks, frames = small()
+    for fits, read in (((False, -1), "all"), ((False, refine.FEWEST), "the 2 nearest")):
+        scripted.fits = fits
+        found = refine.by_sam2(masks, frames)
+        assert found.masks.all() and f"read {read} of" in found.warnings[0] and found.info["prompts_read"] == read
+    scripted.fits = None
+    with pytest.raises(InputError, match="not enough memory for SAM 2 at 1024 pixels"):
+        refine.by_sam2(masks, frames)
+
+
+def test_a_pass_that_fails_or_is_cancelled_ends_the_other(scripted, monkeypatch):
+    masks, frames = small()
+    ended = []
+
+    def follow(self, masks, prompted, progress):
+        try:
+            while True:  # for ever, unless somebody ends it
+                progress(0.5)
+                time.sleep(0.01)
+                if len(prompted) == 3 and failing:
+                    raise InputError("It fails.")
+        finally:
+            ended.append(len(prompted))
+
+    def cancel(fraction, text):
+        if "Following" in text:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Scripted, "follow", follow)
+    for failing, error, progress in ((True, InputError, None), (False, KeyboardInterrupt, cancel)):
+        with pytest.raises(error):
+            refine.by_sam2(masks, frames, progress=progress)
+        assert sorted(ended) == [2, 3]
+        ended.clear()
 
 
 def test_one_mask_is_followed_through_the_clip(scripted):
@@ -369,3 +439,21 @@ def test_the_plan_says_what_sam2_takes(monkeypatch, tmp_path):
     assert texts.sharper()[0] == f"Sharper outlines (SAM 2, fetches {with_sam2.download_mb} MB)"
     taken = clips.Chosen("clip.mp4", "clip.mp4", "", (512, 288), 24, 2.0)
     assert clips.plan(taken, 24, "preview") != clips.plan(taken, 24, "preview", True)
+
+
+@needs_library
+def test_the_pages_switch(in_cache, browser, address, walk, monkeypatch):
+    made, run = [], compute.run
+    monkeypatch.setattr(compute, "run", lambda *given: made.append(run(*given)) or made[-1])
+    page = pages.open_page(browser, address)
+    pages.upload(page, walk)
+    before = page.locator("#plan").inner_text()
+    page.locator("#settings > button").click()
+    page.locator("#sharper input").check()
+    page.wait_for_function("before => document.querySelector('#plan').innerText != before", arg=before, timeout=20000)
+    page.locator("#run").click()
+    pages.wait_until_done(page)
+    pages.open_tab(page, "What moves")
+    page.wait_for_function("document.querySelector('#masks video')?.videoHeight > 0", timeout=20000)
+    assert made[0].info["sam2"]["size"] == SIZE and "before_sam2" in made[0].evidence
+    page.close()

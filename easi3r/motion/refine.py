@@ -1,7 +1,8 @@
 """Masks with better outlines, by colours alone or by SAM 2; any system's, or masks that somebody drew."""
 
+import threading
 import time
-from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +10,18 @@ import numpy as np
 
 from ..backbones.base import Progress
 from ..errors import InputError, shown
+from ..memory import ran_out, release
 from ..metrics import jaccard
+from ..threads import workers
 from .grabcut import grabcut
 
 METHODS = ("grabcut", "sam2")
 KEPT = 60  # frames of a clip whose features are kept (16 MB each at 1024 pixels); of longer ones all are encoded twice
-# Of long clips so many of the nearest prompted frames are read for each frame, by device: with all, which short ones
-# read, time would grow with the square of the frames. A judgement of the specification; the quality was not measured.
+# So many of the nearest prompted frames are read for each frame, by device, on a GPU of clips over KEPT: with all, time
+# would grow with the square of the frames. A judgement of the specification; the quality was not measured.
 NEAREST = {"cuda": 16, "cpu": 8}
+FEWEST = 2  # of them where memory is scarce; one would not limit anything
+SCARCE = "There was little memory: SAM 2 looked at frames twice and read {} of the frames' masks for each."
 CPU_SIZE = 512  # pixels, of the square that SAM 2 sees on a CPU: a sixth of the time of 1024, its own
 AGREES = 0.3  # mean J of masks before and after, below which they do not show the same thing
 MUCH = 0.6  # of a frame that moves: SAM 2 was made for objects before a background
@@ -32,7 +37,7 @@ def sam2_seconds(n_frames: int, on_gpu: bool) -> float:
     """
     if on_gpu:
         return 10 + 0.2 * n_frames
-    read, encoded = (n_frames / 2, 1) if n_frames <= KEPT else (NEAREST["cpu"], 2)
+    read, encoded = min(n_frames / 2, NEAREST["cpu"]), 1 if n_frames <= KEPT else 2
     return 5 + n_frames * (0.64 * encoded + 0.08 + 0.18 + 0.043 * (read + 3))
 
 
@@ -101,32 +106,61 @@ def by_sam2(
         return Refined(np.zeros_like(masks), ("There was no mask for SAM 2 to follow: nothing is marked as moving.",))
     began = time.perf_counter()
     model, info = _model(weights, published, len(frames), lambda done, text: report(_LOADING * done, text))
-    refined = _two_passes(model, masks, frames, known, published, report)
+    refined, warnings = _within_memory(model, info["device"], masks, frames, known, published, report)
     lost = ~refined.any((1, 2)) & masks.any((1, 2))
     if not published:
         refined[lost] = masks[lost]
     overlap = float(jaccard(refined, masks)[known].mean())
-    info |= {"overlap": round(overlap, 4), "seconds": round(time.perf_counter() - began, 3)}
-    return Refined(refined, tuple(_said(masks, lost, overlap, published)), info)
+    info |= {"prompts_read": _read(model), "overlap": round(overlap, 4)}
+    info["seconds"] = round(time.perf_counter() - began, 3)
+    return Refined(refined, (*warnings, *_said(masks, lost, overlap, published)), info)
 
 
-def _two_passes(model, masks, frames, known, published, report):
-    """(T,H,W) bool: what either pass says of the frames that it answers for."""
+def _within_memory(model, device, masks, frames, known, published, report):
+    """`_two_passes` on the device, again with less to keep where memory is scarce; and what to say of that."""
+    keep = len(frames) <= KEPT
+    ways = [(keep, model.config.max_cond_frame_num), (False, model.config.max_cond_frame_num), (False, FEWEST)]
+    for n, (kept, limit) in enumerate(ways):
+        model.config.max_cond_frame_num = limit
+        try:
+            refined = _two_passes(model.to(device), masks, frames, known, published, kept, report)
+        except Exception as error:
+            if not ran_out(error):
+                raise
+        else:
+            return refined, [SCARCE.format(_read(model))] if n else []
+        release()  # here, as until now the exception held what was computed
+    raise InputError(
+        f"There is not enough memory for SAM 2 at {model.config.image_size} pixels; leave it out, or name smaller "
+        "weights, such as tiny."
+    )
+
+
+def _read(model):
+    """How many prompted frames are read for each, in words."""
+    limit = model.config.max_cond_frame_num
+    return "all" if limit < 0 else f"the {limit} nearest"
+
+
+def _two_passes(model, masks, frames, known, published, keep, report):
+    """(T,H,W) bool: what either pass says of the frames that it answers for. keep: as of `Follower`."""
     from .sam2 import Follower, mask_of  # here, as torch takes seconds
 
-    def told(begin: float, end: float, text: str) -> Callable[[float], None]:
-        return lambda done: report(begin + (end - begin) * done, text)
-
-    looking = told(_LOADING, _ENCODING, "Looking at the frames with SAM 2")
-    follower = Follower(model, frames, len(frames) <= KEPT, looking)
-    numbers, answers = np.arange(len(frames)), {}
-    for kept in (0, 1):
-        prompted = numbers[known & (numbers % 2 != kept)]
-        if len(prompted) and (published or masks[prompted].any()):
-            half = (1 - _ENCODING) / 2
-            begin = _ENCODING + kept * half
-            told_pass = told(begin, begin + half, f"Following what moves with SAM 2, pass {kept + 1} of 2")
-            answers[kept] = follower.follow(masks, prompted.tolist(), told_pass)[0]
+    follower = Follower(
+        model,
+        frames,
+        keep,
+        lambda done: report(_LOADING + (_ENCODING - _LOADING) * done, "Looking at the frames with SAM 2"),
+    )
+    numbers = np.arange(len(frames))
+    prompts = {kept: numbers[known & (numbers % 2 != kept)] for kept in (0, 1)}
+    prompts = {kept: shown for kept, shown in prompts.items() if len(shown) and (published or masks[shown].any())}
+    answers = _followed(
+        follower,
+        masks,
+        prompts,
+        lambda done: report(_ENCODING + (1 - _ENCODING) * done, "Following what moves with SAM 2"),
+    )
     refined = masks.copy()
     for t in numbers:
         of = t % 2
@@ -135,6 +169,34 @@ def _two_passes(model, masks, frames, known, published, report):
         if of in answers:
             refined[t] = mask_of(answers[of][t], masks.shape[1:])
     return refined
+
+
+def _followed(follower, masks, prompts, report):
+    """Logits (T,s,s) of the passes `prompts`, all at once, each in a thread of its own; report(fraction) from this one.
+
+    Two passes with a core each take two thirds of the time of one after the other with two cores each.
+    """
+    done, ended = dict.fromkeys(prompts, 0.0), threading.Event()
+
+    def followed(kept):
+        def told(fraction):
+            done[kept] = fraction
+            if ended.is_set():
+                raise CancelledError
+
+        return follower.follow(masks, prompts[kept].tolist(), told)[0]
+
+    with workers() as pool:
+        running = {kept: pool.submit(followed, kept) for kept in prompts}
+        try:
+            while not_done := [future for future in running.values() if not future.done()]:
+                report(sum(done.values()) / len(done))
+                for future in wait(not_done, 0.2, FIRST_COMPLETED).done:
+                    future.result()  # raises what it raised
+            report(1)
+            return {kept: future.result() for kept, future in running.items()}
+        finally:
+            ended.set()  # cancelled, or one of them failed: the others need not go on
 
 
 def _model(weights: str | None, published: bool, n_frames: int, progress: Progress) -> tuple[Any, dict]:
@@ -146,14 +208,13 @@ def _model(weights: str | None, published: bool, n_frames: int, progress: Progre
     source = weights or sam2.default(published)
     folder = sam2.find(source, progress)
     progress(1, "Reading SAM 2's weights")
-    model = sam2.load(folder, None if published or device == "cuda" else CPU_SIZE).to(device)
-    limit = -1 if published or n_frames <= KEPT else NEAREST[device]
-    model.config.max_cond_frame_num = limit
+    model = sam2.load(folder, None if published or device == "cuda" else CPU_SIZE)
+    all_read = published or (device == "cuda" and n_frames <= KEPT)
+    model.config.max_cond_frame_num = -1 if all_read else NEAREST[device]
     info = {
         "weights": sam2.repository(source),
         "size": model.config.image_size,
         "device": device,
-        "prompts_read": "all" if limit < 0 else f"the {limit} nearest",
         "published": published,
     }
     return model, info

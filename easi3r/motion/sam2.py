@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ..backbones.weights.sam2 import library
 from ..errors import InputError
+from ..threads import in_order
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, as the network was trained
 _SURE = 10.0  # logit of a prompt's pixels, as the network itself takes them
@@ -50,7 +51,7 @@ def _resized(values, shape, antialias=False):
 
 
 class Follower:
-    """A clip before SAM 2.
+    """A clip before SAM 2. `follow` may be called by several threads at once.
 
     keep: its frames are encoded once and what is found in them is kept, 16 MB each at S = 1024; else they are encoded
     in every pass, and about 2 MB each stay. model: see `weights.sam2.load`, wherever it is. frames (T,H,W,3) uint8 RGB,
@@ -61,29 +62,39 @@ class Follower:
     def __init__(
         self, model: Any, frames: np.ndarray, keep: bool = True, progress: Callable[[float], None] | None = None
     ) -> None:
-        self.model, self.frames, self.size = model, frames, model.config.image_size
-        self.session = library().Sam2VideoInferenceSession(
-            video_height=frames.shape[1],
-            video_width=frames.shape[2],
-            inference_device=model.device,
-            inference_state_device=model.device,
-            dtype=torch.float32,
-            max_vision_features_cache_size=len(frames) if keep else 1,
-        )
-        self.session.processed_frames = _Pixels(frames, self.size)
-        if keep:
-            self._encode(progress or (lambda fraction: None))
+        self.model, self.frames, self.size, self.keep = model, frames, model.config.image_size, keep
+        self._features: list[dict] = []
+        report = progress or (lambda fraction: None)
+        numbers = range(len(frames)) if keep else ()
+        # On a CPU every thread encodes a frame of its own: a network as small as this leaves a second core half idle.
+        for features in (in_order if model.device.type == "cpu" else map)(self._encoded, numbers):
+            self._features.append(features)
+            features["vision_pos_embeds"] = self._features[0]["vision_pos_embeds"]  # one for all: they are the same
+            report(len(self._features) / len(frames))
 
-    def _encode(self, report):
-        """Put features into the session's cache, with one position encoding, the only one that is read, for all."""
-        position = None
-        for t in range(len(self.frames)):
-            with self._computing():
-                found = self.model.get_image_features(self.session.get_frame(t)[None])  # of (1, 3, S, S)
-            position = position or [found.fpn_position_encoding[-1]]
-            features = {"vision_feats": list(found.fpn_hidden_states), "vision_pos_embeds": position}
-            self.session.cache.cache_vision_features(t, features)
-            report((t + 1) / len(self.frames))
+    def _encoded(self, t):
+        """What a session keeps of frame t; of the position encodings the only one that is read."""
+        with self._computing():
+            pixels = pixel_values(self.frames[t], self.size)[None]  # (1, 3, S, S)
+            found = self.model.get_image_features(pixels.to(self.model.device))
+        return {"vision_feats": list(found.fpn_hidden_states), "vision_pos_embeds": [found.fpn_position_encoding[-1]]}
+
+    def _session(self):
+        """A pass's memory, with what is known of the frames."""
+        device, kept = self.model.device, len(self.frames) if self.keep else 1
+        session = library().Sam2VideoInferenceSession(
+            video_height=self.frames.shape[1],
+            video_width=self.frames.shape[2],
+            inference_device=device,
+            inference_state_device=device,
+            dtype=torch.float32,
+            max_vision_features_cache_size=kept,
+        )
+        session.processed_frames = _Pixels(self.frames, self.size)
+        session.obj_id_to_idx(_OBJECT)
+        for t, features in enumerate(self._features):
+            session.cache.cache_vision_features(t, features)
+        return session
 
     def follow(
         self, masks: np.ndarray, prompted: Sequence[int], progress: Callable[[float], None] | None = None
@@ -94,31 +105,29 @@ class Follower:
         something being there, float32; for the frames prompted, what they were prompted with. progress(fraction).
         Raises `InputError` if the network answers with what is no number.
         """
-        session, n_frames, report = self.session, len(self.frames), progress or (lambda fraction: None)
+        session, n_frames, report = self._session(), len(self.frames), progress or (lambda fraction: None)
         logits = np.empty((n_frames, self.size // 4, self.size // 4), np.float32)
         scores = np.empty(n_frames, np.float32)
-        session.reset_tracking_data()  # but the features stay
-        session.obj_id_to_idx(_OBJECT)
         for done, t in enumerate(prompted):  # all before the first answer, as later ones count too
             session.add_mask_inputs(_INDEX, t, prompt_values(masks[t], self.size))
             session.obj_with_new_inputs = [_OBJECT]  # anew, as the call empties it
-            self._look(t)  # after each: those that are only announced are lost
+            self._look(session, t)  # after each: those that are only announced are lost
             report(0.2 * (done + 1) / len(prompted))
         for t in range(n_frames):
-            found = self._look(t)
+            found = self._look(session, t)
             logits[t], scores[t] = found.pred_masks[0, 0].float().cpu().numpy(), found.object_score_logits.item()
             report(0.2 + 0.8 * (t + 1) / n_frames)
         if not (np.isfinite(logits).all() and np.isfinite(scores).all()):  # where no score, there no mask and no word
             raise InputError("SAM 2 answers with what is no number; its weights are damaged, fetch them again.")
         return logits, scores
 
-    def _look(self, t):
-        """The network's answer for frame t; of what it keeps for ever, the parts of full size are let go."""
+    def _look(self, session, t):
+        """The network's answer for frame t; of what the session keeps for ever, the parts of full size are let go."""
         with self._computing():
-            found = self.model(self.session, frame_idx=t)
-        for outputs in self.session.output_dict_per_obj[_INDEX].values():
+            found = self.model(session, frame_idx=t)
+        for outputs in session.output_dict_per_obj[_INDEX].values():
             outputs.get(t, {}).pop("high_res_masks", None)
-        self.session.mask_inputs_per_obj[_INDEX].pop(t, None)
+        session.mask_inputs_per_obj[_INDEX].pop(t, None)
         return found
 
     @contextlib.contextmanager

@@ -50,8 +50,8 @@ def to_fetch() -> list[SystemCard]:
     return list(reversed(missing.values()))
 
 
-def plan(taken: Chosen | None, frames: int, names: Sequence[str], has_masks: bool) -> str:
-    """What a comparison of these will take, in a sentence; shown before the click."""
+def plan(taken: Chosen | None, frames: int, names: Sequence[str], has_masks: bool, sharper: bool = False) -> str:
+    """What a comparison of these will take, in a sentence; shown before the click. sharper: `Options.sam2`."""
     if taken is None:
         return clips.CHOOSE
     if taken.problem:
@@ -63,7 +63,8 @@ def plan(taken: Chosen | None, frames: int, names: Sequence[str], has_masks: boo
     except InputError as error:
         return f"⚠️ {error}"
     n_frames = min(int(frames), taken.n_frames)
-    plans = [POOL.plan(entry.base, n_frames, Options())[1] for entry in entries]
+    options = [Options(sam2=sharper and entry.masks != NONE) for entry in entries]
+    plans = [POOL.plan(entry.base, n_frames, how)[1] for entry, how in zip(entries, options)]
     seconds = clips.rough(sum(planned.seconds for planned in plans))
     said = f"{n_frames} frames, {len(entries)} runs one after another: **about {seconds}**."
     leased = [round(p.gpu_seconds) for p in plans if p.gpu_seconds]

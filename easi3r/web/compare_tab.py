@@ -71,8 +71,8 @@ class CompareTab:
         return {"label": choice.label, "info": choice.hint, "interactive": choice.ready}
 
     def wire(self, blocks: gr.Blocks, said: gr.Markdown, given: list[Any], sensitivity: gr.Slider) -> None:
-        """Events. Widgets of the page: what is said of the clip, which changes with it; clip, frames and own mask that
-        are `given`; sensitivity.
+        """Events. Widgets of the page: what is said of the clip, which changes with it; clip, frames, the switch for
+        SAM 2 and own mask, that are `given`; sensitivity.
         """
         boxes = self.boxes
         changes = [said.change, given[-1].change, *(box.input for box in boxes)]
@@ -98,21 +98,28 @@ class CompareTab:
     def _ticked(self, boxes):
         return [name for name, ticked in zip(self.names, boxes) if ticked]
 
-    def _plan(self, clip, frames, own_mask, *boxes):
-        return choices.plan(clip, frames, self._ticked(boxes), bool(own_mask))
+    def _plan(self, clip, frames, sharper, own_mask, *boxes):
+        return choices.plan(clip, frames, self._ticked(boxes), bool(own_mask), bool(sharper))
 
     def _availability(self):
         """Weights may have been fetched since the page was built."""
         return [gr.Checkbox(**self._look(choice)) for choice in choices.choices()]
 
     def _run(
-        self, clip: Any, frames: Any, own_mask: Any, sensitivity: Any, request: gr.Request, *boxes: bool
+        self,
+        clip: Any,
+        frames: Any,
+        sharper: bool,
+        own_mask: Any,
+        sensitivity: float,
+        request: gr.Request,
+        *boxes: bool,
     ) -> Iterator[dict]:
         if not clip:
             raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
         if clip.problem:
             raise gr.Error(clip.problem, duration=None, print_exception=False)
-        options, names = Options(max_frames=int(frames), sensitivity=sensitivity), self._ticked(boxes)
+        options, names = Options(int(frames), sensitivity=sensitivity, sam2=bool(sharper)), self._ticked(boxes)
 
         def make(progress):
             masks = clips.source_of(own_mask) if own_mask else None

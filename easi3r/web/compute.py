@@ -84,6 +84,8 @@ def compare(
 ) -> comparison.Comparison:
     """See `comparison.compare`; every system is one of the pool and asks for a GPU of its own."""
     entries = comparison.choose(names, None, masks is not None)
+    if options.sam2:
+        sam2.check(progress)
     load = lambda entry, report: POOL.system(entry.base, report)
     return comparison.run_all(source, entries, options, masks, None, progress, load, run)
 
