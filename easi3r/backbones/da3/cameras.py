@@ -92,7 +92,7 @@ def _distance(matrix, source, target):
 
 
 def _direct(source, target, weights):
-    """Homographies (m,3,3) by the direct linear transform of m sets of n, (m,n,3) each; its rows times weights (m,n)."""
+    """Homographies (m,3,3), by the direct linear transform of m sets (m,n,3), its rows times weights (m,n)."""
     zero = np.zeros_like(source)
     rows = np.stack(
         [

@@ -5,6 +5,7 @@ state dicts. Shapes: B frames of H x W pixels, a grid of h x w tokens, C channel
 """
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -39,21 +40,22 @@ class Scratch(nn.Module):
         if rays:  # of its four levels only the last is used, with the norm that stands under the name of the first
             widths = (width, half, width, half, width, half)
             self.output_conv1_aux = nn.ModuleList(
-                nn.Sequential(*(_convolution(a, b) for a, b in zip(widths, widths[1:]))) for _ in range(LEVELS)
+                nn.Sequential(*(_convolution(a, b) for a, b in itertools.pairwise(widths))) for _ in range(LEVELS)
             )
-            self.output_conv2_aux = nn.ModuleList(
+            outputs = [
                 nn.ModuleDict({"0": _convolution(half, _HIDDEN), "5": nn.Conv2d(_HIDDEN, 7, 1)}) for _ in range(LEVELS)
-            )
-            self.output_conv2_aux[0]["2"] = nn.LayerNorm(_HIDDEN)
+            ]
+            outputs[0]["2"] = nn.LayerNorm(_HIDDEN)
+            self.output_conv2_aux = nn.ModuleList(outputs)
 
     def fused(self, maps: Maps, chain: str) -> torch.Tensor:
         """Four maps -> (B, width, 8h, 8w)."""
         laterals = [self.get_submodule(f"layer{number}_rn")(x) for number, x in enumerate(maps, 1)]
-        path = None
-        for number in range(LEVELS, 0, -1):
-            finer = laterals[number - 2].shape[-2:] if number > 1 else None
+        sizes = [None, *(x.shape[-2:] for x in laterals)]  # to come to, by the number of a step
+        path = self.get_submodule(f"refinenet{LEVELS}{chain}")(laterals[-1], size=sizes[-2])
+        for number in range(LEVELS - 1, 0, -1):
             step = self.get_submodule(f"refinenet{number}{chain}")
-            path = step(*([] if path is None else [path]), laterals[number - 1], size=finer)
+            path = step(path, laterals[number - 1], size=sizes[number - 1])
         return path
 
 
@@ -77,10 +79,8 @@ class DualDpt(nn.Module):
 
     def project(self, level: int, features: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         """An output of the backbone (B, N, 2C) as a map (B, channels of the level, h, w): a quarter of it to keep."""
-        weight, bias = self.projects[level].weight, self.projects[level].bias
-        x = F.linear(self.norm(features), weight.flatten(1), bias)  # (B, N, channels): a convolution of one pixel
-        x = x.unflatten(1, grid).permute(0, 3, 1, 2)  # (B, channels, h, w), channels last in memory
-        return add_positions(x, grid)
+        x = self.norm(features).unflatten(1, grid).permute(0, 3, 1, 2)  # (B, 2C, h, w), channels last in memory
+        return add_positions(self.projects[level](x), grid)
 
     def depth(self, maps: Maps, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Projected maps of frames of (H, W) pixels -> z depth and confidence > 1, (B, H, W) each."""
@@ -92,10 +92,10 @@ class DualDpt(nn.Module):
     def rays(self, maps: Maps, grid: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Projected maps -> rays (B, 8h, 8w, 6), direction and origin in the world, and confidence (B, 8h, 8w) > 1."""
         x = self.scratch.output_conv1_aux[-1](self.scratch.fused(self._resized(maps), "_aux"))
-        last, norm = self.scratch.output_conv2_aux[-1], self.scratch.output_conv2_aux[0]["2"]
-        x = last["0"](add_positions(x, grid))
-        x = norm(x.permute(0, 2, 3, 1)).relu().permute(0, 3, 1, 2)  # over the channels
-        x = last["5"](x).permute(0, 2, 3, 1)  # (B, 8h, 8w, 7)
+        names = (f"output_conv2_aux.{LEVELS - 1}.0", "output_conv2_aux.0.2", f"output_conv2_aux.{LEVELS - 1}.5")
+        hidden, norm, last = map(self.scratch.get_submodule, names)
+        x = norm(hidden(add_positions(x, grid)).permute(0, 2, 3, 1))  # (B, 8h, 8w, 32), over the channels
+        x = last(x.relu().permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, 8h, 8w, 7)
         return x[..., :6], 1 + x[..., 6].exp()
 
     def _resized(self, maps):
@@ -105,13 +105,15 @@ class DualDpt(nn.Module):
 class CameraDecoder(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.backbone = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU())
+        self.backbone = nn.Sequential(
+            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.ReLU()
+        )
         self.fc_t, self.fc_qvec = nn.Linear(channels, 3), nn.Linear(channels, 4)
         self.fc_fov = nn.Sequential(nn.Linear(channels, 2), nn.ReLU())
 
     def forward(self, camera: torch.Tensor) -> torch.Tensor:
-        """Special tokens (B, 2C) -> camera to world, (B, 9): position, quaternion x, y, z, w of any length, vertical and
-        horizontal field of view in radians.
+        """Special tokens (B, 2C) -> camera to world (B, 9): position, quaternion x, y, z, w of any length, vertical
+        and horizontal field of view in radians.
         """
         x = self.backbone(camera)
         return torch.cat([self.fc_t(x), self.fc_qvec(x), self.fc_fov(x)], dim=-1)
@@ -140,20 +142,18 @@ def add_positions(x: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
 
     shape: (height, width) of the picture in any unit; the waves' length goes by its diagonal. Specification, 5.2.
     """
-    along_x, along_y = _waves(*x.shape[1:], shape[1] / shape[0], x.device)
-    x[:, : len(along_x)] += along_x
-    x[:, len(along_x) :] += along_y
-    return x
+    return x.add_(_waves(*x.shape[1:], shape[1] / shape[0], x.device))
 
 
-@functools.lru_cache(maxsize=32)  # a network needs nine of one size of frames, of some kB each
-def _waves(channels: int, height: int, width: int, aspect: float, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """The first half of the channels, which depends on the column, (channels/2, 1, w'), and the second, (., h', 1)."""
+@functools.lru_cache(maxsize=8)  # a network needs five of one size of frames, the largest of 18 MB (SMALL, 504 x 280)
+def _waves(channels: int, height: int, width: int, aspect: float, device: torch.device) -> torch.Tensor:
+    """(channels, h', w'), channels last in memory."""
     quarter, diagonal = channels // 4, (aspect**2 + 1) ** 0.5
     frequencies = 100 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
     parts = []
     for count, extent in ((width, aspect / diagonal), (height, 1 / diagonal)):
         end = extent * (count - 1) / count
-        angles = frequencies[:, None] * torch.linspace(-end, end, count, dtype=torch.float64)  # (quarter, count)
-        parts.append((_WAVES * torch.cat([angles.sin(), angles.cos()])).float().to(device))
-    return parts[0][:, None, :], parts[1][:, :, None]
+        angles = torch.linspace(-end, end, count, dtype=torch.float64)[:, None] * frequencies  # (count, quarter)
+        parts.append((_WAVES * torch.cat([angles.sin(), angles.cos()], dim=1)).float())
+    along_x, along_y = parts[0].expand(height, -1, -1), parts[1][:, None].expand(-1, width, -1)
+    return torch.cat([along_x, along_y], dim=2).to(device).permute(2, 0, 1)

@@ -6,14 +6,15 @@ h x w), behind a special token: 1 + N tokens, C channels.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..dust3r.layers import Linear, PatchEmbedding, attend, grid_positions, rotary
+from ..dust3r.layers import Linear, PatchEmbedding, grid_positions, rotary
 from .heads import CameraDecoder, CameraEncoder, DualDpt
-from .layers import Block
+from .layers import Across, Block
 
 _TABLE = 37  # the table of positions is of so many rows and columns
 _OFFSET = 0.1  # added to the grid's sides when that table is resized
@@ -99,26 +100,28 @@ class Backbone(nn.Module):
         token, so that here all stay where they are.
         """
         c, (count, height, width) = self.config, frames.shape[:3]
-        grid = height // c.patch, width // c.patch
-        inside, across = self._ropes(grid, frames.device)
         groups = [slice(start, min(start + batch, count)) for start in range(0, count, batch)]
-        x = torch.empty((count, 1 + grid[0] * grid[1], c.embed_dim), device=frames.device)
-        step = _steps(c, len(x), x.shape[1], len(groups), report)
-        for group in groups:
-            x[group] = self.embed(normalised(frames[group]))
-        for number, block in enumerate(self.blocks[: c.out_layers[-1] + 1]):
+        xs = [self.embed(normalised(frames[group])) for group in groups]  # (B, 1 + N, C) each
+        tokens, chosen = xs[0].shape[1], 0
+        inside, special = self._ropes((height // c.patch, width // c.patch), frames.device)
+        step = _steps(c, count, tokens, len(groups), report)
+        blocks: list[Any] = list(self.blocks)[: c.out_layers[-1] + 1]
+        for number, block in enumerate(blocks):
             if number == c.alt_start - 1:
-                chosen = reference_view(x[:, 0], reference)
+                chosen = reference_view(torch.cat([x[:, 0] for x in xs]), reference)
             if number == c.alt_start:
-                x[:, 0] = self._camera_tokens(count, chosen) if known is None else known
-            if c.looks_across(number):
-                for group, before, after in _across(block, x, across, groups):
-                    if number in c.out_layers:
-                        yield self._output(c.out_layers.index(number), group, before, after)
-                    step(number)
-                continue
-            for group in groups:
-                x[group] = block(x[group], inside if number >= c.alt_start else None)
+                cameras = self._camera_tokens(count, chosen) if known is None else known
+                for group, x in zip(groups, xs):
+                    x[:, 0] = cameras[group]
+            across = Across(block, count * tokens, special) if c.looks_across(number) else None
+            if across:
+                for x in xs:
+                    across.add(x)
+            for i, group in enumerate(groups):
+                before = xs[i]
+                xs[i] = across.after(before) if across else block(before, inside if number >= c.alt_start else None)
+                if number in c.out_layers:
+                    yield self._output(c.out_layers.index(number), group, before, xs[i])
                 step(number)
 
     def _camera_tokens(self, count, reference):
@@ -127,10 +130,12 @@ class Backbone(nn.Module):
         return tokens
 
     def _ropes(self, grid, device):
-        """Rotary tables (1 + N, ...) within a frame and across all, where only special tokens differ from patches."""
-        c, patches = self.config, grid_positions(*grid, device) + 1
-        special = torch.zeros((1, 2), device=device)
-        places = (torch.cat([special, of]) for of in (patches, torch.ones_like(patches)))
+        """Rotary tables of the tokens within a frame, and of the special one across frames, seen from the patches.
+
+        Across all frames the special token is at (0, 0) and every patch at (1, 1).
+        """
+        c, zero = self.config, torch.zeros((1, 2), device=device)
+        places = torch.cat([zero, grid_positions(*grid, device) + 1]), zero - 1
         return tuple(rotary(place, c.embed_dim // c.num_heads, c.rope_base) for place in places)
 
     def _output(self, level, group, before, after):
@@ -138,20 +143,30 @@ class Backbone(nn.Module):
         return Output(level, group, features, torch.cat([before[:, 0], after[:, 0]], dim=-1))
 
 
+class Encoder(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.pretrained = Backbone(config)
+
+
+class Parts(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        c, wide = config, 2 * config.embed_dim
+        self.backbone = Encoder(c)
+        self.head = DualDpt(wide, c.out_channels, c.features, c.whole)
+        self.cam_dec = CameraDecoder(wide)
+        if c.whole:
+            self.cam_enc = CameraEncoder(c.embed_dim, c.camera_encoder_heads)
+
+
 class DepthAnything3(nn.Module):
     """Frames -> what is seen in each of them and from where, all in one world."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.config = c = config
-        parts = {
-            "backbone": nn.ModuleDict({"pretrained": Backbone(c)}),
-            "head": DualDpt(2 * c.embed_dim, c.out_channels, c.features, c.whole),
-            "cam_dec": CameraDecoder(2 * c.embed_dim),
-        }
-        if c.whole:
-            parts["cam_enc"] = CameraEncoder(c.embed_dim, c.camera_encoder_heads)
-        self.model = nn.ModuleDict(parts)
+        self.config = config
+        self.model = Parts(config)  # so the released names begin
 
     @property
     def backbone(self) -> Backbone:
@@ -202,35 +217,13 @@ def imbalance(tokens: torch.Tensor) -> torch.Tensor:
     return ((scores - low) / (high - low + 1e-8) - 0.5).abs().sum(dim=0)
 
 
-def _across(
-    block: Block, x: torch.Tensor, rope: torch.Tensor, groups: list[slice]
-) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """A block in which the tokens of all frames look at each other, x (S, 1 + N, C) changed in place.
-
-    Yields (frames, their tokens before, and after) group by group; only queries, keys and values are held for all.
-    """
-    count, n, channels = x.shape
-    heads, precision = block.attn.heads, block.attn.qkv.weight.dtype
-    q, k, v = torch.empty((3, heads, count, n, channels // heads), dtype=precision, device=x.device)
-    for group in groups:
-        for every, part in zip((q, k, v), block.parts(x[group], rope)):
-            every[:, group] = part.transpose(0, 1)  # (heads, B, 1 + N, head_dim)
-    keys, values = (part.flatten(1, 2)[None] for part in (k, v))  # (1, heads, S (1 + N), head_dim)
-    for group in groups:
-        seen = attend(q[:, group].flatten(1, 2)[None], keys, values)  # (1, B (1 + N), C)
-        before, after = x[group].clone(), block.after(x[group], seen.view(-1, n, channels))
-        x[group] = after
-        yield group, before, after
-
-
-def _steps(
-    config: Config, count: int, n: int, groups: int, report: Callable[[float], None]
-) -> Callable[[int], None]:
+def _steps(config: Config, count: int, n: int, groups: int, report: Callable[[float], None]) -> Callable[[int], None]:
     """A function to call after a group of frames went through a block of that number; it reports the work done.
 
     The work per token: of products with weights 6 C, of attention the tokens looked at (a multiply-add as 1 / 4 C).
     """
-    each = [6 * config.embed_dim + n * (count if config.looks_across(i) else 1) for i in range(config.out_layers[-1] + 1)]
+    looks = (count if config.looks_across(number) else 1 for number in range(config.out_layers[-1] + 1))
+    each = [6 * config.embed_dim + n * frames for frames in looks]
     whole, done = sum(each) * groups, 0
 
     def step(number):

@@ -14,7 +14,7 @@ from . import cameras
 from .heads import LEVELS
 from .model import REFERENCES, DepthAnything3
 
-_BATCH = {"cpu": 2, "mps": 4, "cuda": 16}  # frames that go through a block at a time
+_BATCH = {"cpu": 4, "mps": 4, "cuda": 16}  # frames that go through a block at a time
 _HEAD = {"cpu": 1, "mps": 1, "cuda": 8}  # and through the head, whose maps are large
 
 Known = tuple[np.ndarray, np.ndarray]  # cameras known beforehand: cam2world (T,4,4), intrinsics (T,3,3) in pixels
@@ -136,8 +136,8 @@ class Da3Network:
             if not is_out_of_memory(error):
                 raise
             raise InputError(
-                f"There is not enough memory for {len(frames)} frames of {frames.shape[2]} x {frames.shape[1]} at once; "
-                "use fewer or smaller frames."
+                f"There is not enough memory for {len(frames)} frames of {frames.shape[2]} x {frames.shape[1]} pixels "
+                "at once; use fewer or smaller frames."
             ) from None
 
     def _need_whole(self, what):

@@ -132,7 +132,7 @@ class Refinement(nn.Module):
     def forward(
         self, path: torch.Tensor, lateral: torch.Tensor | None = None, size: tuple[int, int] | None = None
     ) -> torch.Tensor:
-        """The path (B, width, h, w), with a lateral of the same shape, at `size` (height, width); None: twice its own."""
+        """The path (B, width, h, w), with a lateral of its shape, at `size` (height, width); None: twice its own."""
         if lateral is not None:
             path = self.resConfUnit1(lateral).add_(path)
         path = self.resConfUnit2(path)
