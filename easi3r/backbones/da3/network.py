@@ -9,7 +9,7 @@ import torch
 
 from ...errors import InputError, shown
 from ..base import FramePrediction, Progress
-from ..dust3r.network import grid_of, is_out_of_memory, placed
+from ..dust3r.network import free_memory, grid_of, is_out_of_memory, placed
 from . import cameras
 from .heads import LEVELS
 from .model import REFERENCES, DepthAnything3
@@ -96,6 +96,15 @@ class Da3Network:
                 yield Rays(rays[..., :3], rays[..., 3:], sure)
 
         return self._checked(frames, progress, reference, known, predictions)
+
+    def fitting(self, height: int, width: int) -> int:
+        """How many frames of that size in pixels can be looked at at once in the memory that is free, estimated.
+
+        Of each token are held its channels, its keys, queries and values, and what the head will read of it.
+        """
+        c = self.model.config
+        tokens = 1 + (height // self.patch) * (width // self.patch)
+        return int(free_memory(self.device) / (4 * tokens * (5 * c.embed_dim + sum(c.out_channels))))
 
     def _checked(self, frames, progress, reference, known, predictions):
         grid = grid_of(frames, self.patch)
