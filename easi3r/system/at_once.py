@@ -19,11 +19,12 @@ from .base import Plan
 from .planning import plan_at_once
 from .sequence import Sequence
 
-# Frames of a part, at most, by device. The authors find that parts should be long: a path's error is .087 m with 120
-# frames, .127 with 60, .227 with 30. Work grows with the square of them, so that 300 frames at once take a CPU three
-# times as long as in parts of 64, which share 16.
-_MOST = {"cpu": 64, "mps": 64, "cuda": 120}
-_SHARED = 0.25  # of a part's frames are also in the next
+# Frames of a part, at most, by device. Parts should be long: the authors have a path's error of .087 m with 120 frames,
+# .127 with 60, .227 with 30; ours, of 96 rendered frames with depth disturbed by 5 %, focals by 3 % and poses, is .9 %
+# of the path at once, 2.2 % in parts of 64, 2.4 % of 32, 3.4 % of 16. Work grows with their square: two cores would
+# take 50 minutes for 300 frames at once, 21 in parts of 96, 16 of 64.
+_MOST = {"cpu": 96, "mps": 96, "cuda": 120}
+_SHARED = 0.25  # of a part's frames are also in the next; in the same trial an eighth did as well, a half hardly better
 _STRIDE = 4  # pixels between those that are compared, in rows and columns
 _REFERENCE = "middle"  # which frame is told to be the first: of a video the authors recommend this one
 _HALF = 0.5  # pixels: where the centre of the network's first pixel is; ours is at 0
@@ -59,7 +60,7 @@ class AtOnce(Sequence):
     def _most(self, frames):
         """Frames that are looked at at once: as many as fit into half of the memory that is free."""
         fitting = self.network.fitting(*frames.shape[1:3]) // 2
-        return max(2, min(_MOST.get(self.device.split(":")[0], 64), fitting))
+        return max(2, min(_MOST.get(self.device.split(":")[0], 96), fitting))
 
 
 def parts_of(count: int, most: int) -> list[tuple[int, int]]:
