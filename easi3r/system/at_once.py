@@ -21,8 +21,8 @@ from .sequence import Sequence
 
 # Frames of a part, at most, by device. Parts should be long: the authors have a path's error of .087 m with 120 frames,
 # .127 with 60, .227 with 30; ours, of 96 rendered frames with depth disturbed by 5 %, focals by 3 % and poses, is .9 %
-# of the path at once, 2.2 % in parts of 64, 2.4 % of 32, 3.4 % of 16 that share 4. Work grows with their square: two cores would
-# take 50 minutes for 300 frames at once, 21 in parts of 96, 16 of 64.
+# of the path at once, 2.2 % in parts of 64, 2.4 % of 32, 3.4 % of 16 that share 4. Work grows with their square: by its
+# count two cores take 50 minutes for 300 frames at once, 21 in parts of 96, 16 of 64.
 _MOST = {"cpu": 96, "mps": 96, "cuda": 120}
 _SHARED = 0.25  # of a part's frames are also in the next; in the same trial an eighth did as well, a half hardly better
 _STRIDE = 4  # pixels between those that are compared, in rows and columns
