@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+_SHORTEST = 16  # pixels; of longer pictures with shorter sides (14 x 490) OpenCV's flow takes down the process
 SLACK, SHARE = 1.0, 0.05  # of `both_ways`, see `confirm`; chosen with the masks, which want long ways confirmed too
 
 
@@ -43,7 +44,13 @@ def measure(first: np.ndarray, second: np.ndarray, full_resolution: bool = False
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     if full_resolution:
         engine.setFinestScale(0)
-    return pixel_grid(*first.shape) + engine.calc(first, second, None)  # type: ignore[call-overload]  # no start
+    height, width = first.shape
+    more = max(0, _SHORTEST - height), max(0, _SHORTEST - width)
+    if any(more):
+        sides = 0, more[0], 0, more[1]
+        first, second = (cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (first, second))
+    way = engine.calc(first, second, None)  # type: ignore[call-overload]  # no start
+    return pixel_grid(height, width) + way[:height, :width]
 
 
 def confirm(there: np.ndarray, back: np.ndarray, slack: float, share: float) -> Flow:

@@ -65,7 +65,7 @@ HAND_OVER = "must be a file, or a list of files; hand it over as handle_file('my
             {"system": "/etc"},
             (
                 "system is '/etc'; it must be one of auto, preview, easi3r-dust3r, easi3r-monst3r, dust3r, monst3r, "
-                "das3r, cut3r."
+                "das3r, cut3r, da3."
             ),
         ),
         ({"masks": "mask.mp4"}, f"masks {HAND_OVER}"),

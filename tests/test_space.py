@@ -86,7 +86,8 @@ def test_zero_gpu_has_the_python_and_every_requirement_takes_it():
 
 def test_the_weights_fetched_are_the_ones_of_the_code():
     preloaded = [line.split(" ") for line in HEADER["preload_from_hub"]]
-    hub = list(dict.fromkeys(card.weights for card in systems() if card.weights))
+    named = ((card.weights, *(card.on_gpu or ())[:1]) for card in systems() if card.weights)
+    hub = list(dict.fromkeys(name for names in named for name in names))
     assert [name for name, _ in preloaded] == hub == HEADER["models"]
     assert all(names == ",".join(files_of(name)) for name, names in preloaded)
 

@@ -152,9 +152,11 @@ def test_the_readme_has_the_registrys_table():
 def test_the_table_names_each_system_once_with_its_licence():
     cards = easi3r.systems()
     assert [card.name for card in cards] == [
-        *("preview", "easi3r-dust3r", "easi3r-monst3r", "dust3r", "monst3r", "das3r", "cut3r")
+        *("preview", "easi3r-dust3r", "easi3r-monst3r", "dust3r", "monst3r", "das3r", "cut3r", "da3")
     ]
-    assert all("CC BY-NC-SA" in card.licence and card.licence in card.menu for card in cards if card.weights)
+    assert all(card.licence in card.menu for card in cards if card.weights)
+    assert {card.name for card in cards if "CC BY-NC-SA" not in card.licence} == {"preview", "da3"}
+    assert "Apache-2.0" in row_of("da3").card.licence
     assert all("DUSt3R" not in card.label or card.label.startswith(("Easi3R on", "DUSt3R alone")) for card in cards)
 
 

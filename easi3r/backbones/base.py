@@ -113,3 +113,15 @@ class SequenceNetwork(Protocol):
         self, frames: np.ndarray, progress: Progress | None = None, world: bool = True
     ) -> Iterator[FramePrediction]:
         """A `FramePrediction` per frame, in order; world: also the points in the world, of networks that give them."""
+
+
+class AtOnceNetwork(SequenceNetwork, Protocol):
+    """A `SequenceNetwork` that looks at all frames before it says anything."""
+
+    def predict(
+        self, frames: np.ndarray, progress: Progress | None = None, world: bool = True, reference: str = ""
+    ) -> Iterator[FramePrediction]:
+        """As of the others; reference: which frame is told to be the first, in the network's own words."""
+
+    def fitting(self, height: int, width: int) -> int:
+        """How many frames of that size in pixels can be looked at at once in the memory that is free, estimated."""

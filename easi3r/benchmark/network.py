@@ -134,7 +134,7 @@ def count_work(config: Config, grid: tuple[int, int]) -> dict[str, float]:
     return {"encode": encode, "pass 1": pass_1, "decode": decode, "head": head}
 
 
-def seeded_model(config: Config, seed: int = 0, kind: Callable[[Any], Any] = TwoViewTransformer) -> Any:
+def seeded_model(config: Any, seed: int = 0, kind: Callable[[Any], Any] = TwoViewTransformer) -> Any:
     """A model of a kind with random weights of a trained network's magnitude."""
     with torch.device("meta"):
         model = kind(config)

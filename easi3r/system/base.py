@@ -21,6 +21,7 @@ class SystemCard:
     weights: str | None  # hub id; None: it needs none
     download_mb: int  # megabytes fetched on first use
     note: str  # one sentence for the user: what to expect
+    on_gpu: tuple[str, int] | None = None  # where there is a GPU: other weights, and megabytes of them
 
     @property
     def menu(self) -> str:
@@ -30,8 +31,14 @@ class SystemCard:
     @property
     def row(self) -> str:
         """In the README's table: name, label, note, weights and what is fetched, their licence."""
-        size = f"`{self.weights}`, {self.download_mb / 1000:.1f} GB" if self.weights else "none"
+        size = _sized(self.weights, self.download_mb) if self.weights else "none"
+        if self.on_gpu:
+            size += f"; on a GPU {_sized(*self.on_gpu)}"
         return f"| `{self.name}` | {self.label} | {self.note} | {size} | {self.licence} |"
+
+
+def _sized(weights, megabytes):
+    return f"`{weights}`, {megabytes / 1000:.1f} GB"
 
 
 @dataclass(frozen=True)

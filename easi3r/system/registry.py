@@ -3,16 +3,17 @@
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..backbones.base import Progress
-from ..backbones.weights import has_gpu, is_hub_id, load_cut3r, load_dust3r
+from ..backbones.weights import has_gpu, is_hub_id, load_cut3r, load_da3, load_dust3r
 from ..errors import InputError, shown
+from .at_once import AtOnce
 from .base import Plan, System, SystemCard
 from .baselines import Das3r, Monst3r
 from .pairwise import Easi3r, Plain
-from .planning import plan_frames, plan_pairs
+from .planning import plan_at_once, plan_frames, plan_pairs
 from .preview import Preview
 from .sequence import Sequence
 
@@ -20,6 +21,9 @@ DUST3R = "naver/DUSt3R_ViTLarge_BaseDecoder_512_dpt"
 MONST3R = "Junyi42/MonST3R_PO-TA-S-W_ViTLarge_BaseDecoder_512_dpt"
 DAS3R = "Kai422kx/das3r"
 CUT3R = "liguang0115/cut3r"  # a third party's copy: the authors have theirs where programs cannot fetch it reliably
+DA3 = "depth-anything/DA3-SMALL"
+DA3_ON_GPU = "depth-anything/DA3-BASE", 542
+APACHE = "Apache-2.0: for any use"
 NON_COMMERCIAL = "CC BY-NC-SA 4.0: for non-commercial use only"
 OF_MONST3R = "made from MonST3R's, CC BY-NC-SA 4.0: for non-commercial use only"
 _DOWNLOAD = 2300  # MB of either; DAS3R's: 4 bytes for each of 611,868,426 parameters
@@ -58,6 +62,10 @@ def _dust3r(name: str, licence: str = NON_COMMERCIAL, mask_heads: bool = False) 
 
 def _cut3r(weights: str, device: str | None, precision: str | None, progress: Progress | None) -> Any:
     return load_cut3r(weights, device, precision, progress, NON_COMMERCIAL)
+
+
+def _da3(weights: str, device: str | None, precision: str | None, progress: Progress | None) -> Any:
+    return load_da3(weights, device, precision, progress, APACHE)
 
 
 _CARDS = {
@@ -119,6 +127,16 @@ _CARDS = {
         "Cameras and depth are the network's own, nothing is aligned and nothing is looked for that moves. The weights "
         "on the hub are a third party's copy; they are used only if they are the authors', by their SHA-256.",
     ),
+    "da3": SystemCard(
+        "da3",
+        "Depth Anything 3: all frames at once, without masks",
+        APACHE,
+        DA3,
+        137,
+        "Cameras and depth are the network's own, of the small one on a CPU and the base one on a GPU; nothing is "
+        "aligned and nothing is looked for that moves.",
+        DA3_ON_GPU,
+    ),
 }
 _ROWS: dict[str, Row] = {
     "preview": Row(_CARDS["preview"], _preview, Preview),
@@ -128,6 +146,7 @@ _ROWS: dict[str, Row] = {
     "monst3r": Row(_CARDS["monst3r"], _dust3r("MonST3R"), Monst3r),
     "das3r": Row(_CARDS["das3r"], _dust3r("DAS3R", OF_MONST3R, mask_heads=True), Das3r),
     "cut3r": Row(_CARDS["cut3r"], _cut3r, Sequence, plan_frames),
+    "da3": Row(_CARDS["da3"], _da3, AtOnce, plan_at_once),
 }
 # Easi3R on a backbone, by the short names that `load_backbone` and the endpoint take
 OF_BACKBONE = {"auto": "auto", "preview": "preview", "dust3r": "easi3r-dust3r", "monst3r": "easi3r-monst3r"}
@@ -146,11 +165,18 @@ def register(card: SystemCard, load: Loader, recipe: Recipe) -> None:
     _ROWS[card.name] = Row(card, load, recipe)
 
 
-def row_of(name: str) -> Row:
-    """The row of a system. Raises `InputError` for a name that is not in the table."""
+def row_of(name: str, device: str | None = None) -> Row:
+    """The row of a system, with the weights that it has on the device; None: on the best there is.
+
+    Raises `InputError` for a name that is not in the table.
+    """
     if name not in _ROWS:
         raise InputError(f"The system {shown(name)} is unknown; use auto, {', '.join(_ROWS)}.")
-    return _ROWS[name]
+    row = _ROWS[name]
+    if row.card.on_gpu and (device.startswith("cuda") if device else has_gpu()):
+        weights, megabytes = row.card.on_gpu
+        return replace(row, card=replace(row.card, weights=weights, download_mb=megabytes))
+    return row
 
 
 def load_system(
@@ -166,13 +192,14 @@ def load_system(
     and a network to fetch them, else the preview; its `note` says why, and without a network that takes under 5
     seconds. weights: None = the registry's (fetched from the model hub on first use), or a hub id "owner/name", a
     folder with config.json and model.safetensors, or a .safetensors or .pth file. device: "cpu", "cuda", "mps"; None
-    picks. precision: "float32", "bfloat16"; None picks what is faster. progress(fraction, text) follows a download.
+    picks. precision: "float32", "bfloat16"; None picks what is faster (of da3: float32). progress(fraction, text)
+    follows a download.
 
     Raises `InputError` for a name that leads nowhere or weights that cannot be had or used.
     """
     if name == "auto" and weights is None:
         return automatic(lambda found: load_system(found, None, device, precision, progress))
-    row = row_of("easi3r-dust3r" if name == "auto" else name)
+    row = row_of("easi3r-dust3r" if name == "auto" else name, device)
     network = row.load(weights or row.card.weights, device, precision, progress)
     note = note_of(row.card, network)
     if row.card.weights:

@@ -1,5 +1,6 @@
 """The recipe over networks with cameras of their own: what they say frame by frame is the result."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,10 @@ class Sequence(NetworkSystem):
         """See `System.plan`."""
         return plan_frames(self.card, n_frames, options, self.device, loaded=True)
 
+    def predictions(self, frames: np.ndarray, progress: Progress) -> Iterator[FramePrediction]:
+        """What the network says of frames (T,H,W,3) uint8 RGB, in order and in one world."""
+        return self.network.predict(frames, progress, world=False)
+
     def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
         """See `System.run`. What the network says of a frame is kept as cameras, depth and confidence alone."""
         frames = video.frames
@@ -41,7 +46,7 @@ class Sequence(NetworkSystem):
         depth, confidence = np.empty((2, *shape), np.float32)
         cam2world, intrinsics = np.empty((len(frames), 4, 4)), np.empty((len(frames), 3, 3))
         clock.start("geometry", f"Looking at {len(frames)} frames")
-        for i, found in enumerate(self.network.predict(frames, clock.progress, world=False)):
+        for i, found in enumerate(self.predictions(frames, clock.progress)):
             cam2world[i], intrinsics[i] = found.cam2world, found.intrinsics
             depth[i], confidence[i] = _usable(found)
         clock.start("cleanup", "Cleaning up")

@@ -10,8 +10,9 @@ PAGE = """# See your video in 3D over time
 Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to turn around: the still world solid,
 the moving people and animals playing on top. Nothing to install, nothing to sign up for."""
 FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence.
-The *weights* of DUSt3R, MonST3R, DAS3R and CUT3R are CC BY-NC-SA 4.0, for non-commercial use only; the preview needs
-none. The scale of every result is arbitrary: a video alone does not tell metres from miles."""
+The *weights* of DUSt3R, MonST3R, DAS3R and CUT3R are CC BY-NC-SA 4.0, for non-commercial use only; those of Depth
+Anything 3 are Apache-2.0, for any use; the preview needs none. The scale of every result is arbitrary: a video alone
+does not tell metres from miles."""
 COMPARE = """Two to four systems on **your clip**, each in turn, with the frames and masks chosen on the left; then side
 by side: one clock plays all, one hand turns all, and a bar wipes between two."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for

@@ -122,18 +122,23 @@ class Scratch(nn.Module):
 
 
 class Refinement(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, lateral: bool = True) -> None:
         super().__init__()
         self.out_conv = nn.Conv2d(width, width, 1)
-        self.resConfUnit1 = ResidualUnit(width)
+        if lateral:
+            self.resConfUnit1 = ResidualUnit(width)
         self.resConfUnit2 = ResidualUnit(width)
 
-    def forward(self, path: torch.Tensor, lateral: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, path: torch.Tensor, lateral: torch.Tensor | None = None, size: tuple[int, int] | None = None
+    ) -> torch.Tensor:
+        """The path (B, width, h, w), with a lateral of its shape, at `size` (height, width); None: twice its own."""
         if lateral is not None:
             path = self.resConfUnit1(lateral).add_(path)
         path = self.resConfUnit2(path)
         # A 1 x 1 convolution and interpolation commute (weights sum to 1): in this order it is a quarter of the work.
-        return F.interpolate(self.out_conv(path), scale_factor=2, mode="bilinear", align_corners=True)
+        scale = 2 if size is None else None
+        return F.interpolate(self.out_conv(path), size, scale, mode="bilinear", align_corners=True)
 
 
 class ResidualUnit(nn.Module):

@@ -9,9 +9,10 @@ from ..base import Progress
 
 if TYPE_CHECKING:
     from ..cut3r import Cut3rNetwork
+    from ..da3 import Da3Network
     from ..dust3r import Dust3rNetwork
 
-__all__ = ["has_gpu", "is_hub_id", "load_cut3r", "load_dust3r", "parameter_shapes"]
+__all__ = ["has_gpu", "is_hub_id", "load_cut3r", "load_da3", "load_dust3r", "parameter_shapes"]
 
 
 def load_dust3r(
@@ -57,6 +58,23 @@ def load_cut3r(
     return Cut3rNetwork(model, "CUT3R", {**info, **said, "license": licence}, device, precision)
 
 
+def load_da3(
+    source: str,
+    device: str | None = None,
+    precision: str | None = None,
+    progress: Progress | None = None,
+    licence: str | None = None,
+    whole: bool = False,
+) -> "Da3Network":
+    """Depth Anything 3's network; source, device, precision, licence: see `load_dust3r`; whole: see `da3.load`."""
+    from ..da3 import Da3Network
+    from . import da3
+
+    path, _, said = _found(source, progress)
+    model, info = da3.load(path, whole)
+    return Da3Network(model, da3.name_of(model.config), {**info, **said, "license": licence}, device, precision)
+
+
 def _found(source, progress):
     """(path, name, what a report says in place of the path's name) of weights, fetched from the hub if they are one's
     there.
@@ -89,16 +107,12 @@ def has_gpu() -> bool:
 def parameter_shapes(kind: str, config: dict) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a network's state dict; takes no memory.
 
-    kind: "dust3r", "das3r" or "cut3r". config: what its config.json holds. Raises `InputError` for another kind or
-    configuration.
+    kind: "dust3r", "das3r", "cut3r" or "da3". config: what its config.json holds. Raises `InputError` for another kind
+    or configuration.
     """
-    import torch
+    from . import checkpoints, cut3r, da3
 
-    from . import checkpoints, cut3r
-
-    kinds = {"dust3r": checkpoints.DUST3R, "das3r": checkpoints.DAS3R, "cut3r": cut3r.CUT3R}
+    kinds = {"dust3r": checkpoints.DUST3R, "das3r": checkpoints.DAS3R, "cut3r": cut3r.CUT3R, "da3": da3.DA3}
     if kind not in kinds:
         raise InputError(f"The kind of network {shown(kind)} is unknown; use {', '.join(kinds)}.")
-    with torch.device("meta"):
-        model = kinds[kind].model(checkpoints.configuration(config, "config.json", kinds[kind]))
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    return checkpoints.shapes(kinds[kind].model, checkpoints.configuration(config, "config.json", kinds[kind]))

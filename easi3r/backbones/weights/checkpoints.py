@@ -67,12 +67,14 @@ class Architecture:
 
     name: str  # in messages
     model: Any  # its class, made from a configuration
-    config: Callable[..., Config]
+    config: Callable[..., Any]  # its sizes
     defaults: dict = field(default_factory=lambda: _DEFAULTS)  # of arguments that a configuration may leave out
     allowed: dict[str, tuple] = field(default_factory=lambda: _ALLOWED)  # what arguments may be
     counts: tuple[str, ...] = ()  # more sizes than DUSt3R has, fields of `config` of the same names
     fields: tuple[str, ...] = ()  # more fields of `config`, taken as they are
     calls: frozenset[str] | None = None  # all arguments that a constructor call may have; None: any
+    of_dust3r: bool = True  # its configuration is like DUSt3R's; else `config` makes one of (values, source)
+    prepare: Callable[[dict, Any, str], dict] | None = None  # (state dict, configuration, source)
 
 
 DUST3R = Architecture("DUSt3R", TwoViewTransformer, Config)
@@ -119,6 +121,8 @@ def configuration(values: dict, source: str, architecture: Architecture = DUST3R
 
     DUSt3R's that name a mask_mode are DAS3R's. Raises `InputError`.
     """
+    if not architecture.of_dust3r:
+        return architecture.config(values, source)
     if architecture is DUST3R and "mask_mode" in values:
         architecture = DAS3R
     missing = [name for name in (*_SIZES, "head_type") if name not in values]
@@ -127,10 +131,10 @@ def configuration(values: dict, source: str, architecture: Architecture = DUST3R
         raise InputError(f"The configuration of {source} lacks {_listed(missing)}; it is not that of a {kind} model.")
     values = {**architecture.defaults, **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}}
     counts = (*_SIZES, *architecture.counts)
-    wrong = [name for name in (*counts, "patch_size", "mlp_ratio") if not _is_count(values[name])]
+    wrong = [name for name in (*counts, "patch_size", "mlp_ratio") if not is_count(values[name])]
     wrong += [name for name, allowed in architecture.allowed.items() if values[name] not in allowed]
     sides = values["img_size"] if isinstance(values["img_size"], tuple) else (values["img_size"],)
-    if not sides or not all(map(_is_count, sides)):
+    if not sides or not all(map(is_count, sides)):
         wrong.append("img_size")
     rope = re.fullmatch(r"RoPE(\d+)", str(values["pos_embed"]))
     if rope is None:
@@ -152,7 +156,8 @@ def configuration(values: dict, source: str, architecture: Architecture = DUST3R
     )
 
 
-def _is_count(value):
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number over 0, of whatever type."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 1 and value % 1 == 0
 
 
@@ -166,8 +171,30 @@ def build(
     """
     with torch.device("meta"):
         model = architecture.model(config)
-    expected = {name: tuple(p.shape) for name, p in model.state_dict().items()}
+    expected = _shapes_of(model)
+    if architecture.prepare is not None:
+        state = architecture.prepare(state, config, source)
     state = _complete(state, expected)
+    check(state, expected, source)
+    for name in state:
+        if (twin := _twin(name)) in state and not torch.equal(state[name].float(), state[twin].float()):
+            raise InputError(f"{source} has different tensors as {name} and {twin}, which must be the same.")
+    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return model.requires_grad_(False)
+
+
+def shapes(model: Any, config: Any) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor of a class of models with a configuration; takes no memory."""
+    with torch.device("meta"):
+        return _shapes_of(model(config))
+
+
+def _shapes_of(model):
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def check(state: dict, expected: dict[str, tuple[int, ...]], source: str) -> None:
+    """Raise `InputError` unless the tensors of a state dict have these names and shapes."""
     missing = [name for name in expected if name not in state]
     superfluous = [name for name in state if name not in expected]
     misshapen = [
@@ -179,11 +206,6 @@ def build(
     said = [f"{verb} {_listed(names)}" for verb, names in kinds if names]
     if said:
         raise InputError(f"{source} does not fit the network: it {'; it '.join(said)}.")
-    for name in state:
-        if (twin := _twin(name)) and not torch.equal(state[name].float(), state[twin].float()):
-            raise InputError(f"{source} has different tensors as {name} and {twin}, which must be the same.")
-    model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
-    return model.requires_grad_(False)
 
 
 def _complete(state, expected):
@@ -195,7 +217,7 @@ def _complete(state, expected):
         state |= {name: state[first] for name, first in copied.items() if first in state}
     for name in list(state):
         twin = _twin(name)
-        if twin is not None:
+        if twin in expected:
             state.setdefault(twin, state[name])
     return state
 
