@@ -14,7 +14,7 @@ import easi3r
 from easi3r.export.glb import write_glb
 from easi3r.export.scene import CUT
 from easi3r.web import clips, compute, endpoint, jobs, texts
-from easi3r.web.compare_tab import CompareTab, going_on
+from easi3r.web.compare_tab import CompareTab, fetched, going_on
 from easi3r.web.files import Examples
 from easi3r.web.sessions import Session, Sessions
 
@@ -81,6 +81,8 @@ class Page:
             self.preview = gr.HTML(visible=False, elem_id="preview")
         self.plan = gr.Markdown(clips.CHOOSE, elem_id="plan")
         self.start = gr.Button("Reconstruct", variant="primary", elem_id="run")
+        offered = clips.offer()
+        self.offer = gr.Button(offered, visible=bool(offered), size="sm", elem_id="offer")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             label, count = "Frames used, spread over the whole clip", easi3r.Options.max_frames
             self.frames = gr.Slider(2, 96, count, step=1, label=label, elem_id="frames")
@@ -169,7 +171,9 @@ class Page:
         work = self.start.click(self.run, given, results, concurrency_limit=2, **QUIET)
         ready = self.examples.click(self.show_example, self.examples, results, concurrency_limit=4, **QUIET)
         state = [self.status, self.cancel]
-        stopped = self.cancel.click(self.cancelled, None, state, cancels=[work, ready], queue=False, **QUIET)
+        fetch = self.offer.click(self.fetch, None, [*state, self.offer], concurrency_limit=1, **QUIET)
+        fetch.then(clips.plan, [self.clip, *chosen], self.plan, **QUIET)
+        stopped = self.cancel.click(self.cancelled, None, state, cancels=[work, ready, fetch], queue=False, **QUIET)
         # progress may still have been on its way
         stopped.then(lambda: time.sleep(0.5), **QUIET).then(self.cancelled, None, state, **QUIET)
         view = [self.show, self.moment, self.cut, self.style]
@@ -253,6 +257,11 @@ class Page:
             job.cancel()
             if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
                 job.then(lambda: SESSIONS.drop(visitor, session))
+
+    def fetch(self):
+        """Fetch what the page offers; "auto" is that from then on."""
+        after = {self.status: "Fetched: clips get real depth from now on.", self.offer: gr.update(visible=False)}
+        yield from fetched(clips.OFFERED, self.status, self.cancel, after)
 
     def cancelled(self):
         """Cancel was pressed."""

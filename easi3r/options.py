@@ -38,6 +38,9 @@ class Options:
         None, "horizontal field of view of the frames in degrees; estimated if left out", 5, 170
     )
     refine: bool = _option(True, "let mask edges follow image edges")
+    flow_masks: bool = _option(
+        False, "masks from optical flow, for dust3r and cut3r, which look for nothing that moves; da3 always has them"
+    )
     sam2: bool = _option(
         False, "let SAM 2 draw the outlines of what moves; needs pip install transformers, and fetches its weights"
     )

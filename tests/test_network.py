@@ -33,6 +33,7 @@ from easi3r.motion import Evidence, cluster
 from easi3r.motion.attention import statistics
 from easi3r.motion.masks import fuse_over_time
 from easi3r.system import registry
+from easi3r.web import clips
 
 DATA = Path(__file__).parent / "data"
 TINY = {
@@ -540,11 +541,18 @@ def test_a_model_the_hub_does_not_have_is_said_to_be_missing(hub):
 
 
 def test_automatic_takes_cached_weights_and_survives_broken_ones(hub, monkeypatch):
-    row = registry.row_of("easi3r-dust3r")
-    monkeypatch.setitem(registry._ROWS, "easi3r-dust3r", replace(row, card=replace(row.card, weights="me/tiny")))
-    assert easi3r.load_backbone("auto").name == "preview"  # no GPU, nothing fetched: no download
-    easi3r.load_backbone("dust3r")
-    assert easi3r.load_backbone("auto").name == "Easi3R on tiny"
+    row, load = registry.row_of("easi3r-dust3r"), registry._dust3r("tiny")  # which also stands for Depth Anything 3
+    for name in ("easi3r-dust3r", "da3"):
+        card = replace(row.card, name=name, weights="me/tiny")
+        monkeypatch.setitem(registry._ROWS, name, replace(row, card=card, load=load))
+    system = easi3r.load_backbone("auto")
+    assert system.name == "preview"  # no GPU, nothing fetched: no download
+    assert "there is no GPU for DUSt3R and the weights of Depth Anything 3 have not been fetched" in system.note
+    assert "Fetch Depth Anything 3 for real depth" in clips.offer()
+    easi3r.load_system("da3")
+    assert easi3r.load_system("auto").card.name == "da3" and not clips.offer()
+    monkeypatch.setattr(registry, "has_gpu", lambda: True)
+    assert easi3r.load_system("auto").card.name == "easi3r-dust3r"
     (path,) = Path(constants.HF_HUB_CACHE).rglob("model.safetensors")
     path.resolve().write_bytes(b"broken")
     assert "damaged" in easi3r.load_backbone("auto").note

@@ -59,7 +59,7 @@ def pair_residuals(flow: Flow, grey_i: np.ndarray, grey_j: np.ndarray, step: int
         """`residual` as far as the picture tells the flow from the nearest place where it would be none; `still` is the
         grey there.
         """
-        return np.where(ok, residual * _contradiction(np.abs(still - grey), measured, noise, step), residual)
+        return np.where(ok, residual * contradiction(np.abs(still - grey), measured, noise, step), residual)
 
     return {
         "plane": as_seen(plane, in_plane),
@@ -89,7 +89,7 @@ def _epipolar_residual(source, target, grid, flow_target, *fallback):
     return np.abs(distance) / np.sqrt(square_j + square_i), nearest
 
 
-def _contradiction(still, measured, noise, step):
+def contradiction(still: np.ndarray, measured: np.ndarray, noise: float, step: int) -> np.ndarray:
     """How clearly the picture speaks against standing still, (h,w) in [0,1].
 
     still, measured: absolute errors (h,w), in grey levels, of the grey values that a static scene and the measured flow
@@ -121,14 +121,15 @@ def epipolar_evidence(
     """
     values, weight, maps = _pixel_evidence(frames, flows, progress)
     return Evidence(
-        maps={name: _to_tokens(pixels, grid) for name, pixels in maps.items()},
-        values=_to_tokens(values, grid),
+        maps={name: to_tokens(pixels, grid) for name, pixels in maps.items()},
+        values=to_tokens(values, grid),
         pixels=values,
         weight=weight,
     )
 
 
-def _to_tokens(maps, grid):
+def to_tokens(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Maps (T,y,x) as means per token of a grid (h, w), (T,h,w) float32."""
     return np.stack(
         [cv2.resize(np.ascontiguousarray(m), grid[::-1], interpolation=cv2.INTER_AREA) for m in maps]
     ).astype(np.float32)

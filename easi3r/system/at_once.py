@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,9 +33,10 @@ _HALF = 0.5  # pixels: where the centre of the network's first pixel is; ours is
 
 @dataclass(frozen=True)
 class AtOnce(Sequence):
-    """Cameras and depth are the network's own, and everything is taken for static."""
+    """Cameras and depth are the network's own; what moves is told by optical flow that they do not explain."""
 
     network: AtOnceNetwork
+    finds_motion: ClassVar[bool] = True
 
     def plan(self, n_frames: int, options: Options) -> Plan:
         """See `System.plan`."""

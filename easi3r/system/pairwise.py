@@ -1,7 +1,7 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from .. import pairs
@@ -14,6 +14,7 @@ from ..own_masks import OwnMasks
 from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate, NetworkSystem, Plan
+from .flow_masks import moving_by_flow
 from .planning import plan_pairs
 from .steps import Clock, align, given_masks
 
@@ -84,7 +85,9 @@ class Easi3r(Pairwise):
 
 
 class Plain(Pairwise):
-    """The network as it is: nothing is looked for that moves, all of the picture is aligned."""
+    """The network as it is: nothing is looked for that moves, all of the picture is aligned; with `Options.flow_masks`
+    a second time without what optical flow contradicts.
+    """
 
     shares = ONE_PASS
 
@@ -101,6 +104,13 @@ class Plain(Pairwise):
                 store.add(pair)
             clock.start("alignment", "Solving cameras")
             zoom, info = find_zoom(frames, motion.dynamic), self._info(edges, clock)
-            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info, given.known)
+            looking = options.flow_masks and not given.known.all()
+            how = (replace(options, sam2=False) if looking else options), options.fov, zoom, clock, info, given.known
+            result = self.align(store, frames, motion, *how)
+            if looking:  # and once more, without what moves
+                geometry = result.depth, result.confidence, result.cam2world, result.intrinsics
+                motion = moving_by_flow(frames, *geometry, options, clock.progress)
+                motion = motion.with_masks(given.over(motion.dynamic))
+                result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
         return result

@@ -22,8 +22,11 @@ MORE_PER_PAIR = {"monst3r": 0.1}
 SECONDS_PER_FRAME = {"cpu": 10.0, "cuda": 0.1, "mps": 1.0}
 
 # Seconds per frame of 504 x 280 of Depth Anything 3, alone, and more for each frame that it is looked at together with.
-# On a CPU, Small: 24 frames took 62 seconds of a core in float32 with seeded weights. The others are estimates.
+# On a CPU, Small: 24 frames took 62 seconds of a core in float32 with seeded weights. An H100 takes .02 for each of 24
+# with Base, .008 of 200; the GPU that is there may be slower. The others are estimates.
 SECONDS_AT_ONCE = {"cpu": (0.5, 0.03), "cuda": (0.02, 0.0005), "mps": (0.1, 0.005)}
+# Seconds per frame of 448 x 256 of masks from flow; measured: 25 seconds of a core for 24 frames.
+MASKS_PER_FRAME = 0.6
 
 
 def plan_pairs(
@@ -36,8 +39,11 @@ def plan_pairs(
     more = MORE_PER_PAIR.get(card.name, 0.0)
     if each is None:
         each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]] + more
+    masks = MASKS_PER_FRAME * n_frames * (options.flow_masks and card.name == "dust3r")
     gpu_seconds = 12 + 0.3 * n_frames + (0.09 + more) * n_pairs if card.weights else 0.0  # start and alignment, rest
-    plan = Plan(n_frames, n_pairs, START + each * n_pairs, gpu_seconds, 0 if loaded else card.download_mb)
+    plan = Plan(
+        n_frames, n_pairs, START + each * n_pairs + masks, gpu_seconds + masks, 0 if loaded else card.download_mb
+    )
     return _with_sam2(plan, options)
 
 
@@ -45,9 +51,11 @@ def plan_frames(
     card: SystemCard, n_frames: int, options: Options, device: str, loaded: bool, each: float | None = None
 ) -> Plan:
     """The `Plan` of a system frame by frame; as `plan_pairs`, each: seconds per frame."""
+    masks = MASKS_PER_FRAME * (options.flow_masks or card.name == "da3")
     if each is None:
-        each = SECONDS_PER_FRAME[device.split(":")[0]]
-    plan = Plan(n_frames, None, START + each * n_frames, 12 + 0.3 * n_frames, 0 if loaded else card.download_mb)
+        each = SECONDS_PER_FRAME[device.split(":")[0]] + masks
+    gpu_seconds = 12 + (0.3 + masks) * n_frames
+    plan = Plan(n_frames, None, START + each * n_frames, gpu_seconds, 0 if loaded else card.download_mb)
     return _with_sam2(plan, options)
 
 
@@ -56,7 +64,7 @@ def plan_at_once(
 ) -> Plan:
     """The `Plan` of a system that looks at all frames at once; as `plan_frames`."""
     alone, together = SECONDS_AT_ONCE[device.split(":")[0]]
-    return plan_frames(card, n_frames, options, device, loaded, each or alone + together * n_frames)
+    return plan_frames(card, n_frames, options, device, loaded, each or alone + together * n_frames + MASKS_PER_FRAME)
 
 
 def _with_sam2(plan: Plan, options: Options) -> Plan:

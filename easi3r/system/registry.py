@@ -129,12 +129,12 @@ _CARDS = {
     ),
     "da3": SystemCard(
         "da3",
-        "Depth Anything 3: all frames at once, without masks",
+        "Depth Anything 3, masks from optical flow",
         APACHE,
         DA3,
         137,
-        "Cameras and depth are the network's own, of the small one on a CPU and the base one on a GPU; nothing is "
-        "aligned and nothing is looked for that moves.",
+        "Cameras and depth are the network's own, from all frames at once, of the small one on a CPU and the base one "
+        "on a GPU; what moves is told by optical flow that they do not explain.",
         DA3_ON_GPU,
     ),
 }
@@ -148,6 +148,7 @@ _ROWS: dict[str, Row] = {
     "cut3r": Row(_CARDS["cut3r"], _cut3r, Sequence, plan_frames),
     "da3": Row(_CARDS["da3"], _da3, AtOnce, plan_at_once),
 }
+_BEST = "easi3r-dust3r", "da3"  # what runs where nobody chooses, best first, before the preview
 # Easi3R on a backbone, by the short names that `load_backbone` and the endpoint take
 OF_BACKBONE = {"auto": "auto", "preview": "preview", "dust3r": "easi3r-dust3r", "monst3r": "easi3r-monst3r"}
 
@@ -188,12 +189,12 @@ def load_system(
 ) -> System:
     """A system by name, ready to run.
 
-    name: one of `systems`, or "auto": Easi3R on DUSt3R if its weights are in the cache or there is a CUDA GPU to run it
-    and a network to fetch them, else the preview; its `note` says why, and without a network that takes under 5
-    seconds. weights: None = the registry's (fetched from the model hub on first use), or a hub id "owner/name", a
-    folder with config.json and model.safetensors, or a .safetensors or .pth file. device: "cpu", "cuda", "mps"; None
-    picks. precision: "float32", "bfloat16"; None picks what is faster (of da3: float32). progress(fraction, text)
-    follows a download.
+    name: one of `systems`, or "auto": Easi3R on DUSt3R if there is a CUDA GPU to run it, and its weights or a network
+    to fetch them; else Depth Anything 3 if its weights are in the cache; else the preview, whose `note` says why, which
+    without a network takes under 5 seconds. weights: None = the registry's (fetched from the model hub on first use),
+    or a hub id "owner/name", a folder with config.json and model.safetensors, or a .safetensors or .pth file. device:
+    "cpu", "cuda", "mps"; None picks. precision: "float32", "bfloat16"; None picks what is faster (of da3: float32).
+    progress(fraction, text) follows a download.
 
     Raises `InputError` for a name that leads nowhere or weights that cannot be had or used.
     """
@@ -217,22 +218,29 @@ def note_of(card: SystemCard, network: Any) -> str:
 
 def automatic(load: Callable[[str], System]) -> System:
     """The best system that can run here now; load(name) loads one."""
-    reason = unavailable("easi3r-dust3r")
-    if reason is None:
-        try:
-            return load("easi3r-dust3r")
-        except InputError as error:
-            reason = str(error)
+    reasons = []
+    for name in _BEST:
+        reason = unavailable(name)
+        if reason is None:
+            try:
+                return load(name)
+            except InputError as error:
+                reason = str(error).rstrip(".")
+        reasons.append(reason[0].lower() + reason[1:])
     row = row_of("preview")
-    said = f"{row.card.note} Chosen because {reason[0].lower()}{reason[1:].rstrip('.')}."
-    return row.recipe(row.card, load("preview").network, said)
+    return row.recipe(row.card, load("preview").network, f"{row.card.note} Chosen because {' and '.join(reasons)}.")
+
+
+def likely() -> str:
+    """The system that `automatic` chooses if what it fetches can be had."""
+    return next((name for name in _BEST if unavailable(name) is None), "preview")
 
 
 def unavailable(name: str) -> str | None:
-    """Why a system is not worth trying on this machine, in words; None if it is. Fetches nothing."""
-    if is_cached(name) or has_gpu():
-        return None
-    return "there is no GPU for DUSt3R and its weights have not been fetched"
+    """Why one of `_BEST` is not worth trying on this machine, in words; None if it is. Fetches nothing."""
+    if name == "easi3r-dust3r":
+        return None if has_gpu() else "there is no GPU for DUSt3R"
+    return None if is_cached(name) else "the weights of Depth Anything 3 have not been fetched"
 
 
 def is_cached(name: str) -> bool:

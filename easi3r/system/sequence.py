@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,21 +13,24 @@ from ..motion import Motion
 from ..options import Options
 from ..video import Video
 from .base import Estimate, NetworkSystem, Plan
+from .flow_masks import moving_by_flow
 from .planning import plan_frames
 from .steps import Clock, given_masks, sharpened
 
 _SHARES = {"geometry": 0.97, "cleanup": 0.03}  # of the progress bar
+_WITH_MASKS = {"geometry": 0.7, "masks": 0.27, "cleanup": 0.03}
 _FIELDS = 5.0, 170.0  # horizontal fields of view that are believed, degrees: those that can be given
 
 
 @dataclass(frozen=True)
 class Sequence(NetworkSystem):
-    """Cameras and depth are the network's own, and everything is taken for static.
+    """Cameras and depth are the network's own, and everything is taken for static unless `Options.flow_masks` is set.
 
     Nothing is aligned, so the options of the aligner (flow, smooth) and of pairs (graph) have no say here.
     """
 
     network: SequenceNetwork
+    finds_motion: ClassVar[bool] = False  # whatever the option says
 
     def plan(self, n_frames: int, options: Options) -> Plan:
         """See `System.plan`."""
@@ -41,7 +44,9 @@ class Sequence(NetworkSystem):
         """See `System.run`. What the network says of a frame is kept as cameras, depth and confidence alone."""
         frames = video.frames
         shape, size = frames.shape[:3], video.framing.size
-        clock, given = Clock(progress, _SHARES, options), given_masks(masks, shape)
+        given = given_masks(masks, shape)
+        looking = (self.finds_motion or options.flow_masks) and not given.known.all()
+        clock = Clock(progress, _WITH_MASKS if looking else _SHARES, options)
         motion = Motion.none(shape).with_masks(given.masks)
         depth, confidence = np.empty((2, *shape), np.float32)
         cam2world, intrinsics = np.empty((len(frames), 4, 4)), np.empty((len(frames), 3, 3))
@@ -49,11 +54,16 @@ class Sequence(NetworkSystem):
         for i, found in enumerate(self.predictions(frames, clock.progress)):
             cam2world[i], intrinsics[i] = found.cam2world, found.intrinsics
             depth[i], confidence[i] = _usable(found)
-        clock.start("cleanup", "Cleaning up")
-        motion, sharp, told = sharpened(motion, frames, options, clock, given.known)
         cam2world = invert(cam2world[0]) @ cam2world
         cam2world[0] = np.eye(4)
         warnings = _believe(intrinsics, size[0], options.fov)
+        if looking:
+            clock.start("masks", "Looking for what moves")
+            geometry = depth, confidence, cam2world, intrinsics
+            motion = moving_by_flow(frames, *geometry, options, clock.progress)
+            motion = motion.with_masks(given.over(motion.dynamic))
+        clock.start("cleanup", "Cleaning up")
+        motion, sharp, told = sharpened(motion, frames, options, clock, None if looking else given.known)
         cameras = [Camera(matrix, size) for matrix in intrinsics]
         depth, confidence = cleanup.apply(depth, confidence, cam2world, cameras, motion.dynamic)
         clock.stop()

@@ -15,6 +15,7 @@ from .. import stills, survey
 from ..errors import InputError
 from ..options import Options
 from ..sources import Stills, natural, open_source
+from ..system import registry
 from .pool import POOL
 
 CHOOSE = "Choose a clip or one of the examples below."
@@ -22,6 +23,7 @@ UNSEEN = "Your browser cannot play this kind of clip. It can be used all the sam
 TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
 MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
 STILL_SIDE = 640  # pixels; the first frame shown where the browser cannot play a clip, on a page 1280 wide
+OFFERED = "da3"  # the system whose weights the page offers to fetch
 FEW = 6  # frames; below, a run says that there are too few to tell much
 _log = logging.getLogger(__name__)
 
@@ -119,6 +121,17 @@ def plan(taken: Chosen | None, frames: int, name: str, sharper: bool = False) ->
         f"**{_number(n_frames, 'frame')}** spread over the whole clip, "
         f"{n_pairs}{made_by}: **about {rough(planned.seconds)}**."
         f"{_doubt(n_frames)}"
+    )
+
+
+def offer() -> str:
+    """What can be fetched so that "auto" gives depth instead of a rough guess; empty where it does so already."""
+    if registry.likely() != "preview":
+        return ""
+    card, planned = POOL.plan(OFFERED, Options.max_frames, Options())
+    return (
+        f"Fetch Depth Anything 3 for real depth ({card.download_mb} MB, {card.licence}; "
+        f"{Options.max_frames} frames then take about {rough(planned.seconds)})"
     )
 
 

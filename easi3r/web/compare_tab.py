@@ -27,6 +27,36 @@ def going_on(event: jobs.Event, status: gr.Textbox, cancel: gr.Button) -> Iterat
             raise gr.Error(event.sentence, duration=None, print_exception=False)
 
 
+def followed(
+    steps: jobs.Steps, shown: Callable[[Any], dict], clean: Callable[[], None], status: gr.Textbox, cancel: gr.Button
+) -> Iterator[dict]:
+    """Run `steps` in a thread; yields updates. shown(event): those of the last one; clean(): after a failure."""
+    job, finished = jobs.Job(steps, known=(gr.Error,)), False  # ZeroGPU's: no GPU free, the day's share used up
+    try:
+        yield {status: gr.update(value="Starting", visible=True), cancel: gr.update(visible=True)}
+        for event in job.events():
+            match event:
+                case jobs.Tick() | jobs.Progress() | jobs.Failed():
+                    yield from going_on(event, status, cancel)
+                case _:
+                    finished = True
+                    yield {**shown(event), cancel: gr.update(visible=False)}
+    finally:
+        job.cancel()
+        if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
+            job.then(clean)
+
+
+def fetched(name: str, status: gr.Textbox, cancel: gr.Button, after: dict) -> Iterator[dict]:
+    """Fetch a system's weights; yields updates, `after` at the end."""
+
+    def steps(report):
+        POOL.system(name, report)
+        yield jobs.Fetched()
+
+    yield from followed(steps, lambda event: after, lambda: None, status, cancel)
+
+
 class CompareTab:
     """Functions return or yield what changes: widget -> value."""
 
@@ -127,7 +157,8 @@ class CompareTab:
 
         session = Session()
         keep = lambda: self._sessions.keep(f"{KEPT}{request.session_hash}", session)
-        yield from self._follow(jobs.comparison(make, session), lambda event: self._shown(event, keep), session.close)
+        steps, shown = jobs.comparison(make, session), lambda event: self._shown(event, keep)
+        yield from followed(steps, shown, session.close, self.status, self.cancel)
 
     def _shown(self, event, keep):
         keep()
@@ -143,33 +174,7 @@ class CompareTab:
 
     def _fetch(self, name: str) -> Callable[[], Iterator[dict]]:
         """What a click on the button of a system does."""
-
-        def steps(report):
-            POOL.system(name, report)
-            yield jobs.Fetched()
-
-        def fetch():
-            yield from self._follow(steps, lambda event: {self.status: "Fetched: tick it above."}, lambda: None)
-
-        return fetch
-
-    def _follow(self, steps, shown, clean):
-        """Run `steps` in a thread; yields updates. shown(event): those of the last one; clean(): after a failure."""
-        job, finished = jobs.Job(steps, known=(gr.Error,)), False  # ZeroGPU's: no GPU free, the day's share used up
-        hidden = gr.update(visible=False)
-        try:
-            yield {self.status: gr.update(value="Starting", visible=True), self.cancel: gr.update(visible=True)}
-            for event in job.events():
-                match event:
-                    case jobs.Tick() | jobs.Progress() | jobs.Failed():
-                        yield from going_on(event, self.status, self.cancel)
-                    case _:
-                        finished = True
-                        yield {**shown(event), self.cancel: hidden}
-        finally:
-            job.cancel()
-            if not finished:  # not waited for here: gradio closes generators in the thread that serves everybody
-                job.then(clean)
+        return lambda: fetched(name, self.status, self.cancel, {self.status: "Fetched: tick it above."})
 
     def _cancelled(self):
         return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}

@@ -74,7 +74,7 @@ class Pool:
         Raises `InputError` for an unknown name.
         """
         if name == "auto":
-            name = "preview" if registry.unavailable("easi3r-dust3r") else "easi3r-dust3r"
+            name = registry.likely()
         row = registry.row_of(name)
         card = row.card
         network = self._networks.get(card.weights or card.name)

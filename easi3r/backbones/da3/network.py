@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from ...errors import InputError, shown
+from ...memory import ran_out
 from ..base import FramePrediction, Progress
-from ..dust3r.network import free_memory, grid_of, is_out_of_memory, placed
+from ..dust3r.network import free_memory, grid_of, placed
 from . import cameras
 from .heads import LEVELS
 from .model import REFERENCES, DepthAnything3
@@ -142,7 +143,7 @@ class Da3Network:
                     for parts in zip(*(x.split(self.head_batch) for x in (*levels, output.camera))):
                         yield from predictions(list(parts[:-1]), parts[-1])
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if not ran_out(error):
                 raise
             raise InputError(
                 f"There is not enough memory for {len(frames)} frames of {frames.shape[2]} x {frames.shape[1]} pixels "
