@@ -59,9 +59,9 @@ def rigid_evidence(
             value, place, off = residual(depth[i][cells], cameras[i], cameras[j], relative, target, ok)
             seen = np.abs(sample(grey[j], target) - own)
             noise = max(0.3, np.median(seen[ok])) if ok.any() else 0.3  # as in `epipolar`
-            value = value * contradiction(np.abs(sample(grey[j], place) - own), seen, noise, step)
             stays = inside(target, *frames.shape[1:3]) & np.isfinite(value)
-            found.append((np.where(stays, value, np.nan), ok & stays, abs(i - j)))
+            speaks = contradiction(np.abs(sample(grey[j], place) - own), seen, noise, step)
+            found.append((np.where(stays, value, 0) * np.where(stays, speaks, np.nan), ok & stays, abs(i - j)))
             wrong.append(off)
         return *_median(found), float(np.median(wrong))
 

@@ -14,7 +14,7 @@ from ..own_masks import OwnMasks
 from ..video import Video
 from ..zoom import find_zoom
 from .base import Estimate, NetworkSystem, Plan
-from .flow_masks import moving_by_flow
+from .by_flow import Geometry, by_flow
 from .planning import plan_pairs
 from .steps import Clock, align, given_masks
 
@@ -108,9 +108,8 @@ class Plain(Pairwise):
             how = (replace(options, sam2=False) if looking else options), options.fov, zoom, clock, info, given.known
             result = self.align(store, frames, motion, *how)
             if looking:  # and once more, without what moves
-                geometry = result.depth, result.confidence, result.cam2world, result.intrinsics
-                motion = moving_by_flow(frames, *geometry, options, clock.progress)
-                motion = motion.with_masks(given.over(motion.dynamic))
+                geometry = Geometry(result.depth, result.confidence, result.cam2world, result.intrinsics)
+                motion, _ = by_flow(frames, geometry, given, replace(options, flow=False), clock.progress)
                 result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
         return result

@@ -13,7 +13,7 @@ from ..motion import Motion
 from ..options import Options
 from ..video import Video
 from .base import Estimate, NetworkSystem, Plan
-from .flow_masks import moving_by_flow
+from .by_flow import Geometry, by_flow
 from .planning import plan_frames
 from .steps import Clock, given_masks, sharpened
 
@@ -45,7 +45,7 @@ class Sequence(NetworkSystem):
         frames = video.frames
         shape, size = frames.shape[:3], video.framing.size
         given = given_masks(masks, shape)
-        looking = (self.finds_motion or options.flow_masks) and not given.known.all()
+        looking = self.finds_motion or options.flow_masks
         clock = Clock(progress, _WITH_MASKS if looking else _SHARES, options)
         motion = Motion.none(shape).with_masks(given.masks)
         depth, confidence = np.empty((2, *shape), np.float32)
@@ -59,9 +59,9 @@ class Sequence(NetworkSystem):
         warnings = _believe(intrinsics, size[0], options.fov)
         if looking:
             clock.start("masks", "Looking for what moves")
-            geometry = depth, confidence, cam2world, intrinsics
-            motion = moving_by_flow(frames, *geometry, options, clock.progress)
-            motion = motion.with_masks(given.over(motion.dynamic))
+            geometry = Geometry(depth, confidence, cam2world, intrinsics)
+            motion, geometry = by_flow(frames, geometry, given, options, clock.progress)
+            depth, cam2world, intrinsics = geometry.depth, geometry.cam2world, geometry.intrinsics
         clock.start("cleanup", "Cleaning up")
         motion, sharp, told = sharpened(motion, frames, options, clock, None if looking else given.known)
         cameras = [Camera(matrix, size) for matrix in intrinsics]
