@@ -176,9 +176,7 @@ def test_the_command_line_writes_every_file(street, tmp_path):
 def test_the_command_line_explains_bad_input(tmp_path, capsys):
     bad = tmp_path / "text.mp4"
     bad.write_text("not a video")
-    done = run_cli(bad, "--out", tmp_path / "out")
-    assert done.returncode == 2 and done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
-    for arguments in ([tmp_path / "missing.mp4"], [bad, "--max-frames", 0], [bad, "--backbone", "/nonsense"]):
+    for arguments in ([bad], [tmp_path / "missing.mp4"], [bad, "--max-frames", 0], [bad, "--backbone", "/nonsense"]):
         assert main([*map(str, arguments), "--out", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err.count("error:") == 1
     assert not (tmp_path / "out").exists()
