@@ -114,7 +114,8 @@ def bad_file(folder, name):
 def test_files_that_reach_elsewhere_get_a_sentence_and_no_frames(page, tmp_path, name):
     before, path = our_folders(), bad_file(tmp_path, name)
     upload_another(page, path, HOSTILE[name])
-    assert page.locator("#plan").inner_text().startswith("⚠️") and not page.locator("#preview").is_visible()
+    page.wait_for_function("document.querySelector('#plan').innerText.startsWith('⚠️')")  # once the spinner is gone
+    assert not page.locator("#preview").is_visible()
     page.locator("#run").click()
     page.locator("[data-testid=toast-body]", has_text=HOSTILE[name]).first.wait_for(timeout=20000)
     page.locator("[data-testid=toast-close]").first.click()
