@@ -121,6 +121,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory):
+    """A clip that is quick to reconstruct: 4 frames of 128 x 80."""
     path = tmp_path_factory.mktemp("walk") / "walk.mp4"
-    video.write(path, synthetic.render("street", 7, 160, 96).frames, 8)
+    video.write(path, synthetic.render("street", 4, 128, 80).frames, 8)
     return path

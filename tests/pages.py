@@ -24,8 +24,8 @@ FLAGS = [
 
 
 def open_page(browser, address, width=390, height=844):
-    """A page of a phone's size unless said otherwise: drawing in software, as here, takes as long as all the rest."""
-    page = browser.new_page(viewport={"width": width, "height": height})
+    """A page of a phone's size unless said otherwise, and coarse: drawing in software takes as long as all the rest."""
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=0.5)
     page.goto(address)
     page.wait_for_selector("#run")
     return page
@@ -71,7 +71,7 @@ def wait_until_drawn(page):
 
 def share_drawn(canvas):
     """Share of the canvas that differs from its corner; the buttons' row on top left out."""
-    pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)[45:]
+    pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)[25:]
     return (np.abs(pixels - pixels[0, 0]).max(2) > 12).mean()
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from easi3r import InputError, synthetic
-from easi3r.alignment import Store, solve
+from easi3r.alignment import Store, graph, solve
 from easi3r.backbones.base import PairPrediction
 from easi3r.benchmark.alignment import load_golden, score
 from easi3r.benchmark.alignment import solve as solve_and_clean
@@ -62,8 +62,9 @@ def one_torch_thread():
     torch.set_num_threads(before)
 
 
-def test_no_worse_than_the_reference_solver_run_here(clip, pairs, one_torch_thread):
-    truth = {"cam2world": clip.cam2world, "depth": clip.depth}
+def test_no_worse_than_the_reference_solver_run_here(one_torch_thread):
+    clip = synthetic.render("room", T, 32, 24)  # small: the reference takes its time
+    truth, pairs = {"cam2world": clip.cam2world, "depth": clip.depth}, list(synthetic.predictions(clip, build(T)))
     ours, reference = score(solve(pairs, T), truth), score(solve_reference(pairs, T), truth)
     assert ours["loss"] <= 1.01 * reference["loss"]
     for key in ("ate", "rpe_t", "rpe_r_deg", "depth_absrel"):
@@ -266,21 +267,13 @@ def test_useless_predictions_never_crash(pairs, spoil, warned):
     assert bool(result.warnings) >= warned
 
 
-def sparsely(pairs):
-    """The alignment of 20 frames from fewer pixels than usual, which is quick."""
-    with Store(samples=100) as store:
-        for pair in pairs:
-            store.add(pair)
-        return solve(store, 20, smooth=False)
-
-
-def test_distant_pairs_of_a_dense_graph_shape_the_depth_but_not_the_cameras():
-    """Of 20 x 19 pairs 16 per frame are looked at, which are those of up to 12 frames apart."""
-    clip = synthetic.render("room", 20, 32, 24)
-    pairs = list(synthetic.predictions(clip, build(20, "complete")))
+def test_distant_pairs_of_a_dense_graph_shape_the_depth_but_not_the_cameras(clip, monkeypatch):
+    """Of 8 x 7 pairs 4 per frame are looked at, which are those of up to 3 frames apart."""
+    monkeypatch.setattr(graph, "PAIRS_PER_FRAME", 4)
+    pairs = list(synthetic.predictions(clip, build(T, "complete")))
     turn = cv2.Rodrigues(np.array([0.0, 0.4, 0.0]))[0].astype(np.float32)
-    wrong = [replace(p, pts2=1.5 * p.pts2 @ turn) if abs(p.i - p.j) > 12 else p for p in pairs]
-    right, spoilt = sparsely(pairs), sparsely(wrong)
+    wrong = [replace(p, pts2=1.5 * p.pts2 @ turn) if abs(p.i - p.j) > 3 else p for p in pairs]
+    right, spoilt = solve(pairs, T, smooth=False), solve(wrong, T, smooth=False)
     errors = trajectory_errors(spoilt.cam2world, right.cam2world)
     assert errors["ate"] < 1e-9 * errors["path"] and errors["rre"] < 1e-6
     assert spoilt.focal == right.focal

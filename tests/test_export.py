@@ -213,7 +213,7 @@ def test_glb_of_a_poor_result_is_still_a_scene(tiny_result, tmp_path, change):
 
 
 def test_one_frame_is_saved(tmp_path):
-    files = analytic_result(1).save(tmp_path / "one")
+    files = analytic_result(1).save(tmp_path / "one", files=["scene.glb", "poses.txt"])
     assert len(trimesh.load(files["scene.glb"]).geometry) >= 2
     assert len(np.atleast_2d(np.loadtxt(files["poses.txt"]))) == 1
 
@@ -252,7 +252,7 @@ def test_viewer_colours_come_out_as_the_picture():
 
 
 def test_poses_are_read_back(tiny_result, tmp_path):
-    rows = np.loadtxt(tiny_result.save(tmp_path)["poses.txt"])
+    rows = np.loadtxt(tiny_result.save(tmp_path, files=["poses.txt"])["poses.txt"])
     assert rows.shape == (6, 8)
     assert np.allclose(rows[:, 0], tiny_result.timestamps, atol=1e-6)
     assert np.allclose(rows[:, 1:4], tiny_result.cam2world[:, :3, 3], atol=1e-7)
@@ -260,7 +260,8 @@ def test_poses_are_read_back(tiny_result, tmp_path):
 
 
 def test_cameras_project_points_to_their_pixels(tiny_result, tmp_path):
-    document = json.loads(Path(tiny_result.save(tmp_path)["cameras.json"]).read_text(encoding="utf-8"))
+    (written,) = tiny_result.save(tmp_path, files=["cameras.json"]).values()
+    document = json.loads(Path(written).read_text(encoding="utf-8"))
     assert document["scale"] == "arbitrary" and document["working_size"] == [64, 48]
     assert document["source_size"] == list(tiny_result.framing.source_size)
     points, framing = tiny_result.points(), tiny_result.framing
@@ -286,7 +287,7 @@ def decode(path):
 
 def test_videos_play_at_the_clips_pace_and_show_the_result(tmp_path):
     result = analytic_result(6, 128, 96)
-    files = result.save(tmp_path)
+    files = result.save(tmp_path, files=["masks.mp4", "depth.mp4"])
     masks, fps = decode(files["masks.mp4"])
     assert masks.shape == result.frames.shape and fps == pytest.approx(8)
     change = np.abs(masks.astype(int) - result.frames).mean(axis=-1)
@@ -306,7 +307,7 @@ def test_playback_speed_is_bounded():
 
 def test_archive_is_read_back_exactly(tiny_result, tmp_path):
     tiny_result.info["options"] = {"max_frames": np.int64(6), "fov": None, "size": (64, 48)}
-    files = tiny_result.save(tmp_path)
+    files = tiny_result.save(tmp_path, files=["arrays.npz", "report.json"])
     for place in (tmp_path, files["arrays.npz"]):
         back = load_reconstruction(place)
         for field in fields(back):
@@ -344,7 +345,7 @@ def test_foreign_archives_are_refused(tiny_result, tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.savez(tmp_path / "pickle.npz", meta=np.array([{}], dtype=object))
-    whole = Path(tiny_result.save(tmp_path / "out")["arrays.npz"]).read_bytes()
+    whole = Path(tiny_result.save(tmp_path / "out", files=["arrays.npz"])["arrays.npz"]).read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     damaged = bytearray(whole)
     damaged[len(whole) // 3 : len(whole) // 3 + 400] = bytes(400)
@@ -359,7 +360,7 @@ def test_foreign_archives_are_refused(tiny_result, tmp_path):
 
 def test_save_returns_what_it_wrote_and_replaces_older_results(tiny_result, tmp_path):
     (tmp_path / "mine.txt").write_text("stays")
-    tiny_result.save(tmp_path)
+    tiny_result.save(tmp_path, files=["masks", "arrays.npz", "report.json"])
     files = replace(tiny_result, info={"run": 2}).save(tmp_path)
     assert list(files) == NAMES
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*NAMES, "mine.txt"])
@@ -374,7 +375,7 @@ def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
     tiny_result.save(tmp_path / "few", files=["scene.glb", "depth"])  # again, and more of it
     with pytest.raises(InputError, match="already holds masks"):
         tiny_result.save(tmp_path / "few", files=["masks"])  # a folder of this name may be anybody's
-    tiny_result.save(tmp_path / "all")
+    tiny_result.save(tmp_path / "all", files=["poses.txt", "masks", "depth", "arrays.npz"])
     (tmp_path / "all" / "masks" / "old.png").write_text("old")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").iterdir()}
     tiny_result.save(tmp_path / "all", files=iter(["masks"]))
@@ -413,7 +414,7 @@ def test_a_failed_save_leaves_nothing(tiny_result, tmp_path, monkeypatch, existi
         folder.mkdir(parents=True)
     monkeypatch.setitem(export._FILES, "depth.mp4", broken)
     with pytest.raises(RuntimeError, match="broken"):
-        tiny_result.save(folder)
+        tiny_result.save(folder, files=["poses.txt", "masks", "depth.mp4", "report.json"])
     assert [path.name for path in tmp_path.rglob("*")] == (["a", "b"] if existing else [])
 
 

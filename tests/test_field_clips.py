@@ -70,7 +70,7 @@ def test_masks_of_the_user_hold_on_blank_frames_too(blank):
 
 
 def test_blank_frames_without_masks_hold_nothing_that_moves(street, backbone):
-    frames = street.frames[:6].copy()
+    frames = street.frames[:5].copy()
     frames[0] = 0
     result = easi3r.reconstruct(frames, backbone)
     assert not result.dynamic[0].any() and result.dynamic[1:].any()
@@ -95,7 +95,7 @@ def _extent(result):
 
 
 def test_no_file_holds_what_shows_nothing(blank, tmp_path):
-    blank.save(tmp_path)
+    blank.save(tmp_path, files=["dataset", "static.ply", "moving", "cameras.json"])
     pictures = sorted((tmp_path / "dataset" / "images").iterdir())
     assert len(pictures) == T - len(BLANK)
     means = [np.asarray(Image.open(path)).mean() for path in pictures]
@@ -132,7 +132,8 @@ def test_bars_do_not_move_the_focal_length_or_the_principal_point(street, plain,
 
 def test_a_dark_and_noisy_clip_is_said_and_its_masks_are_no_nonsense(street, plain, backbone):
     random = np.random.default_rng(0)
-    dark = (0.06 * street.frames + random.normal(2, 3, street.frames.shape)).clip(0, 255).astype(np.uint8)
+    frames = street.frames[:6]
+    dark = (0.06 * frames + random.normal(2, 3, frames.shape)).clip(0, 255).astype(np.uint8)
     result = easi3r.reconstruct(dark, backbone)
     assert said(result, "dark and noisy") and not said(plain, "dark")
     assert result.dynamic.mean() < 3 * street.dynamic.mean() + 0.05
@@ -165,7 +166,7 @@ def test_a_small_archive_takes_the_frames_that_the_result_has(street, plain, tmp
 
 
 def test_a_second_shot_is_reconstructed_alone(street, backbone, tmp_path):
-    other = synthetic.render("room", 8, W, H, seconds=0.6).frames
+    other = synthetic.render("room", 6, W, H, seconds=0.5).frames
     clip = encode(tmp_path / "clip.mkv", np.concatenate([street.frames, other]), codec="ffv1", fps=12, pix_fmt="bgr0")
     result = easi3r.reconstruct(clip, backbone, Options(shot=2))
-    assert result.info["frame_numbers"] == list(range(10, 18)) and said(result, "2 shots", "as chosen")
+    assert result.info["frame_numbers"] == list(range(10, 16)) and said(result, "2 shots", "as chosen")

@@ -270,7 +270,7 @@ def test_heic_photos_come_whole(tmp_path):
 
 def test_photos_of_200_megapixels_come_reduced(tmp_path):
     Image.new("L", (16320, 12240), 90).save(tmp_path / "large.png", compress_level=1)
-    Image.new("RGB", (16320, 12240), (90, 90, 90)).save(tmp_path / "large.jpg")
+    Image.new("L", (16320, 12240), 90).save(tmp_path / "large.jpg")
     Image.new("1", (20000, 16000)).save(tmp_path / "huge.png")
     for name in ("large.png", "large.jpg"):
         clip = video.read(tmp_path / name, 1, 512, 16)

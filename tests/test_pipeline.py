@@ -1,8 +1,6 @@
 """reconstruct(), the command line and what they do with difficult input."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +24,12 @@ def backbone():
 
 @pytest.fixture(scope="module")
 def street():
-    return synthetic.render("street", 6, 224, 128, seconds=0.6)
+    return synthetic.render("street", 6, 160, 96, seconds=0.6)
 
 
 @pytest.fixture(scope="module")
 def result(backbone):
-    return easi3r.reconstruct(video.read(EXAMPLE, 10, 320, 16), backbone, easi3r.Options(max_frames=10))
+    return easi3r.reconstruct(video.read(EXAMPLE, 8, 256, 16), backbone, easi3r.Options(max_frames=8))
 
 
 def check_sound(result, n_frames):
@@ -48,29 +46,31 @@ def check_sound(result, n_frames):
 
 
 def test_cameras_depth_and_masks_of_an_example_are_right(result):
-    check_sound(result, 10)
+    check_sound(result, 8)
     figures = score(result, synthetic.load_truth(EXAMPLE.with_suffix(".npz")))
     assert figures["ate"] < 0.05 and figures["rotation"] < 1 and figures["focal"] < 0.15
     assert figures["absrel"] < 0.1 and figures["J"] > 0.5
 
 
 def test_the_report_says_what_a_user_needs_to_repeat_the_run(result):
-    assert result.info["backbone"]["name"] == "preview" and result.info["options"]["max_frames"] == 10
-    assert set(result.info["seconds"]) >= {"read", "motion", "masks"} and result.info["pairs"] == 50
+    assert result.info["backbone"]["name"] == "preview" and result.info["options"]["max_frames"] == 8
+    assert set(result.info["seconds"]) >= {"read", "motion", "masks"} and result.info["pairs"] == 32
 
 
 def test_the_same_input_gives_the_same_result(street, backbone):
-    one, two = (easi3r.reconstruct(street.frames, backbone) for _ in range(2))
+    one, two = (easi3r.reconstruct(street.frames[:4], backbone) for _ in range(2))
     assert np.array_equal(one.dynamic, two.dynamic)
     assert np.allclose(one.cam2world, two.cam2world, atol=1e-6) and np.allclose(one.depth, two.depth, rtol=1e-5)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")  # much of the picture is masked: no division by zero on the way
-def test_more_sensitivity_marks_more(street, backbone):
-    few, many = (
-        easi3r.reconstruct(street.frames, backbone, easi3r.Options(sensitivity=s)).dynamic.mean() for s in (0.2, 0.8)
+def test_options_of_masks_and_pairs_reach_their_steps(street, backbone):
+    few, many, rough = (
+        easi3r.reconstruct(street.frames, backbone, easi3r.Options(graph="swin-1-noncyclic", **options))
+        for options in ({"sensitivity": 0.2}, {"sensitivity": 0.8}, {"sensitivity": 0.8, "refine": False})
     )
-    assert few < many
+    assert few.info["pairs"] == 10 and few.dynamic.mean() < many.dynamic.mean()
+    assert not np.array_equal(rough.dynamic, many.dynamic)
 
 
 def test_progress_rises_and_cancels(street, backbone):
@@ -91,7 +91,7 @@ def test_progress_rises_and_cancels(street, backbone):
 
 
 def test_a_still_scene_has_hardly_a_mask(backbone):
-    clip = synthetic.render("room", 8, 224, 128, moving=False)
+    clip = synthetic.render("room", 5, 128, 80, moving=False)
     result = easi3r.reconstruct(clip.frames, backbone)
     assert result.dynamic.mean() < 0.1
     path = trajectory_errors(result.cam2world, clip.cam2world)
@@ -106,7 +106,7 @@ def test_a_long_lens_from_afar(backbone):
         eye, target = map(np.array, scene.camera(seconds))
         return eye + [0, 0, 1.4 * np.linalg.norm(eye - target)], target
 
-    clip = synthetic.render(replace(scene, focal=2.3, camera=from_afar), 9, 192, 112, seed=4)
+    clip = synthetic.render(replace(scene, focal=2.3, camera=from_afar), 6, 160, 96, seed=4)
     result = easi3r.reconstruct(clip.frames, backbone)
     assert 0.7 < result.intrinsics[0, 0, 0] / clip.intrinsics[0, 0] < 1.3
     path = trajectory_errors(result.cam2world, clip.cam2world)
@@ -115,19 +115,19 @@ def test_a_long_lens_from_afar(backbone):
 
 @pytest.mark.parametrize("camera", ["still", "rotates"])
 def test_without_parallax_it_says_so(camera, backbone):
-    clip = synthetic.render("street", 8, 224, 128, camera=camera)
+    clip = synthetic.render("street", 6, 128, 80, camera=camera)
     result = easi3r.reconstruct(clip.frames, backbone)
-    check_sound(result, 8)
+    check_sound(result, 6)
     assert any("no depth can be seen" in w for w in result.info["warnings"])
     assert jaccard(result.dynamic, clip.dynamic).mean() > 0.4
 
 
 def test_identical_frames_and_noise_give_a_result_that_warns(backbone):
-    noise = np.random.default_rng(0).integers(0, 256, (5, 96, 128, 3), np.uint8)
-    for frames in (noise, np.repeat(noise[:1], 5, axis=0), np.full((5, 96, 128, 3), 90, np.uint8)):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), np.uint8)
+    for frames in (noise, np.repeat(noise[:1], 3, axis=0), np.full((3, 64, 96, 3), 90, np.uint8)):
         result = easi3r.reconstruct(frames, backbone)
-        check_sound(result, 5)
-        assert result.info["warnings"]
+        check_sound(result, 3)
+        assert len(result.info["warnings"]) > 1  # not only that there are few frames
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3])
@@ -138,11 +138,11 @@ def test_few_frames(n_frames, street, backbone, tmp_path):
     assert all(Path(path).exists() for path in result.save(tmp_path).values())
 
 
-@pytest.mark.parametrize("size", [(192, 112), (112, 192), (321, 181), (64, 64), (640, 48)])
+@pytest.mark.parametrize("size", [(112, 192), (321, 181), (64, 64), (640, 48)])
 def test_sizes_portrait_odd_square_and_wide(size, backbone):
-    clip = synthetic.render("street", 4, *size)
+    clip = synthetic.render("street", 3, *size)
     result = easi3r.reconstruct(clip.frames, backbone)
-    check_sound(result, 4)
+    check_sound(result, 3)
     assert result.framing.source_size == size
     assert not any(s % 16 for s in result.depth.shape[1:])
 
@@ -156,28 +156,10 @@ def test_options_are_checked():
         easi3r.Options(colour="red")
 
 
-def run_cli(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "easi3r", *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120
-    )
-
-
-def test_the_command_line_writes_every_file(street, tmp_path):
-    clip, out = tmp_path / "clip.mp4", tmp_path / "out"
-    video.write(clip, street.frames, 5)
-    done = run_cli(clip, "--out", out, "--max-frames", 5, "--backbone", "preview")
-    assert done.returncode == 0, done.stderr
-    assert {"player.html", "scene.glb", "poses.txt", "arrays.npz", "README.txt"} <= {p.name for p in out.iterdir()}
-    assert "preview" in done.stdout and "100%" in done.stderr
-    assert easi3r.load_reconstruction(out).depth.shape[0] == 5
-
-
 def test_the_command_line_explains_bad_input(tmp_path, capsys):
     bad = tmp_path / "text.mp4"
     bad.write_text("not a video")
-    done = run_cli(bad, "--out", tmp_path / "out")
-    assert done.returncode == 2 and done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
-    for arguments in ([tmp_path / "missing.mp4"], [bad, "--max-frames", 0], [bad, "--backbone", "/nonsense"]):
+    for arguments in ([bad], [tmp_path / "missing.mp4"], [bad, "--max-frames", 0], [bad, "--backbone", "/nonsense"]):
         assert main([*map(str, arguments), "--out", str(tmp_path / "out")]) == 2
         assert capsys.readouterr().err.count("error:") == 1
     assert not (tmp_path / "out").exists()
@@ -187,14 +169,14 @@ def test_masks_of_the_user_replace_the_estimated_ones(street, backbone, tmp_path
     height, width = street.frames.shape[1:3]
     drawn = np.zeros((len(street.frames), height, width), np.uint8)
     drawn[:, height // 4 : height // 2, width // 3 : width // 2] = 255
-    video.write(tmp_path / "mask.mp4", np.repeat(drawn[:4, ..., None], 3, axis=-1), 5)
+    video.write(tmp_path / "mask.mp4", np.repeat(drawn[:3, ..., None], 3, axis=-1), 5)
     folder = tmp_path / "masks"
     folder.mkdir()
-    for k, mask in enumerate(drawn[:4]):
+    for k, mask in enumerate(drawn[:3]):
         Image.fromarray(mask).resize((2 * width, 2 * height)).save(folder / f"{k}.png")
-    for masks in (tmp_path / "mask.mp4", folder, drawn[:4] > 0):
-        result = easi3r.reconstruct(street.frames[:4], backbone, masks=masks)
-        overlap = jaccard(result.dynamic, drawn[:4] > 0)
+    for masks in (tmp_path / "mask.mp4", folder, drawn[:3] > 0):
+        result = easi3r.reconstruct(street.frames[:3], backbone, masks=masks)
+        overlap = jaccard(result.dynamic, drawn[:3] > 0)
         assert overlap.min() > 0.97 and result.info["masks"] == "given by the user"
     with pytest.raises(InputError, match="frames"):
         easi3r.reconstruct(street.frames, backbone, masks=list(drawn[:2, ..., None].repeat(3, -1)))

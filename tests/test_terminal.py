@@ -237,7 +237,7 @@ def test_a_second_run_does_not_take_the_first_ones_pictures_for_photos(street, t
     for k, frame in enumerate(street.frames):
         Image.fromarray(frame).save(photos / f"p{k}.png")
     for _ in range(2):
-        assert main([str(photos), "--out", str(photos), "--backbone", "preview"]) == 0
+        assert main([str(photos), "--out", str(photos), "--backbone", "preview", "--max-frames", "2"]) == 0
         assert easi3r.load_reconstruction(photos).info["source_frames"] == 4
     assert any("path.png" in warning for warning in easi3r.load_reconstruction(photos).info["warnings"])
     (warning,) = sources.open_source(photos).warnings
@@ -257,8 +257,9 @@ def test_pictures_of_that_name_are_photos_where_no_run_has_written(street, tmp_p
 # ------------------------------------------------------------------------------------------------------------ progress
 
 
-def test_progress_through_a_pipe_is_a_few_lines(clip, tmp_path):
-    command = [sys.executable, "-m", "easi3r", str(clip), "--out", str(tmp_path / "out"), "--backbone", "preview"]
+def test_a_run_writes_every_file_and_through_a_pipe_its_progress_is_a_few_lines(clip, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "easi3r", str(clip), "--out", str(out), "--backbone", "preview"]
     began = time.monotonic()
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     lines = re.split(r"[\r\n]+", done.stderr.strip())
@@ -267,6 +268,9 @@ def test_progress_through_a_pipe_is_a_few_lines(clip, tmp_path):
     texts = [re.sub(r"\d+", "", line.partition("%")[2]) for line in lines]
     assert len(lines) <= 14 + slow and "Writing the results" in lines[-1]
     assert {"  Reading the video", "  Outlining what moves", "  Writing the results"} <= set(texts)
+    assert {"player.html", "scene.glb", "poses.txt", "arrays.npz", "README.txt"} <= {p.name for p in out.iterdir()}
+    assert "preview" in done.stdout and "100%" in done.stderr
+    assert easi3r.load_reconstruction(out).depth.shape[0] == 4
 
 
 def test_a_system_or_a_backbone_but_not_both(clip, tmp_path, capsys):

@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from easi3r.backbones.preview import PreviewNetwork
 from easi3r.export.archive import ARCHIVE, write_archive
 from easi3r.system import registry
 from easi3r.web import clips, jobs
+from easi3r.web.files import Examples
 from easi3r.web.pool import Pool
 from easi3r.web.sessions import Session, Sessions
 
@@ -135,6 +137,16 @@ def events_of(make, **settings):
         return list(jobs.Job(jobs.reconstruction(make, session, 0.1, "surfaces"), **settings).events())
     finally:
         session.close()
+
+
+def test_every_example_has_a_result_of_its_own_frames():
+    examples = Examples(Path(__file__).parents[1] / "examples")
+    assert [clip.stem for clip in examples.clips] == ["orbit", "room", "street"]
+    for clip in examples.clips:
+        result = examples.load(clip)
+        assert result.frames.shape[:3] == result.depth.shape == result.dynamic.shape and len(result.frames) > 10
+        assert np.isfinite(result.depth).all() and result.dynamic.any() and result.info["system"]
+        assert result.frames.std() > 20 and examples.prepared(clip) is None
 
 
 def test_a_job_tells_its_progress_the_scene_and_the_files(tiny_result):
