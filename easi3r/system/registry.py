@@ -133,8 +133,8 @@ _CARDS = {
         APACHE,
         DA3,
         137,
-        "Cameras and depth are the network's own, from all frames at once, of the small one on a CPU and the base one "
-        "on a GPU; what moves is told by optical flow that they do not explain.",
+        "Cameras and depth come from all frames at once, by the small network on a CPU and the base one on a GPU; "
+        "optical flow refines the cameras and tells what moves.",
         DA3_ON_GPU,
     ),
 }
