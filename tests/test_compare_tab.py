@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pages
 import pytest
+from huggingface_hub import constants
 
 from easi3r import InputError
-from easi3r.web import choices, compute
+from easi3r.web import choices, clips, compute
+from easi3r.web.pool import POOL
 
 
 def compare(browser, address, clip):
@@ -83,3 +85,20 @@ def test_the_plan_says_what_is_wrong_with_the_choice():
     assert "Tick two to 4; 1 is ticked." in say(["preview"])
     assert "needs your masks" in say(["preview", "preview:my-masks"])
     assert "about" in say(["preview", "preview:my-masks"], True)
+
+
+def test_the_page_offers_to_fetch_real_depth(browser, address, monkeypatch, tmp_path):
+    if not clips.offer():
+        pytest.skip("there is a GPU, or the weights are on this machine")
+    page = pages.open_page(browser, address)
+    assert "137 MB, Apache-2.0" in page.locator("#offer").inner_text()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    page.locator("#offer").click()
+    page.get_by_text("the model hub cannot be reached").wait_for(timeout=20000)
+    assert page.locator("#offer").is_visible()
+    page.get_by_label("Close", exact=False).first.click()
+    monkeypatch.setattr(POOL, "system", lambda name, report: report(1, f"Fetching {name}"))
+    page.locator("#offer").click()
+    page.locator("#offer").wait_for(state="hidden", timeout=20000)
+    page.close()
