@@ -9,6 +9,8 @@ import pytest
 from easi3r import InputError
 from easi3r.web import choices, compute
 
+pytestmark = pytest.mark.usefixtures("few_pairs")
+
 
 def compare(browser, address, clip):
     page = pages.open_page(browser, address)
