@@ -13,6 +13,8 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} if "PYTEST_X
 
 # isort: split
 
+from functools import partial
+
 import numpy as np
 import pages
 import pytest
@@ -20,6 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from easi3r import pairs as graphs
 from easi3r import synthetic, video
+from easi3r.backbones.preview import two_view
 from easi3r.camera import Camera, Framing, pose
 from easi3r.reconstruction import Reconstruction
 
@@ -92,6 +95,14 @@ def clip(request):
 def pairs(clip):
     """What a network would say of its frame pairs."""
     return list(synthetic.predictions(clip, graphs.build(len(clip.frames))))
+
+
+@pytest.fixture
+def few_pairs(monkeypatch):
+    """The preview looks for the focal in 3 pairs of frames instead of 10, which takes most of a small run: for tests
+    that are about something else.
+    """
+    monkeypatch.setattr(two_view, "find_focal", partial(two_view.find_focal, n_pairs=3))
 
 
 # ---- the page

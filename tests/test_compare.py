@@ -108,6 +108,7 @@ def test_a_straight_path_is_turned_by_its_orientations():
 # ---- running
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_the_preview_with_and_without_masks():
     found = easi3r.compare(CLIP.frames, ["preview", "preview:no-masks"], Options(max_frames=T), truth=CLIP)
     assert [row.label for row in found.table.values()] == ["Preview", "Preview without masks"]

@@ -11,6 +11,8 @@ from easi3r import InputError
 from easi3r.web import choices, clips, compute
 from easi3r.web.pool import POOL
 
+pytestmark = pytest.mark.usefixtures("few_pairs")
+
 
 def compare(browser, address, clip):
     page = pages.open_page(browser, address)

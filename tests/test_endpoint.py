@@ -14,6 +14,8 @@ from test_uploads import HOSTILE, bad_file
 
 from easi3r import Options, video
 
+pytestmark = pytest.mark.usefixtures("few_pairs")
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

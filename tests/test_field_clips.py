@@ -69,6 +69,7 @@ def test_masks_of_the_user_hold_on_blank_frames_too(blank):
     assert (blank.dynamic[:, 44:56, 34:66]).all() and not blank.dynamic[:, :36].any()
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_blank_frames_without_masks_hold_nothing_that_moves(street, backbone):
     frames = street.frames[:5].copy()
     frames[0] = 0
@@ -130,6 +131,7 @@ def test_bars_do_not_move_the_focal_length_or_the_principal_point(street, plain,
     assert abs(source[0, 2] - W / 2) <= 1.5 and abs(source[1, 2] - (11 + H / 2)) <= 1.5
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_a_dark_and_noisy_clip_is_said_and_its_masks_are_no_nonsense(street, plain, backbone):
     random = np.random.default_rng(0)
     frames = street.frames[:6]
@@ -139,6 +141,7 @@ def test_a_dark_and_noisy_clip_is_said_and_its_masks_are_no_nonsense(street, pla
     assert result.dynamic.mean() < 3 * street.dynamic.mean() + 0.05
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_logos_and_dates_are_left_out_of_the_scene(backbone):
     clean = video.read(EXAMPLE, 8, 320, 8).frames
     frames = clean.copy()
@@ -165,6 +168,7 @@ def test_a_small_archive_takes_the_frames_that_the_result_has(street, plain, tmp
     assert np.array_equal(load_small(tmp_path / "small.npz", clip).frames, frames[numbers])
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_a_second_shot_is_reconstructed_alone(street, backbone, tmp_path):
     other = synthetic.render("room", 6, W, H, seconds=0.5).frames
     clip = encode(tmp_path / "clip.mkv", np.concatenate([street.frames, other]), codec="ffv1", fps=12, pix_fmt="bgr0")

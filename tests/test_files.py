@@ -351,11 +351,11 @@ EXACT = [
 @pytest.mark.parametrize("name, codec", EXACT)
 def test_frames_are_exact_after_jumps(tmp_path, name, codec):
     options = {"bf": "2", "g": "15", **({"x264-params": "open-gop=1"} if codec == "libx264" else {"b": "800k"})}
-    path = encode(tmp_path / name, [numbered(k) for k in range(250)], codec=codec, fps=25, options=options)
-    for count in (4, 9, 250):
+    path = encode(tmp_path / name, [numbered(k) for k in range(130)], codec=codec, fps=25, options=options)
+    for count in (4, 9, 130):
         clip = video.read(path, count, 512, 16)
         shown = [number_of(frame) for frame in clip.frames]
-        assert shown == list(clip.positions) and len(shown) == count and (shown[0], shown[-1]) == (0, 249)
+        assert shown == list(clip.positions) and len(shown) == count and (shown[0], shown[-1]) == (0, 129)
         np.testing.assert_allclose(clip.timestamps - clip.timestamps[0], np.array(shown) / 25, atol=0.021)
 
 

@@ -422,6 +422,7 @@ def test_files_that_are_no_masks_are_refused_in_one_sentence(clip, tmp_path):
 # ---- in a run
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_reconstruct_takes_the_mask_of_every_frame(path, tmp_path):
     backbone, options = easi3r.load_backbone("preview"), easi3r.Options(max_frames=6)
     folder = save(tmp_path / "masks", all_drawn(range(N)))

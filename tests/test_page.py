@@ -31,6 +31,8 @@ from easi3r import InputError, synthetic, systems, video
 from easi3r.backbones.dust3r.model import Config
 from easi3r.web.files import Examples
 
+pytestmark = pytest.mark.usefixtures("few_pairs")
+
 
 def test_two_visitors_get_their_own_scenes_videos_and_files(browser, address, walk, tmp_path):
     drawn = np.zeros((3, 80, 128, 3), np.uint8)

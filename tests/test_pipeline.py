@@ -57,6 +57,7 @@ def test_the_report_says_what_a_user_needs_to_repeat_the_run(result):
     assert set(result.info["seconds"]) >= {"read", "motion", "masks"} and result.info["pairs"] == 32
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_the_same_input_gives_the_same_result(street, backbone):
     one, two = (easi3r.reconstruct(street.frames[:4], backbone) for _ in range(2))
     assert np.array_equal(one.dynamic, two.dynamic)
@@ -64,6 +65,7 @@ def test_the_same_input_gives_the_same_result(street, backbone):
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")  # much of the picture is masked: no division by zero on the way
+@pytest.mark.usefixtures("few_pairs")
 def test_options_of_masks_and_pairs_reach_their_steps(street, backbone):
     few, many, rough = (
         easi3r.reconstruct(street.frames, backbone, easi3r.Options(graph="swin-1-noncyclic", **options))
@@ -73,6 +75,7 @@ def test_options_of_masks_and_pairs_reach_their_steps(street, backbone):
     assert not np.array_equal(rough.dynamic, many.dynamic)
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_progress_rises_and_cancels(street, backbone):
     seen = []
     easi3r.reconstruct(street.frames[:4], backbone, progress=lambda fraction, text: seen.append((fraction, text)))
@@ -131,6 +134,7 @@ def test_identical_frames_and_noise_give_a_result_that_warns(backbone):
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3])
+@pytest.mark.usefixtures("few_pairs")
 def test_few_frames(n_frames, street, backbone, tmp_path):
     result = easi3r.reconstruct(street.frames[:n_frames], backbone)
     check_sound(result, n_frames)
@@ -139,6 +143,7 @@ def test_few_frames(n_frames, street, backbone, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(112, 192), (321, 181), (64, 64), (640, 48)])
+@pytest.mark.usefixtures("few_pairs")
 def test_sizes_portrait_odd_square_and_wide(size, backbone):
     clip = synthetic.render("street", 3, *size)
     result = easi3r.reconstruct(clip.frames, backbone)
@@ -165,6 +170,7 @@ def test_the_command_line_explains_bad_input(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("few_pairs")
 def test_masks_of_the_user_replace_the_estimated_ones(street, backbone, tmp_path):
     height, width = street.frames.shape[1:3]
     drawn = np.zeros((len(street.frames), height, width), np.uint8)

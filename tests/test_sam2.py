@@ -413,6 +413,7 @@ def in_cache(folder, tmp_path, monkeypatch):
 
 
 @needs_library
+@pytest.mark.usefixtures("few_pairs")
 def test_a_run_with_sam2_shows_both_masks_and_redraws_the_users(in_cache, tmp_path):
     clip = synthetic.render("street", 3, 96, 64)
     drawn = np.zeros((3, 64, 96), bool)

@@ -18,6 +18,8 @@ import easi3r
 from easi3r import InputError, Options, sources, synthetic, video
 from easi3r.cli import main
 
+pytestmark = pytest.mark.usefixtures("few_pairs")
+
 
 @pytest.fixture(scope="module")
 def street():

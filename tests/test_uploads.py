@@ -11,6 +11,8 @@ from pages import open_page, open_tab, our_folders, slide, upload_another, wait_
 from PIL import Image
 from test_unpack import hostile, zipped
 
+pytestmark = pytest.mark.usefixtures("few_pairs")
+
 
 @pytest.fixture(scope="module")
 def page(browser, address):
