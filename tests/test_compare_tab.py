@@ -14,13 +14,15 @@ from easi3r.web.pool import POOL
 pytestmark = pytest.mark.usefixtures("few_pairs")
 
 
-def compare(browser, address, clip):
+@pytest.fixture(scope="module")
+def page(browser, address, walk):
+    """The tab with a clip to compare on, of one visitor who tries one thing after the other."""
     page = pages.open_page(browser, address)
-    pages.upload(page, clip)
+    pages.upload(page, walk)
     pages.open_tab(page, "Compare")
     page.locator("#compare-plan", has_text="2 runs one after another").wait_for(timeout=20000)
-    page.locator("#compare").click()
-    return page
+    yield page
+    page.close()
 
 
 def wait_for(page, text):
@@ -29,8 +31,17 @@ def wait_for(page, text):
     )
 
 
-def test_two_systems_are_compared(browser, address, walk, tmp_path):
-    page = compare(browser, address, walk)
+def test_a_comparison_is_cancelled(page):
+    before = pages.our_folders()
+    page.locator("#compare").click()
+    page.locator("#compare-cancel").click(timeout=20000)
+    wait_for(page, "Cancelled")
+    assert not page.locator("#compare-views iframe").count()
+    pages.wait_for_folders(before)
+
+
+def test_two_systems_are_compared(page, tmp_path):
+    page.locator("#compare").click()
     wait_for(page, "done")
     table = page.locator("#compare-table")
     assert "Preview without masks" in table.inner_text() and "moving pixels" in table.inner_text()
@@ -42,43 +53,29 @@ def test_two_systems_are_compared(browser, address, walk, tmp_path):
     names = set(zipfile.ZipFile(tmp_path / "all.zip").namelist())
     wanted = {"compare.html", "comparison.json", "comparison.md", "masks.mp4", "paths.png"}
     assert wanted | {"preview/scene.glb", "preview-no-masks/scene.glb"} <= names
-    page.close()
 
 
-def test_one_that_fails_is_a_sentence_in_the_table(browser, address, walk, monkeypatch, tiny_result):
+def test_one_that_fails_is_a_sentence_in_the_table(page, monkeypatch, tiny_result):
     def run(clip, system, options, masks, progress):
         if masks is not None:
             raise InputError("This one cannot be run today.")
         return replace(tiny_result, info={**tiny_result.info, "source": clip.name})
 
     monkeypatch.setattr(compute, "run", run)
-    page = compare(browser, address, walk)
+    page.locator("#compare").click()
+    table = page.locator("#compare-table", has_text="Preview without masks: This one cannot be run today.")
+    table.wait_for(timeout=60000)
+    assert "failed" in table.inner_text()
     wait_for(page, "done")
-    said = page.locator("#compare-table").inner_text()
-    assert "Preview without masks: This one cannot be run today." in said and "failed" in said
-    page.close()
 
 
-def test_a_comparison_is_cancelled(browser, address, walk):
-    before = pages.our_folders()
-    page = compare(browser, address, walk)
-    page.locator("#compare-cancel").click(timeout=20000)
-    wait_for(page, "Cancelled")
-    assert not page.locator("#compare-views iframe").count()
-    page.close()
-    pages.wait_for_folders(before)
-
-
-def test_what_cannot_run_here_is_greyed_with_the_reason(browser, address):
-    page = pages.open_page(browser, address)
-    pages.open_tab(page, "Compare")
+def test_what_cannot_run_here_is_greyed_with_the_reason(page):
     missing = [choice for choice in choices.choices() if not choice.ready]
     if not missing:
         pytest.skip("all weights are on this machine")
     for choice in missing:
         box = page.locator(f"#with-{choice.name}")
         assert box.locator("input").is_disabled() and "weights are not here" in box.inner_text()
-    page.close()
 
 
 def test_the_plan_says_what_is_wrong_with_the_choice():
