@@ -304,7 +304,9 @@ def state_of(head="linear"):
 def write_folder(folder, state, values=JSON):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(values))
-    save_file({k: v.clone(memory_format=torch.contiguous_format) for k, v in state.items()}, folder / "model.safetensors")
+    save_file(
+        {k: v.clone(memory_format=torch.contiguous_format) for k, v in state.items()}, folder / "model.safetensors"
+    )
     return str(folder)
 
 
