@@ -100,4 +100,8 @@ def test_the_page_offers_to_fetch_real_depth(browser, address, monkeypatch, tmp_
     monkeypatch.setattr(POOL, "system", lambda name, report: report(1, f"Fetching {name}"))
     page.locator("#offer").click()
     page.locator("#offer").wait_for(state="hidden", timeout=20000)
+    pages.open_tab(page, "Compare")
+    page.locator("#fetch > button").click()
+    page.locator("#fetch-da3").click()
+    wait_for(page, "Fetched: tick it above.")
     page.close()

@@ -174,7 +174,11 @@ class CompareTab:
 
     def _fetch(self, name: str) -> Callable[[], Iterator[dict]]:
         """What a click on the button of a system does."""
-        return lambda: fetched(name, self.status, self.cancel, {self.status: "Fetched: tick it above."})
+
+        def fetch():  # gradio follows generator functions, not functions that return a generator
+            yield from fetched(name, self.status, self.cancel, {self.status: "Fetched: tick it above."})
+
+        return fetch
 
     def _cancelled(self):
         return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
