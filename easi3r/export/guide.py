@@ -63,6 +63,9 @@ File by file
                  depth/scale.json; value 0 = unusable.
   masks/         What moves as PNG: 255 = moves, 0 = stands still.
   masks.mp4      The video with what moves tinted; twice where SAM 2 drew it, before and after.
+  background.mp4 The video without what moves: what it hides is taken from the frames that show it.
+                 Striped where no frame shows it. If nothing moves it is the video.
+  background/    The same as PNG, transparent where no frame shows it.
   depth.mp4      Depth in colours, red is near.
   confidence.mp4 How sure the depth is, yellow is sure.
   inside.mp4     How the moving pixels were found: the evidence, step by step.

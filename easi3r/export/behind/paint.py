@@ -29,13 +29,15 @@ _GAIN = 0.5, 2.0  # exposures of two frames differ by no more
 _OVERLAP, _TOLD = 50, 2000  # least and most pixels that tell by how much
 
 
-def uncovered(result: Reconstruction, moving: np.ndarray, turning: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The frames without what moves, (T,H,W) bool, and without the shadows it throws.
+def uncovered(
+    result: Reconstruction, moving: np.ndarray, hidden: np.ndarray, turning: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The frames without what moves, (T,H,W) bool, and as far as can be without what else is `hidden`, its shadows.
 
     turning: whether the camera only turns; then frames lie over each other without depth.
     Returns pictures (T,H,W,3) uint8 RGB and where they are known (T,H,W) bool; elsewhere they are black.
     """
-    clip = Clip(result, moving, turning)
+    clip = Clip(result, moving, hidden, turning)
     pictures, known = np.empty_like(result.frames), np.empty(moving.shape, bool)
     for t, (picture, seen) in enumerate(in_order(lambda t: _filled(clip, t), range(len(moving)))):
         pictures[t], known[t] = picture, seen
@@ -141,7 +143,7 @@ def _composed(window, colours, seen, clear):
 
 
 def _carried_on(values, weight):
-    """Values (h,w,c) float32 where the weight (h,w) is 1, carried on smoothly to where it is 0; 0 if it is nowhere 1."""
+    """Values (h,w,c) float32 where the weight (h,w) is 1, carried on smoothly to where it is 0; else all are 0."""
     height, width = weight.shape
     if min(height, width) <= 2 or weight.all():
         mean = (values * weight[..., None]).sum(axis=(0, 1)) / max(float(weight.sum()), 1e-9)

@@ -8,9 +8,8 @@ from .window import SAME, SURFACE, Window, box_of
 _NONE = np.float32(1e9)  # depth of nothing
 _COARSE = 8  # pixels between the points that tell which part of a frame is looked at
 _EVERY = 2  # row and column on which depth is refined; all of them take four times as long and gain nothing
-# Depth moves along the gradient of what the sources show: blur in pixels, and side of the surroundings that move together, of
-# these rows.
-# Worth 1.1 dB in the room, .8 in the street, nothing in the orbit.
+# Depth moves along the gradient of what the sources show: their blur in pixels, and the side of the surroundings that
+# move together, in these rows. Worth 1.1 dB in the room, .8 in the street, nothing in the orbit.
 _ROUNDS = [(2.0, 7), (0.7, 5)]
 _FARTHEST = 1.0  # a round moves depth by at most as many pixels, in the source that sees it move most
 _PROBE = 0.5  # pixels there over which the gradient is taken
@@ -64,7 +63,7 @@ def _part(window, s):
 
 
 def _refined(window, sources, whole):
-    """Depth `whole` (h,w) moved to where the sources show the same, and the same as the frame itself beside the holes."""
+    """Depth `whole` (h,w) moved to where the sources show the same, and what the frame itself does beside the holes."""
     clip, place = window.clip, (window.u[:, ::_EVERY], window.v[::_EVERY])
     coarse = depth = np.ascontiguousarray(whole[::_EVERY, ::_EVERY])
     known = depth > 0

@@ -3,29 +3,25 @@
 import cv2
 import numpy as np
 
-from ...camera import invert
 from ...reconstruction import Reconstruction
-from .traces import with_traces
+from ..reproject import reproject
 
 SAME = 0.06  # relative difference of depth within which two frames see the same surface
 SURFACE = np.ones((3, 3), np.uint8)  # around a pixel: its own surface and, at an edge, the one beside it
 # Share of the static pixels whose depth is not used, the least sure first. With all of it the filled pixels of street
 # and orbit are .4 and 1 dB worse, at .2 another 4 % of the holes stay open.
 _UNSURE = 0.1
-_AHEAD = np.float32(1e-6)  # least depth of what a camera sees
-_NOWHERE = np.float32(-1e6)  # pixel of what is behind it
 
 
 class Clip:
-    """The frames of a result, and what is hidden in them: `moving` (T,H,W) bool and its shadows.
+    """The frames of a result, and what moves in them or is `hidden` by its shadow too, (T,H,W) bool each.
 
     turning: whether the camera only turns; then frames lie over each other whatever the depth, which is 1.
     """
 
-    def __init__(self, result: Reconstruction, moving: np.ndarray, turning: bool) -> None:
-        self.result, self.moving, self.turning = result, moving, turning
+    def __init__(self, result: Reconstruction, moving: np.ndarray, hidden: np.ndarray, turning: bool) -> None:
+        self.result, self.moving, self.hidden, self.turning = result, moving, hidden, turning
         self.frames = result.frames
-        self.hidden = with_traces(result, moving, turning)
         static = ~self.hidden & (result.confidence > 0) & np.isfinite(result.depth) & (result.depth > 0)
         least = np.quantile(result.confidence[static], _UNSURE) if static.any() else 0
         sure = static & (result.confidence >= least)
@@ -50,13 +46,8 @@ class Clip:
     def project(
         self, s: int, t: int, u: np.ndarray, v: np.ndarray, depth: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Column, row and depth in frame s of pixels (u, v) of frame t at a `depth`; float32, of one shape."""
-        onto = self.result.intrinsics[s] @ (invert(self.result.cam2world[s]) @ self.result.cam2world[t])[:3]
-        rays = (onto[:, :3] @ np.linalg.inv(self.result.intrinsics[t])).astype(np.float32)
-        shift = (onto[:, 3] * (not self.turning)).astype(np.float32)
-        x, y, z = ((a * u + b * v + c) * depth + d for (a, b, c), d in zip(rays, shift))
-        ahead, z = z > _AHEAD, np.maximum(z, _AHEAD)
-        return np.where(ahead, x / z, _NOWHERE), np.where(ahead, y / z, _NOWHERE), z
+        """`reproject` of pixels (u, v)."""
+        return reproject(self.result, s, t, (u, v), depth, not self.turning)
 
     def shows(self, s: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Whether frame s shows something static at pixels (x, y), bool (h,w)."""

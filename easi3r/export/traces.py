@@ -1,11 +1,14 @@
 """What movers leave beside their masks: shadows, blur, rims. It differs from what other frames show in that place."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
-from ...camera import Camera, invert
-from ...reconstruction import Reconstruction
+from ..reconstruction import Reconstruction
+from .reproject import reproject
 
+_RIM = 1 / 128  # how far a mover reaches beyond its mask, share of the longer side
 _STEP = 4  # pixels of a cell: misaligned texture averages out, a shadow does not
 _OTHERS, _NEAREST = 8, 2  # frames asked, and how far away at least: the next ones have the shadow in the same place
 _FEWEST = 3  # of them that must show a place
@@ -20,25 +23,30 @@ _TOUCHED = 0.25  # share of a cell that moves, from which on traces begin at it
 _ROUND = 0.1  # of the enlarged cells, between 0 and 1: takes them a little larger, and smooth
 
 
-def with_traces(result: Reconstruction, hidden: np.ndarray, turning: bool) -> np.ndarray:
-    """`hidden` (T,H,W) bool, what moves, and what is beside it and does not look as the other frames show that place.
+def with_rim(dynamic: np.ndarray) -> np.ndarray:
+    """Masks (T,H,W) bool made wider: they often end a little inside their object, or where it is blurred."""
+    radius = max(1, round(_RIM * max(dynamic.shape[1:])))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    return np.stack([cv2.dilate(mask.view(np.uint8), disc) > 0 for mask in dynamic])
 
-    turning: whether the camera only turns, so that depth does not matter.
-    """
+
+def with_traces(result: Reconstruction, hidden: np.ndarray) -> np.ndarray:
+    """`hidden` (T,H,W) bool, what moves, and what is beside it and looks otherwise than other frames show that place."""
+    turning = result.turns_only
     n_frames, height, width = hidden.shape
     size = -(-width // _STEP), -(-height // _STEP)
     soft = (cv2.GaussianBlur(frame, (0, 0), _STEP / 3) for frame in result.frames)
     colours = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.float32) for frame in soft]
     shares = [cv2.resize(one.astype(np.float32), size, interpolation=cv2.INTER_AREA) for one in hidden]
     depths = [cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in result.depth]
-    cameras = [camera.scaled(*size).intrinsics for camera in (Camera(k, (width, height)) for k in result.intrinsics)]
-    views = list(zip(colours, shares, [np.ones_like(z) for z in depths] if turning else depths, cameras))
+    views = list(zip(colours, shares, [np.ones_like(z) for z in depths] if turning else depths))
+    cells = replace(result, intrinsics=np.stack([camera.scaled(*size).intrinsics for camera in result.cameras]))
     grown = hidden.copy()
     for t in np.flatnonzero(hidden.any(axis=(1, 2))):
-        seen = [_seen_from(views, result.cam2world, t, s, turning) for s in _others(t, n_frames)]
+        seen = [_seen_from(cells, views, t, s, turning) for s in _others(t, n_frames)]
         if len(seen) >= _FEWEST:
-            cells = _beside(_difference(colours[t], np.stack(seen)) > _DIFFERENT, shares[t] > _TOUCHED)
-            grown[t] |= cv2.resize(cells.astype(np.float32), (width, height)) > _ROUND
+            marked = _beside(_difference(colours[t], np.stack(seen)) > _DIFFERENT, shares[t] > _TOUCHED)
+            grown[t] |= cv2.resize(marked.astype(np.float32), (width, height)) > _ROUND
     return grown
 
 
@@ -51,19 +59,13 @@ def _others(t, n_frames):
     return order[:half] + [far[k] for k in spread]
 
 
-def _seen_from(views, cam2world, t, s, turning):
+def _seen_from(cells, views, t, s, turning):
     """What frame s shows at the cells of frame t: (h,w,3) float32, NaN where it does not show them."""
-    colour, share, there, camera = views[s]
-    depth = views[t][2]
-    height, width = depth.shape
-    onto = camera @ (invert(cam2world[s]) @ cam2world[t])[:3]
-    rays, shift = onto[:, :3] @ np.linalg.inv(views[t][3]), onto[:, 3] * (not turning)
-    u, v = np.arange(width), np.arange(height)[:, None]
-    x, y, z = ((a * u + b * v + c) * depth + d for (a, b, c), d in zip(rays, shift))
-    ok = z > 1e-6
-    z = np.where(ok, z, 1)
-    x, y = (x / z).astype(np.float32), (y / z).astype(np.float32)
-    ok &= cv2.remap(share, x, y, cv2.INTER_LINEAR, borderValue=1) < _CLEAR
+    colour, share, there = views[s]
+    height, width = share.shape
+    places = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
+    x, y, z = reproject(cells, s, t, places, views[t][2], not turning)
+    ok = cv2.remap(share, x, y, cv2.INTER_LINEAR, borderValue=1) < _CLEAR
     if not turning:
         ok &= np.abs(cv2.remap(there, x, y, cv2.INTER_NEAREST) / z - 1) < _SAME
     return np.where(ok[..., None], cv2.remap(colour, x, y, cv2.INTER_LINEAR), np.nan)
