@@ -37,6 +37,8 @@ NAMES = [
     "dataset",
     "masks.mp4",
     "masks",
+    "background.mp4",
+    "background",
     "depth.mp4",
     "depth",
     "confidence.mp4",
