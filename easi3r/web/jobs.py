@@ -143,7 +143,8 @@ def comparison(make: Callable[[Report], Comparison], session: Session) -> Steps:
 class Job:
     """Runs `steps(progress)` in a thread; what they yield are its events.
 
-    about: whatever its readers need to know of it. known: errors of others whose message is for the visitor, such as ZeroGPU's (no GPU free).
+    about: whatever its readers need to know of it.
+    known: errors of others whose message is for the visitor, such as ZeroGPU's (no GPU free).
     """
 
     def __init__(self, steps: Steps, known: tuple[type[Exception], ...] = (), about: str = "") -> None:

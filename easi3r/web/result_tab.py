@@ -112,14 +112,19 @@ class ResultTab:
     def change(self, edit: Callable[[Reconstruction], Reconstruction], page: str) -> Iterator[dict]:
         """Replace the visitor's result by what `edit` makes of it; the scene follows at once, then all files.
 
-        Raises `InputError` if there is none, or what `edit` raises.
+        What is there stays until then, or if `edit` fails. Raises `InputError` if there is nothing.
         """
         session = self._sessions.get(self._visitors.of(page))
-        result = session and session.result()
+        result = session.result() if session else None
         if session is None or result is None:
             raise InputError("There is no result to change; reconstruct a clip first.")
-        changed, note = edit(result), session.note
-        yield from self.run(lambda progress: iter([(changed, note)]), page, session.number)
+        note = session.note
+
+        def make(progress: jobs.Report) -> Iterator[tuple[Reconstruction, str]]:
+            progress(0.5, "Changing the result")
+            yield edit(result), note
+
+        yield from self.run(make, page, session.number)
 
     # ---- runs
 
@@ -139,7 +144,7 @@ class ResultTab:
             # ZeroGPU's: no GPU free, the day's share used up
             job = jobs.Job(steps, known=(gr.Error,), about=session.number)
             self._visitors.start(visitor, job)
-        yield from self._follow(job)
+        yield from self._follow(job, fresh=not number)
 
     def came(self, page: str, visitor: str) -> Iterator[dict]:
         """A page is loaded: show what its visitor has, a run that goes on or a result."""
@@ -161,14 +166,14 @@ class ResultTab:
             self._sessions.keep(visitor, session)
             yield self.stored(session)
 
-    def _follow(self, job):
+    def _follow(self, job, fresh=True):
         """Show a run; it goes on when this is closed."""
         yield {
             self.status: gr.update(value="Starting", visible=True),
             self.cancel: gr.update(visible=True),
             self.outputs: gr.update(visible=True),
             self.teaser: gr.update(visible=False),
-            self.player: texts.WAITING,
+            **({self.player: texts.WAITING} if fresh else {}),
         }
         for event in job.events():
             match event:
