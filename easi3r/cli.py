@@ -14,6 +14,7 @@ from typing import NoReturn, Self
 from .errors import InputError, shown
 from .options import Options, allowed, kind
 from .paths import quoted
+from .scale import in_words
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
@@ -143,7 +144,7 @@ def _run(arguments):
         progress(1, "Writing the results")
         full_size = arguments.clip if arguments.dataset_size == "source" else None
         files = result.save(arguments.out, dataset_source=full_size)
-    print(f"Made with {system.name}. The scale is arbitrary.")
+    print(f"Made with {system.name}. {in_words(result.info)}")
     print(system.note)
     for warning in result.info["warnings"]:
         print(f"Note: {warning}")

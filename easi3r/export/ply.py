@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ..scale import in_words
 from .scene import Scene
 
 _STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over all time steps
 _VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 _HEADER = """ply
 format binary_little_endian 1.0
-comment world as in cameras.json: x right, y down, z forward; scale arbitrary
-element vertex {}
+comment world as in cameras.json: x right, y down, z forward
+comment {said}
+element vertex {count}
 property float x
 property float y
 property float z
@@ -26,13 +28,13 @@ end_header
 
 
 def write_static(scene: Scene, path: Path) -> None:
-    """PLY file of what stands still: points in world coordinates (OpenCV axes, arbitrary scale) with sRGB colours.
+    """PLY file of what stands still: points in world coordinates (OpenCV axes, unit of the result) with sRGB colours.
 
     At most 200 000 points. Writes nothing if nothing stands still.
     """
     points, colours = scene.static_points(_STATIC)
     if len(points):
-        write_points(path, points, colours)
+        write_points(path, points, colours, in_words(scene.result.info))
 
 
 def write_moving(scene: Scene, folder: Path) -> None:
@@ -42,13 +44,13 @@ def write_moving(scene: Scene, folder: Path) -> None:
     """
     for t, points, colours in scene.moving_points(_MOVING):
         folder.mkdir(parents=True, exist_ok=True)
-        write_points(folder / f"{t:05d}.ply", points, colours)
+        write_points(folder / f"{t:05d}.ply", points, colours, in_words(scene.result.info))
 
 
-def write_points(path: Path, points: np.ndarray, colours: np.ndarray) -> None:
-    """One PLY file from points (N,3) and sRGB colours (N,3) uint8."""
+def write_points(path: Path, points: np.ndarray, colours: np.ndarray, said: str) -> None:
+    """One PLY file from points (N,3) and sRGB colours (N,3) uint8; said: of their unit, ASCII."""
     vertices = np.empty(len(points), _VERTEX)
     vertices["xyz"], vertices["rgb"] = points, colours
     with open(path, "wb") as file:
-        file.write(_HEADER.format(len(points)).encode("ascii"))
+        file.write(_HEADER.format(said=said, count=len(points)).encode("ascii"))
         file.write(vertices.tobytes())
