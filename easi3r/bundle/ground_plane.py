@@ -23,9 +23,9 @@ ROUNDS = 10  # of fitting a plane to what lies on it
 def find_ground(result: Reconstruction) -> tuple[np.ndarray, float] | None:
     """The plane n x = d of the ground in world coordinates: n (3,), downwards, and d. None: there is none.
 
-    n has length 1. Of planes through three points that are about level and below all cameras the one that fits most points (MSAC: Torr
-    and Zisserman 2000), then least squares with Tukey's weights. Where anything but strays lies below it, it is a table
-    and not the ground.
+    n has length 1. Of planes through three points that are about level and below all cameras the one that fits most
+    points (MSAC: Torr and Zisserman 2000), then least squares with Tukey's weights. Where anything but strays lies
+    below it, it is a table and not the ground.
     """
     points, eyes, sure = _sample(result)
     if np.count_nonzero(sure) < 3:

@@ -60,8 +60,8 @@ def write_glb(
 
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
     `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5; those of a result in
-    metres stay metres. Each surface is an unlit triangle mesh (or set of points) with vertex colours. The bounding box is
-    centred (by two invisible points) in the middle of what is seen at first, about which viewers turn. Raises
+    metres stay metres. Each surface is an unlit triangle mesh (or set of points) with vertex colours. The bounding box
+    is centred (by two invisible points) in the middle of what is seen at first, about which viewers turn. Raises
     `InputError` for an unknown `show` or `colours`, a `cut` or `at` out of range.
     """
     _check(result, show, at, colours)
