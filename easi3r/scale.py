@@ -98,7 +98,9 @@ class Pixels(_Given):
         if self.frame >= n_frames:
             raise InputError(f"scale names frame {self.frame}; the frames used are 0 to {n_frames - 1}.")
         for end in self.ends:
-            if not all(-0.5 <= place < side - 0.5 for place, side in zip(framing.from_source(end), framing.size)):
+            if not all(
+                -0.5 <= place < side - 0.5 for place, side in zip(framing.from_source(np.array(end)), framing.size)
+            ):
                 raise InputError(
                     f"The point {end[0]:g},{end[1]:g} of scale lies outside the part of the picture that is used; the "
                     "video has {} x {} pixels.".format(*framing.source_size)
@@ -112,13 +114,11 @@ class Pixels(_Given):
         """World point (3,) that a pixel of the original video shows."""
         from .camera import transform
 
-        pixel = result.framing.from_source(end)
+        pixel = result.framing.from_source(np.array(end))
         column, row = np.rint(pixel).astype(int)
         at = self.frame, row, column
         if not (result.confidence[at] > 0 and result.depth[at] > 0):
-            raise InputError(
-                f"Nothing is known of the depth at the point {end[0]:g},{end[1]:g} of scale; take another."
-            )
+            raise InputError(f"Nothing is known of the depth at {end[0]:g},{end[1]:g}, a point of scale; take another.")
         ray = np.linalg.inv(result.intrinsics[self.frame]) @ [*pixel, 1]
         return transform(result.cam2world[self.frame], ray * result.depth[at])
 
@@ -169,9 +169,8 @@ def of_places(message: dict) -> Scale:
     if not len(first) == len(second) == 3 or not np.isfinite([first, second]).all():
         raise InputError("Two points of the scene are needed for a size; click on them again.")
     metres = message.get("metres")
-    return Places(
-        _metres(_text(metres), f"The distance is {shown(metres)}; it must be metres above 0."), (first, second)
-    )
+    wrong = f"The distance is {shown(metres)}; it must be metres above 0."
+    return Places(_metres(_text(metres), wrong), (first, second))
 
 
 def in_metres(result: "Reconstruction", scale: Scale) -> "Reconstruction":

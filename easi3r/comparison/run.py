@@ -68,7 +68,8 @@ def run_all(
     run: Run = reconstruct,
 ) -> Comparison:
     """`compare` of entries; load and run may be others' where systems are shared or a GPU is lent."""
-    clips, found = _Clips(source, options, masks, truth), {}
+    clips = _Clips(source, options, masks, truth)
+    found: dict[str, Reconstruction] = {}
     failures: dict[str, str] = {}
     spent: dict[str, dict] = {}
     encodings = Encodings()

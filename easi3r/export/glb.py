@@ -155,9 +155,8 @@ class _File:
         self._writer, self._scale, self._encode, self._points = GlbWriter(), scene.units_per_world_unit, encode, points
         self._extras = scene.gltf_extras
         self._centre = centre @ AXES * self._scale
-        self._reach = np.full(
-            3, 0.01 * scene.median_depth * self._scale
-        )  # half the size of the box about the centre that holds everything
+        # half the size of the box about the centre that holds everything
+        self._reach = np.full(3, 0.01 * scene.median_depth * self._scale)
 
     def add(
         self, name: str, patches: Sequence[Patch] = (), lines: Sequence[_Lines] = (), step: int | None = None
