@@ -1,4 +1,4 @@
-"""The command line: easi3r CLIP --out DIR, easi3r compare CLIP --systems A,B, and easi3r evaluate SET --data DIR."""
+"""The command line: easi3r CLIP --out DIR, and easi3r compare, evaluate and view."""
 
 import argparse
 import logging
@@ -20,13 +20,13 @@ _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
 _EPILOG = (
     "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
-    "benchmark; each has its --help"
+    "benchmark; easi3r view DIR shows saved results; each has its --help"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it or `evaluate` them on
-    a benchmark. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing could be evaluated.
+    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on
+    a benchmark or `view` what was written. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _compare(_compare_parser().parse_args(argv[1:]))
         if argv[:1] == ["evaluate"]:
             return _evaluate(argv[1:])
+        if argv[:1] == ["view"]:
+            return _view(argv[1:])
         return _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -178,6 +180,18 @@ def _evaluate(argv):
     arguments = parser.parse_args(argv)
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         return command.run(arguments, progress)
+
+
+def _view(argv):
+    from .view import find_player, open_in_browser
+
+    parser = _Parser(prog="easi3r view", description="Look at saved results in the browser.")
+    parser.add_argument("folder", help="what a run has written with --out")
+    player = find_player(parser.parse_args(argv).folder)
+    if not open_in_browser(player):
+        print("There is no browser here; open this file in one:", file=sys.stderr)
+    print(player)
+    return 0
 
 
 def _truth(path):

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..reconstruction import Reconstruction
 from . import jobs, texts
 from .compare_tab import QUIET, going_on
+from .real_size import RealSize
 from .sessions import Session, Sessions
 from .visitors import Visitors
 
@@ -42,7 +43,9 @@ class ResultTab:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
-        self.answers: dict[str, Answer] = {}  # to what a player in the page says: kind -> answer
+        self.size = RealSize(self.change)
+        # to what a player in the page says: kind -> answer
+        self.answers: dict[str, Answer] = {"scale": self.size.from_player}
 
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
@@ -60,6 +63,7 @@ class ResultTab:
             with gr.Tabs(elem_id="views"):
                 with gr.Tab("4D scene"):
                     self.player = gr.HTML(elem_id="player")
+                    self.size.lay_out()
                 self._lay_out_pictures()
                 with gr.Tab("Downloads"):
                     gr.Markdown(texts.FILES)
@@ -92,6 +96,7 @@ class ResultTab:
         """Events."""
         blocks.load(None, js=HEAR, **QUIET)
         self.heard.input(self._answer, self.heard, self.all, concurrency_limit=2, **QUIET)
+        self.size.wire(self.all)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, list(self.pictures), **QUIET)
 
