@@ -25,8 +25,9 @@ _EPILOG = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on
-    a benchmark or `view` what was written. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing could be evaluated.
+    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on a
+    benchmark or `view` what was written. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing
+    could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")

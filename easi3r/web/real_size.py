@@ -10,8 +10,8 @@ from ..reconstruction import Reconstruction
 from ..scale import Height, Scale, in_metres, of_places
 from .compare_tab import QUIET
 
-HOW = """A video alone does not tell metres from miles. One length that you know gives all others: the player's and those
-of every file.
+HOW = """A video alone does not tell metres from miles. One length that you know gives all others, in the player and in
+every file.
 
 *Any two points*: press **Measure** in the player, click on them, and type how far they are apart. Or:"""
 # ResultTab.change: (edit, page) -> what changes
