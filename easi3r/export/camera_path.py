@@ -7,6 +7,7 @@ result, which nerfstudio keeps if it is told to neither turn, centre nor scale t
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from .. import video
 from ..backbones.base import Progress
 from ..camera import Camera, focal_of
 from ..errors import InputError, shown
-from ..paths import check_path, quoted
+from ..paths import check_name, check_path, quoted
 from ..reconstruction import Reconstruction
 from .drawing import pictures
 from .nerfstudio import AXES
@@ -78,6 +79,17 @@ def read_camera_path(source: str | Path | Mapping[str, Any]) -> CameraPath:
     times = [_number(view, "render_time", 0, 1) for view in views] if timed else np.linspace(0, 1, len(views))
     cam2world = np.stack([_pose(view.get("camera_to_world"), k) for k, view in enumerate(views)])
     return CameraPath(cam2world, fov, np.array(times), (size[0], size[1]), len(views) / seconds)
+
+
+def check_out(file: str | Path) -> Path:
+    """`file` as a Path, if a video can be written there; else `InputError`."""
+    file = Path(check_name(file))
+    if file.suffix.lower() != ".mp4" or file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+        raise InputError(
+            f"No video can be written to {quoted(file)}; give a name that ends in .mp4, in a folder that is there and "
+            "that you may write to."
+        )
+    return file
 
 
 def render_camera_path(

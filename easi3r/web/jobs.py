@@ -56,6 +56,13 @@ class FilesReady:
 
 
 @dataclass(frozen=True)
+class Rendered:
+    """The video of a camera move is done."""
+
+    files: dict[str, str]  # of the result, it among them
+
+
+@dataclass(frozen=True)
 class Handed:
     """A program can have its result."""
 
@@ -84,12 +91,12 @@ class Failed:
     sentence: str
 
 
-Event = Tick | Progress | MasksReady | SceneReady | FilesReady | Handed | Compared | Fetched | Failed
+Event = Tick | Progress | MasksReady | SceneReady | FilesReady | Rendered | Handed | Compared | Fetched | Failed
 Report = Callable[[float, str], None]
 # (progress) -> what is known so far and a note for the visitor; the last one is the result
 Make = Callable[[Report], Iterator[tuple[Masked | Reconstruction, str]]]
 Steps = Callable[[Report], Iterator[Event]]  # (progress) -> what there is to show, step by step
-_LAST = FilesReady, Handed, Compared, Fetched, Failed
+_LAST = FilesReady, Rendered, Handed, Compared, Fetched, Failed
 
 
 class Cancelled(Exception):
