@@ -223,7 +223,7 @@ def test_touch_turns_zooms_and_moves(show):
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else points})
         return pixels(page)
 
-    press(page, "static", "path")  # the moving box alone: where it is and how large
+    press(page, "static", "path", "more")  # the moving box alone: where it is and how large
 
     def box(view):
         rows, columns = np.nonzero(drawn(view))

@@ -34,7 +34,7 @@ function enter(cell) {  // draw there from now on
   gl.scissor(cell.from, bottom, Math.max(cell.to - cell.from, 0), cell.height);
 }
 
-const frames = [];  // what lies over the canvas, a frame per cell: its name, the outline of the picture, the ruler's ends
+const frames = [];  // what lies over the canvas, a frame per cell: its name, the picture's outline, the ruler's ends
 
 function makeFrames() {
   const made = (kind, className) => Object.assign(document.createElement(kind), { className });

@@ -57,7 +57,8 @@ function clickMiddle() {  // by keyboard
 }
 
 function offer({ place, frame, mover }, clientX, clientY) {  // to call what was clicked still, or moving
-  const box = $("offer"), button = box.querySelector("button"), { x, y, width, height } = canvas.getBoundingClientRect();
+  const box = $("offer"), button = box.querySelector("button");
+  const { x, y, width, height } = canvas.getBoundingClientRect();
   const [row, column] = pixelOf(scene, frame, place);
   box.querySelector("span").textContent = mover ? `${mover.name} moves.` : "This stands still.";
   button.textContent = mover ? "It stands still" : "It moves";

@@ -5,7 +5,7 @@ const $ = id => document.getElementById(id);
 const scenes = JSON.parse($("scene").textContent);  // one, or up to four of the same clip in the same world
 const scene = scenes[0];  // its clock, its first view and its measure of length hold for all
 const lastStep = scene.frames.length - 1;
-for (const each of scenes) {  // where the points lie: of each frame's share of what stands still, of each step's movers
+for (const each of scenes) {  // where points lie: those of each frame that stand still, those of each step's movers
   let start = 0;
   const range = (index, count) => ({ index, count, start: (start += count) - count });
   each.still = each.static.map(([t, count]) => range(t, count));
@@ -31,7 +31,9 @@ async function unpack(element) {
   const count = columns.length / POINT, rows = new Uint8Array(columns.length);
   for (let column = 0; column < POINT; column++) {
     let value = 0;  // each byte is stored as the difference to the point before
-    for (let row = 0; row < count; row++) rows[row * POINT + column] = value = value + columns[column * count + row] & 255;
+    for (let row = 0; row < count; row++) {
+      rows[row * POINT + column] = value = value + columns[column * count + row] & 255;
+    }
   }
   return rows;
 }

@@ -4,7 +4,8 @@ function describe() {
   $("time").max = lastStep;
   $("play").disabled = $("time").disabled = !lastStep;
   const nothingMoves = !scenes.some(each => each.moving.flat().some(Boolean));
-  const missing = { static: !scenes.some(each => each.stillCount), moving: nothingMoves, trail: nothingMoves || !lastStep };
+  const missing = { static: !scenes.some(each => each.stillCount), moving: nothingMoves,
+                    trail: nothingMoves || !lastStep };
   for (const id in missing) {
     $(id).disabled = missing[id];
     if (missing[id]) press(id, false);
@@ -16,7 +17,8 @@ function describe() {
     : `The same video, reconstructed in ${scenes.length} ways and brought into one world. `
       + `Each shows 1/${scenes.length} of the points that it has in a player of its own.`;
   const thinned = Math.max(...scenes.map(each => each.thinned));
-  $("thinned").textContent = thinned < 1.15 ? "" : `Thinned to one point of ${thinned.toFixed(1)}, to stay a small file.`;
+  $("thinned").textContent = thinned < 1.15 ? ""
+    : `Thinned to one point of ${thinned.toFixed(1)}, to stay a small file.`;
   describeScale();
   if (several) Object.assign($("wipe"), { textContent: "Wipe between two",
     title: "Lay two on top of each other and drag the line between them (key W)" });
@@ -53,7 +55,9 @@ async function start() {
   gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
   if (!gl) return fail("This browser cannot draw in 3D: WebGL is missing or switched off. "
                       + "Please try another browser or device.");
-  if (!window.DecompressionStream) return fail("This browser is too old to unpack the scene. Please use a current one.");
+  if (!window.DecompressionStream) {
+    return fail("This browser is too old to unpack the scene. Please use a current one.");
+  }
   const rows = await unpackAll();
   const nothing = rows.every(each => !each.length);
   if (nothing) return fail("There is nothing to show: no pixel of this video got a usable depth.");
