@@ -32,6 +32,7 @@ SCRIPTS = (  # in order
     "pointing.js",
     "measure.js",
     "controls.js",
+    "keeping.js",
     "start.js",
 )
 MOST_BYTES = 12_000_000  # of the file: what phones open from their downloads, and messengers take
@@ -40,14 +41,15 @@ _STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # together about 9 MB, howeve
 _LESS = 0.95  # of the points that would just fit: their bytes are not quite in proportion to their number
 
 
-def write_player(scene: Scene, path: Path) -> None:
+def write_player(scene: Scene, path: Path, share: float = 1) -> None:
     """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing) below 12 MB.
 
     The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
     the result (OpenCV axes of the first camera), together with the camera of every frame and small pictures of the
-    frames. Grids of pixels are thinned to about 800 000 points in all, and further until the file is small enough.
+    frames. Grids of pixels are thinned to about 800 000 points in all (share: of these), and further until the file is
+    small enough.
     """
-    write_linked({"": scene}, path)
+    _write({"": scene}, path, share)
 
 
 def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
@@ -57,13 +59,15 @@ def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
     Each has its share of the points that one alone has: its view has that share of the screen, and the browser draws as
     many points, and loads about as much, as for one.
     """
+    _write(scenes, path, 1 / len(scenes))
+
+
+def _write(scenes, path, share):
     pictures = json.dumps(filmed.encode(next(iter(scenes.values())).result.frames))
-    share = 1 / len(scenes)
     while True:
         packed = [_packed(name, scene, share) for name, scene in scenes.items()]
         page = _page([about for about, _ in packed], [compress(table) for _, table in packed], pictures)
-        points = sum(len(table) for _, table in packed)
-        if len(page) <= MOST_BYTES or not points:
+        if len(page) <= MOST_BYTES:
             break
         share *= _LESS * max(0.3, 1 - (len(page) - MOST_BYTES) / (len(page) - len(pictures)))
     path.write_bytes(page)

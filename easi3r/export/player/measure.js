@@ -45,7 +45,7 @@ function giveLength(event) {
   $("wrong").textContent = wrong;
   $("metres").setAttribute("aria-invalid", Boolean(wrong));
   if (wrong) return $("metres").focus();
-  if (embedded) {
+  if (answered) {
     tellPage("scale", { from: ends[0], to: ends[1], metres: given });
     say("Passed on: every file will be in metres.");
   } else {
@@ -58,6 +58,6 @@ function giveLength(event) {
 
 function wireRuler() {
   $("ruler").onsubmit = giveLength;
-  $("resize").textContent = embedded ? "Use it everywhere" : "Use it here";
+  $("resize").textContent = answered ? "Use it everywhere" : "Use it here";
   showLength();
 }

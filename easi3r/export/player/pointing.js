@@ -74,7 +74,7 @@ function offer({ place, frame, mover }, clientX, clientY) {  // to call what was
 }
 
 function wirePointing() {
-  $("correct").hidden = !embedded || scenes.length > 1;
+  $("correct").hidden = !answered;
   $("measure").onclick = () => choose("measure", "Click on two places in the scene.");
   $("correct").onclick = () => choose("correct", "Click on what is marked wrongly.");
 }

@@ -14,7 +14,8 @@ for (const each of scenes) {  // where points lie: those of each frame that stan
 }
 const canvas = $("view");
 
-const embedded = window.name === "easi3r-page";  // in our page, which answers to what is asked here
+const embedded = window.name === "easi3r-page";
+const answered = embedded && scenes.length < 2;  // the page acts on what is said here of its result
 const state = { step: 0, playing: false, view: null, clock: 0, dirty: false, wipe: 0.5, inHand: false, cost: 0 };
 const POINT = 18;  // bytes
 let gl, splats, lines, film, buffers, pointData;  // pointData, buffers.points: one per scene

@@ -49,8 +49,11 @@ async function start() {
   wirePointing();
   wireRuler();
   makeChips();
-  setStep(0);
-  setPlaying(false);
+  if (!takeUp()) {
+    setStep(0);
+    setPlaying(false);
+  }
+  addEventListener("pagehide", keep);
   const fail = text => { $("status").textContent = text; document.documentElement.dataset.state = "failed"; };
   gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
   if (!gl) return fail("This browser cannot draw in 3D: WebGL is missing or switched off. "
