@@ -48,7 +48,7 @@ def show(browser, tmp_path):
             page.add_init_script(script)
         page.goto((tmp_path / "player.html").as_uri())
         page.wait_for_selector(state, state="attached", timeout=30000)
-        page.add_style_tag(content="#hint { display: none }")  # it fades away while pictures are compared
+        page.add_style_tag(content="#hint, #film { display: none }")  # so that pictures can be compared
         assert not page.problems
         return page
 
@@ -76,6 +76,8 @@ def changed(before, after):
 
 def press(page, *names):
     for name in names:
+        if not page.locator(f"#{name}").is_visible():
+            page.locator("#more").click()
         page.locator(f"#{name}").click()
 
 
@@ -133,6 +135,7 @@ def test_first_view_fills_the_canvas_with_the_clips_colours(show):
 
 def test_controls_change_the_picture(show):
     page = show(analytic_result(6, 128, 96))
+    press(page, "more")
     first = pixels(page)
     page.locator("#time").fill("5")
     last = pixels(page)
@@ -220,7 +223,7 @@ def test_touch_turns_zooms_and_moves(show):
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else points})
         return pixels(page)
 
-    press(page, "static", "path")  # the moving box alone: where it is and how large
+    press(page, "static", "path", "more")  # the moving box alone: where it is and how large
 
     def box(view):
         rows, columns = np.nonzero(drawn(view))
@@ -245,7 +248,7 @@ def test_a_phone_has_room_for_everything(show, more):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#view").bounding_box()["height"] > (280 if more else 400)
     controls = [control for control in page.locator("button, select, input").all() if control.is_visible()]
-    assert len(controls) == (12 if more else 8)
+    assert len(controls) == (16 if more else 8)
     for control in controls:
         area = control.bounding_box()
         assert area["height"] >= 32 and area["width"] >= 32 and area["x"] + area["width"] <= 390

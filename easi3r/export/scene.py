@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import InputError
+from ..motion.movers import follow
 from ..reconstruction import Reconstruction
 from .merging import Share, merge
 from .panorama import blended, is_panorama
@@ -44,6 +45,12 @@ class Scene:
     def moving(self) -> np.ndarray:
         """(T,H,W) bool: pixels of what moves; never also static."""
         return self._chosen[1]
+
+    @cached_property
+    def movers(self) -> np.ndarray:
+        """(T,H,W) uint8: which mover each pixel of the result's `dynamic` belongs to, see `follow`; 0: none."""
+        result = self.result
+        return follow(result.dynamic, result.depth, result.cam2world, result.intrinsics, result.frames)
 
     @cached_property
     def shares(self) -> list[Share]:

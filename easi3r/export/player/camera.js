@@ -53,3 +53,18 @@ function leaveCamera() {  // go on freely from where the camera is
                  pitch: Math.asin(Math.max(-1, Math.min(1, forward[1]))) };
   press("through", false);
 }
+
+function onScreen(cell, place, density) {  // CSS pixels from the corner of the cell; null if it is behind the camera
+  const { view, lens } = currentCamera(cell);
+  const [x, y, z] = [0, 1, 2].map(row => dot([view[row], view[row + 4], view[row + 8]], place) + view[row + 12]);
+  if (z <= 0) return null;
+  return [(1 + lens[0] * x / z + lens[2]) * cell.width / 2, (1 + lens[1] * y / z + lens[3]) * cell.height / 2]
+    .map(value => value / density);
+}
+
+function pixelOf({ frames, size }, step, place) {  // [row, column] where the camera of that step saw it
+  const { right, down, forward, eye } = solvedCamera({ frames }, step), [fx, fy, cx, cy] = frames[step].lens;
+  const ray = add(place, eye, -1), z = Math.max(dot(ray, forward), 1e-9);
+  return [fy * dot(ray, down) / z + cy, fx * dot(ray, right) / z + cx]
+    .map((value, k) => limit(Math.round(value), 0, size[1 - k] - 1));
+}
