@@ -31,6 +31,8 @@ SCRIPTS = (  # in order
     "playback.js",
     "pointing.js",
     "measure.js",
+    "path.js",
+    "path_panel.js",
     "controls.js",
     "keeping.js",
     "start.js",

@@ -21,17 +21,21 @@ function solvedCamera({ frames }, step) {
   return { right, down, forward, eye };
 }
 
+const outlined = scene => flight.open && !pressed("through") ? PICTURE : scene.size;  // which picture's rim is shown
+
 function zoomToFit({ scene, width, height }) {  // canvas pixels per picture pixel with the whole picture in sight
-  return Math.min(width / scene.size[0], height / scene.size[1]);
+  const [across, upright] = outlined(scene);
+  return Math.min(width / across, height / upright);
 }
 
 function focalOfOrbit({ width, height }) {  // canvas pixels, the field of the view in sight
-  const [across, upright] = state.view.field;
+  const [across, upright] = flight.open ? framed(state.view.field) : state.view.field;
   return Math.min(width / across, height / upright) / 2;
 }
 
 function currentCamera(cell) {
   const { scene, width, height } = cell;
+  if (flight.view) return lookFrom(flight.view, cell);
   if (!pressed("through")) {
     const { right, down, forward } = axes(state.view), focal = focalOfOrbit(cell);
     const eye = add(state.view.target, forward, -state.view.away);
@@ -46,11 +50,12 @@ function currentCamera(cell) {
 }
 
 function leaveCamera() {  // go on freely from where the camera is
-  if (!pressed("through")) return;
-  const { forward, eye } = solvedCamera(scene, state.step), [fx, fy] = scene.frames[state.step].lens;
-  const away = scene.distance, field = [scene.size[0] / 2 / fx, scene.size[1] / 2 / fy];
+  if (!pressed("through") && !flight.view) return;
+  const { place: eye, turn } = viewNow(), { forward } = axesOf(turn);
+  const away = scene.distance, field = fieldNow();
   state.view = { field, target: add(eye, forward, away), away, yaw: Math.atan2(forward[0], forward[2]),
                  pitch: Math.asin(Math.max(-1, Math.min(1, forward[1]))) };
+  leavePath();
   press("through", false);
 }
 

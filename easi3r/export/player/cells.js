@@ -67,8 +67,8 @@ function placeFrames(drawn, density) {
 }
 
 function outlinePicture(picture, cell, density) {
-  const [width, height] = cell.scene.size.map(side => side * zoomToFit(cell) / density);
-  picture.hidden = !pressed("through");
+  const [width, height] = outlined(cell.scene).map(side => side * zoomToFit(cell) / density);
+  picture.hidden = !pressed("through") && !flight.open;
   Object.assign(picture.style, { width: width + "px", height: height + "px",
     left: (cell.width / density - width) / 2 + "px", top: (cell.height / density - height) / 2 + "px" });
 }

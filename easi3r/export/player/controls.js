@@ -68,6 +68,7 @@ canvas.addEventListener("wheel", event => {
 const pressed = id => $(id).getAttribute("aria-pressed") === "true";
 
 function press(id, on = !pressed(id)) {
+  if (id === "through" && on) leavePath();
   $(id).setAttribute("aria-pressed", on);
   if (filmOver() && !pressed("through")) {  // the film is seen from its own camera only
     if (id === "through") press("wipe", false);
@@ -77,6 +78,7 @@ function press(id, on = !pressed(id)) {
 }
 
 function reset() {
+  leavePath();
   state.view = { ...scene.opening };
   press("through", false);
 }
@@ -96,7 +98,7 @@ function wire() {
   };
   const nudge = (turn, ...by) => () => { leaveCamera(); turn(...by); moved(); };
   const keys = {
-    " ": () => setPlaying(!state.playing), r: reset, c: () => press("through"), w: toggleWipe, Enter: clickMiddle,
+    " ": () => flight.open ? setFlying(!flight.playing) : setPlaying(!state.playing), r: reset, c: () => press("through"), w: toggleWipe, Enter: clickMiddle,
     ArrowRight: () => { setPlaying(false); setStep(state.step + 1); },
     ArrowLeft: () => { setPlaying(false); setStep(state.step - 1); },
     "+": nudge(zoom, 0.9), "-": nudge(zoom, 1 / 0.9),

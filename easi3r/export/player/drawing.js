@@ -147,7 +147,9 @@ function draw() {
 function drawOver(cell, density, every) {  // what stands still
   drawMoving(cell, every);
   const { scene } = cell;
+  if (flight.view) return;  // to see what the video will show
   if (pressed("path") && !pressed("through")) drawLines(cell, density, cameraPath(scene));
+  if (flight.open && !pressed("through")) drawLinesThrough(cell, density, pathLines());
   if (pressed("trail")) drawLinesThrough(cell, density, trails(scene));
   drawLinesThrough(cell, density, rulerLine());
 }

@@ -9,9 +9,9 @@ function keep() {
   const buttons = Object.fromEntries(BUTTONS.map(id => [id, pressed(id)]));
   const fields = Object.fromEntries(FIELDS.map(id => [id, $(id).value]));
   const { view, step, playing, wipe } = state, { distance } = scene, scale = JSON.stringify(scene.scale);
-  const open = !$("rest").hidden, measures = pressed("measure");
+  const open = !$("rest").hidden, measures = pressed("measure"), path = keptPath();
   parent.easi3rKept = { number: ours.dataset.number, view, step, playing, wipe, buttons, fields, open, measures, ends,
-                        distance, scale };
+                        path, distance, scale };
 }
 
 function takeUp() {  // whether there was one
@@ -26,6 +26,7 @@ function takeUp() {  // whether there was one
   if (kept.open) $("more").click();
   if (kept.measures) $("measure").click();
   ends = kept.ends.map(larger);
+  takeUpPath(kept.path, larger);
   showLegend();
   showLength();
   setStep(kept.step);

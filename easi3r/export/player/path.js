@@ -4,7 +4,7 @@
 
 const PICTURE = scene.size[0] < scene.size[1] ? [720, 1280] : [1280, 720];  // pixels of the video
 const ASPECT = PICTURE[0] / PICTURE[1], RATE = 24, MOST_VIEWS = 50, LONGEST = 60;
-const FIELDS = [2, 160], focalOf = fov => 1 / Math.tan(fov * Math.PI / 360);  // degrees
+const FOVS = [2, 160], focalOf = fov => 1 / Math.tan(fov * Math.PI / 360);  // degrees
 const fovOf = focal => Math.atan(1 / focal) * 360 / Math.PI;
 
 const normed = v => v.map(value => value / Math.hypot(...v));
@@ -71,7 +71,7 @@ function between(views, share) {
   });
   const row = spline(rows, share);
   return { place: row.slice(0, 3), turn: normed(row.slice(3, 7)),
-           focal: limit(row[7], focalOf(FIELDS[1]), focalOf(FIELDS[0])) };
+           focal: limit(row[7], focalOf(FOVS[1]), focalOf(FOVS[0])) };
 }
 
 // ---- ready-made moves
@@ -146,7 +146,7 @@ function viewOf(entry) {  // null if it is none
   const sound = [right, up, backward].every(axis => Math.abs(Math.hypot(...axis) - 1) < 0.01)
     && dot(cross(right, up), backward) > 0.98;
   const [down, forward] = [up, backward].map(axis => axis.map(value => -value));
-  return sound ? { place, turn: turnOf({ right, down, forward }), focal: focalOf(limit(fov, ...FIELDS)) } : null;
+  return sound ? { place, turn: turnOf({ right, down, forward }), focal: focalOf(limit(fov, ...FOVS)) } : null;
 }
 
 function readDocument(text) {  // { views, seconds }, or null if it is no camera path

@@ -156,6 +156,14 @@ function openPath(open) {
   redraw();
 }
 
+const keptPath = () => ({ views: flight.views, seconds: $("seconds").value, open: flight.open });
+
+function takeUpPath({ views, seconds, open }, larger) {
+  $("seconds").value = seconds;
+  setViews(views.map(view => ({ ...view, place: larger(view.place) })));
+  if (open) openPath(true);
+}
+
 function wirePath() {
   const does = {
     move: () => openPath(!flight.open), fly: () => setFlying(!flight.playing), add: addView, drop: dropView,

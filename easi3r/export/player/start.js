@@ -43,6 +43,7 @@ async function start() {
   describe();
   makeFrames();
   wire();
+  wirePath();
   wireWipe();
   wireFilmed();
   wireColours();
