@@ -248,7 +248,7 @@ def test_a_phone_has_room_for_everything(show, more):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#view").bounding_box()["height"] > (280 if more else 400)
     controls = [control for control in page.locator("button, select, input").all() if control.is_visible()]
-    assert len(controls) == (16 if more else 8)
+    assert len(controls) == (17 if more else 9)
     for control in controls:
         area = control.bounding_box()
         assert area["height"] >= 32 and area["width"] >= 32 and area["x"] + area["width"] <= 390
