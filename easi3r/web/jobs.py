@@ -14,6 +14,7 @@ from . import files
 from .sessions import Session
 
 TICK = 0.4  # seconds; a run can be cancelled only when there is an event, so there is one at least so often
+CANCELLED = "Cancelled."
 _log = logging.getLogger(__name__)
 
 
@@ -228,7 +229,7 @@ class Job:
             for event in self._steps(self._progress):
                 self._put(event)
         except Cancelled:
-            self._put(Failed("Cancelled."))
+            self._put(Failed(CANCELLED))
         except InputError as error:
             self._put(Failed(str(error)))
         except self._known as error:

@@ -96,7 +96,8 @@ class ResultTab:
     def wire(self, blocks: gr.Blocks) -> None:
         """Events."""
         blocks.load(None, js=HEAR, **QUIET)
-        self.heard.input(self._answer, self.heard, self.all, concurrency_limit=2, **QUIET)
+        heard = self.heard.change  # its "input" is for keys only
+        heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
 
@@ -199,6 +200,8 @@ class ResultTab:
         }
         for event in job.events():
             match event:
+                case jobs.Failed(sentence=jobs.CANCELLED):
+                    yield self.quiet()
                 case jobs.Tick() | jobs.Progress() | jobs.Failed():
                     yield from going_on(event, self.status, self.cancel)
                 case jobs.MasksReady():
@@ -217,11 +220,11 @@ class ResultTab:
         visitor = self._visitors.of(str(request.session_hash))
         self._visitors.cancel(visitor)
         changes = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
-        return {**changes, self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+        return {**changes, self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     def quiet(self) -> dict:
         """After Cancel: what was still on its way may have come since."""
-        return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+        return {self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     # ---- results
 
