@@ -54,7 +54,7 @@ def press(page, *names):
 
 
 def said(page):
-    return page.locator("#said").inner_text()
+    return page.locator("#hint").inner_text()
 
 
 def drag(page, dx):
@@ -114,7 +114,7 @@ def test_views_become_a_path_that_is_read_again(show, scene, tmp_path):
     for text in ("no json", '{"keyframes": [1, 2]}', '{"camera_path": []}'):
         (tmp_path / "bad.json").write_text(text)
         page.locator("#file").set_input_files(tmp_path / "bad.json")
-        page.locator("#said", has_text="“bad.json” is no camera path").wait_for()
+        page.locator("#hint", has_text="“bad.json” is no camera path").wait_for()
         page.locator("#views button").first.click()
         assert page.locator("#views button").count() == 3
     press(page, "drop")
@@ -215,7 +215,7 @@ def test_a_page_around_it_is_asked_for_the_video(browser, scene, tmp_path):
     frame.locator(READY).wait_for(state="attached", timeout=30000)
     frame.locator("#move").click()
     frame.locator("#render").click()
-    assert frame.locator("#said").inner_text() == "Add a second view first." and not page.evaluate("window.told")
+    assert frame.locator("#hint").inner_text() == "Add a second view first." and not page.evaluate("window.told")
     frame.locator("#dolly").click()
     frame.locator("#render").click()
     page.wait_for_function("window.told")

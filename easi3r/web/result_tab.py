@@ -28,6 +28,7 @@ HEAR = """() => addEventListener("message", event => {
     if (!event.data?.easi3r || !box) return;
     box.value = JSON.stringify({...event.data, at: Date.now()});  // the same again is news too
     box.dispatchEvent(new Event("input", {bubbles: true}));
+    if (event.data.easi3r === "path") document.querySelector("#status")?.scrollIntoView({block: "nearest"});
 })"""
 Answer = Callable[[dict, str], Iterator[dict]]  # (what the player says, page) -> what changes
 BUSY = "Your clip is being computed. Wait for it, or press Cancel first."

@@ -6,21 +6,17 @@ const flight = { open: false, views: [], chosen: -1, at: 0, view: null, playing:
 const LINE_COLOUR = [0.55, 1, 0.5, 1], CHOSEN = [1, 1, 1, 1];
 const lengthGiven = () => Number($("seconds").value);
 
-function sayPath(text) {
-  $("said").textContent = text;
-}
-
 function describePath() {
   const count = flight.views.length;
-  if (!count) return sayPath("Turn the scene and add what you see as a view, twice or more; or take a ready-made move.");
-  sayPath(count === 1 ? "1 view. Add a second view from elsewhere." : `${count} views. The clip plays once along the move.`);
+  if (!count) return say("Turn the scene and add what you see as a view, twice or more; or take a ready-made move.");
+  say(count === 1 ? "1 view. Add a second view from elsewhere." : `${count} views. The clip plays once along the move.`);
 }
 
 function refused() {  // with a sentence, if there is no path to go
   const seconds = lengthGiven();
   const why = flight.views.length < 2 ? "Add a second view first."
     : seconds >= 1 && seconds <= LONGEST ? "" : `Give a length between 1 and ${LONGEST} seconds.`;
-  if (why) sayPath(why);
+  if (why) say(why);
   return Boolean(why);
 }
 
@@ -94,11 +90,11 @@ function showViews(chosen) {  // a button for each
 function setViews(views, chosen = -1) {
   flight.views = views;
   showViews(chosen);
-  describePath();
+  if (flight.open) describePath();
 }
 
 function addView() {
-  if (flight.views.length >= MOST_VIEWS) return sayPath(`${MOST_VIEWS} views are the most.`);
+  if (flight.views.length >= MOST_VIEWS) return say(`${MOST_VIEWS} views are the most.`);
   if (flight.playing) setFlying(false);
   setViews([...flight.views, viewNow()], flight.views.length);
 }
@@ -129,7 +125,7 @@ function savePath() {
 
 async function loadPath(file) {
   const found = file && readDocument(await file.text());
-  if (!found) return sayPath(`“${file.name}” is no camera path; take one that was downloaded here, or from nerfstudio.`);
+  if (!found) return say(`“${file.name}” is no camera path; take one that was downloaded here, or from nerfstudio.`);
   $("seconds").value = found.seconds;
   take(found.views);
 }
@@ -152,7 +148,8 @@ function openPath(open) {
   $("move").setAttribute("aria-expanded", open);
   $("way").hidden = !open;
   document.documentElement.dataset.move = open ? "open" : "closed";
-  if (!open) leavePath();
+  if (open) describePath();
+  else leavePath();
   redraw();
 }
 
