@@ -38,6 +38,7 @@ SCRIPTS = (  # in order
 MOST_BYTES = 12_000_000  # of the file: what phones open from their downloads, and messengers take
 _FIELD = 1.2, 0.75  # most that a viewer opens with, tangents of half: 100 and 74 degrees; wider, the rim is stretched
 _STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # together about 9 MB, however long the clip
+_FEWEST = 0.02  # share of the points at which it is not they that take the bytes
 _LESS = 0.95  # of the points that would just fit: their bytes are not quite in proportion to their number
 
 
@@ -67,7 +68,7 @@ def _write(scenes, path, share):
     while True:
         packed = [_packed(name, scene, share) for name, scene in scenes.items()]
         page = _page([about for about, _ in packed], [compress(table) for _, table in packed], pictures)
-        if len(page) <= MOST_BYTES:
+        if len(page) <= MOST_BYTES or share < _FEWEST:
             break
         share *= _LESS * max(0.3, 1 - (len(page) - MOST_BYTES) / (len(page) - len(pictures)))
     path.write_bytes(page)
