@@ -553,12 +553,13 @@ def test_24_frames_stay_below_12_megabytes(tmp_path):
 
 def test_it_is_thinned_until_it_is_small_enough_and_says_so(tmp_path, monkeypatch):
     result = analytic_result(3, 128, 96)
+    result.frames = np.random.default_rng(0).integers(0, 256, result.frames.shape, np.uint8)  # compresses badly
     write_player(Scene(result), tmp_path / "whole.html")
     assert '"thinned": 1.0' in (tmp_path / "whole.html").read_text()
     most = int(0.8 * (tmp_path / "whole.html").stat().st_size)
     monkeypatch.setattr(player, "MOST_BYTES", most)
     write_player(Scene(result), tmp_path / "player.html")
-    assert 0.7 * most < (tmp_path / "player.html").stat().st_size <= most
+    assert 0.5 * most < (tmp_path / "player.html").stat().st_size <= most
     assert '"thinned": 1.0,' not in (tmp_path / "player.html").read_text()
 
 
