@@ -121,7 +121,8 @@ function draw() {
   }
   const [still, whole] = layers, drawn = cells().map(cell => ({ ...cell, camera: currentCamera(cell) }));
   const seen = JSON.stringify([drawn.map(({ scene, ...cell }) => cell), wiping() && [$("left").value, $("right").value],
-                               $("dots").value, $("ground").value, paint(), pressed("static"), pressed("trail") && [...hidden], every]);
+                               $("dots").value, $("ground").value, paint(), pressed("static"),
+                               pressed("trail") && [...hidden], every]);
   if (seen !== kept) {
     gl.bindFramebuffer(gl.FRAMEBUFFER, still.frame);
     gl.scissor(0, 0, width, height);
