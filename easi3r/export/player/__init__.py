@@ -40,6 +40,7 @@ SCRIPTS = (  # in order
 MOST_BYTES = 12_000_000  # of the file: what phones open from their downloads, and messengers take
 _FIELD = 1.2, 0.75  # most that a viewer opens with, tangents of half: 100 and 74 degrees; wider, the rim is stretched
 _STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # together about 9 MB, however long the clip
+_FEWEST = 0.02  # share of the points; when no more would fit, it is not they that take the bytes
 _LESS = 0.95  # of the points that would just fit: their bytes are not quite in proportion to their number
 
 
@@ -66,12 +67,16 @@ def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
 
 def _write(scenes, path, share):
     pictures = json.dumps(filmed.encode(next(iter(scenes.values())).result.frames))
+    budgets = [(share * _STATIC_POINTS, share * _MOVING_POINTS)] * len(scenes)
     while True:
-        packed = [_packed(name, scene, share) for name, scene in scenes.items()]
-        page = _page([about for about, _ in packed], [compress(table) for _, table in packed], pictures)
-        if len(page) <= MOST_BYTES:
+        packed = [_packed(name, scene, *budget) for (name, scene), budget in zip(scenes.items(), budgets)]
+        tables = [compress(table) for _, table in packed]
+        page = _page([about for about, _ in packed], tables, pictures)
+        excess = len(page) - MOST_BYTES
+        left = _LESS * (1 - excess / sum(map(len, tables)))
+        if excess <= 0 or left < _FEWEST:
             break
-        share *= _LESS * max(0.3, 1 - (len(page) - MOST_BYTES) / (len(page) - len(pictures)))
+        budgets = [(left * about["stillCount"], left * (len(table) - about["stillCount"])) for about, table in packed]
     path.write_bytes(page)
 
 
@@ -87,11 +92,11 @@ def _page(about, tables, pictures):
     return re.sub("@([A-Z]+)@", lambda found: parts[found[1]], _read("page.html")).encode()
 
 
-def _packed(name, scene, share):
-    """What the page has to know of a scene, and the table of its points; share: of the points one alone may have."""
+def _packed(name, scene, most_static, most_moving):
+    """What the page has to know of a scene, and the table of its points, with at most about so many."""
     result, shown = scene.result, scene.static | scene.moving
-    surroundings = [without_hem(patch) for patch in scene.surfaces(int(share * _STATIC_POINTS))]
-    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), int(share * _MOVING_POINTS))]
+    surroundings = [without_hem(patch) for patch in scene.surfaces(max(1, int(most_static)))]
+    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), max(1, int(most_moving)))]
     movers, moving, objects = one_by_one(scene, objects)
     sure = find_range(result.confidence[shown])
     table, ranges = pack(surroundings + objects, result, sure)
@@ -102,6 +107,7 @@ def _packed(name, scene, share):
     about = {
         "name": name,
         "static": [[patch.t, len(patch.points)] for patch in surroundings],  # of which frame
+        "stillCount": sum(len(patch.points) for patch in surroundings),
         "moving": moving,  # of each frame and mover
         "movers": movers,
         **ranges,

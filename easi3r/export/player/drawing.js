@@ -121,13 +121,21 @@ function draw() {
   }
   const [still, whole] = layers, drawn = cells().map(cell => ({ ...cell, camera: currentCamera(cell) }));
   const seen = JSON.stringify([drawn.map(({ scene, ...cell }) => cell), wiping() && [$("left").value, $("right").value],
-                               $("dots").value, $("ground").value, paint(), pressed("static"), every]);
+                               $("dots").value, $("ground").value, paint(), pressed("static"),
+                               pressed("trail") && [...hidden], every]);
   if (seen !== kept) {
     gl.bindFramebuffer(gl.FRAMEBUFFER, still.frame);
     gl.scissor(0, 0, width, height);
     gl.clearColor(...$("ground").value.match(/\w\w/g).map(pair => parseInt(pair, 16) / 255), 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    if (pressed("static")) drawn.filter(cell => !cell.film).forEach(cell => drawStatic(cell, every));
+    const rebuilt = drawn.filter(cell => !cell.film);
+    if (pressed("static")) rebuilt.forEach(cell => drawStatic(cell, every));
+    if (pressed("trail")) {  // ghosts hide nothing of what is drawn later: the depth stays as it was
+      copy(still.frame, whole.frame, gl.DEPTH_BUFFER_BIT);
+      gl.bindFramebuffer(gl.FRAMEBUFFER, still.frame);
+      rebuilt.forEach(cell => drawGhosts(cell, every));
+      copy(whole.frame, still.frame, gl.DEPTH_BUFFER_BIT);
+    }
     kept = seen;
   }
   copy(still.frame, whole.frame, gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
@@ -174,7 +182,6 @@ function usePoints(cell, every) {  // each so many points only, larger ones
   gl.uniform3fv(splats.span, scene.span);
   gl.uniform2fv(splats.sizes, scene.sizes);
   gl.uniform1f(splats.scale, 1.4 * every ** 0.65 * $("dots").value);
-  gl.uniform1f(splats.push, 1);
   gl.uniform1f(splats.alpha, 1);
   useColours();
 }
@@ -195,21 +202,24 @@ function drawStatic(cell, every) {
 }
 
 function drawMoving(cell, every) {
+  if (!pressed("moving")) return;
   usePoints(cell, every);
-  const step = which => {
-    useMoment(which);
-    shownParts(cell.scene, which).forEach(range => drawRange(range, every));
-  };
-  if (pressed("moving")) step(state.step);
-  if (!pressed("trail")) return;
+  drawStep(cell, state.step, every);
+}
+
+function drawStep({ scene }, step, every) {
+  useMoment(step);
+  shownParts(scene, step).forEach(range => drawRange(range, every));
+}
+
+function drawGhosts(cell, every) {  // where the moving objects are at other times, faintly
+  usePoints(cell, every);
   // Depth first, then colour where the depth is the same: every pixel of the ghosts is blended once.
-  const ghosts = trailSteps();
-  gl.uniform1f(splats.push, 1.004);  // behind the object of this moment where both are
   gl.colorMask(false, false, false, false);
-  ghosts.forEach(step);
+  trailSteps().forEach(step => drawStep(cell, step, every));
   gl.colorMask(true, true, true, true);
   gl.enable(gl.BLEND);
   gl.uniform1f(splats.alpha, 0.45);
-  ghosts.forEach(step);
+  trailSteps().forEach(step => drawStep(cell, step, every));
   gl.disable(gl.BLEND);
 }

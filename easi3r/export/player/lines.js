@@ -38,7 +38,7 @@ function drawLines(cell, density, segments) {  // segments: [from, to, [r, g, b,
 
 function drawLinesThrough(cell, density, segments) {  // also, but faintly, where something is in front of them
   gl.depthFunc(gl.GREATER);
-  drawLines(cell, density, segments.map(([from, to, [r, g, b, alpha]]) => [from, to, [r, g, b, 0.35 * alpha]]));
+  drawLines(cell, density, segments.map(([from, to, [r, g, b, alpha]]) => [from, to, [r, g, b, 0.6 * alpha]]));
   gl.depthFunc(gl.LEQUAL);
   drawLines(cell, density, segments);
 }

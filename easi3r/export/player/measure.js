@@ -58,6 +58,6 @@ function giveLength(event) {
 
 function wireRuler() {
   $("ruler").onsubmit = giveLength;
-  $("resize").textContent = answered ? "Use it everywhere" : "Use it here";
+  $("resize").title = answered ? "Put the scene and every file into metres" : "Read metres, in this window";
   showLength();
 }

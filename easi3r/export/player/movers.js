@@ -6,8 +6,7 @@ const shownParts = (scene, step) => scene.steps[step].filter(({ index }) => !hid
 
 function trailSteps() {  // whose ghosts are shown
   const stride = Math.max(1, lastStep / 8);
-  const steps = Array.from({ length: Math.floor(lastStep / stride + 1e-6) + 1 }, (_, k) => Math.round(k * stride));
-  return steps.filter(step => step !== state.step);
+  return Array.from({ length: Math.floor(lastStep / stride + 1e-6) + 1 }, (_, k) => Math.round(k * stride));
 }
 
 function trails(scene) {

@@ -9,7 +9,6 @@ for (const each of scenes) {  // where points lie: those of each frame that stan
   let start = 0;
   const range = (index, count) => ({ index, count, start: (start += count) - count });
   each.still = each.static.map(([t, count]) => range(t, count));
-  each.stillCount = start;
   each.steps = each.moving.map(counts => counts.map((count, mover) => range(mover, count)));
 }
 const canvas = $("view");

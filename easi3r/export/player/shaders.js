@@ -60,14 +60,14 @@ const SPLAT_PIXEL = `#version 300 es
   flat in vec3 shade, inverse;
   flat in vec4 depth;
   flat in float side;
-  uniform float alpha, push;
+  uniform float alpha;
   uniform vec2 range;
   out vec4 pixel;
   void main() {
     vec2 d = (gl_PointCoord - 0.5) * side;
     float square = inverse.x * d.x * d.x + 2.0 * inverse.y * d.x * d.y + inverse.z * d.y * d.y;
     if (square > 1.0) discard;
-    float z = max((depth.z + dot(depth.xy, d) + depth.w * square) * push, range.x);
+    float z = max(depth.z + dot(depth.xy, d) + depth.w * square, range.x);
     gl_FragDepth = (range.y - range.x * range.y / z) / (range.y - range.x);
     pixel = vec4(shade, alpha);
   }`;

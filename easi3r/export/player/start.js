@@ -17,7 +17,7 @@ function describe() {
     : `The same video, reconstructed in ${scenes.length} ways and brought into one world. `
       + `Each shows 1/${scenes.length} of the points that it has in a player of its own.`;
   const thinned = Math.max(...scenes.map(each => each.thinned));
-  $("thinned").textContent = thinned < 1.15 ? ""
+  $("thinned").textContent = several || thinned < 1.15 ? ""
     : `Thinned to one point of ${thinned.toFixed(1)}, to stay a small file.`;
   describeScale();
   if (several) Object.assign($("wipe"), { textContent: "Wipe between two",
