@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..motion.movers import follow
 from ..reconstruction import Reconstruction
 from ..scale import in_words
 from .merging import Share, merge
@@ -46,6 +47,14 @@ class Scene:
     def moving(self) -> np.ndarray:
         """(T,H,W) bool: pixels of what moves; never also static."""
         return self._chosen[1]
+
+    @cached_property
+    def movers(self) -> np.ndarray:
+        """(T,H,W) uint8: which mover each pixel of the result's `dynamic` belongs to, see `follow`; 0: none."""
+        result = self.result
+        if result.coarse:  # a first look does without
+            return result.dynamic.astype(np.uint8)
+        return follow(result.dynamic, result.depth, result.cam2world, result.intrinsics, result.frames)
 
     @cached_property
     def shares(self) -> list[Share]:

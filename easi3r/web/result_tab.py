@@ -10,7 +10,7 @@ import gradio as gr
 
 from ..errors import InputError
 from ..reconstruction import Reconstruction
-from . import jobs, texts
+from . import camera_moves, jobs, texts
 from .compare_tab import QUIET, going_on
 from .real_size import RealSize
 from .sessions import Session, Sessions
@@ -23,11 +23,13 @@ PICTURES = {  # tab -> file of the result -> label
     "Camera path": {"path.png": "From above"},
     "Look inside": {"inside.mp4": "How the moving pixels were found"},
 }
+MOVES = "Video"  # the tab with the videos of camera moves
 HEAR = """() => addEventListener("message", event => {
     const box = document.querySelector("#from-player textarea, #from-player input");
     if (!event.data?.easi3r || !box) return;
     box.value = JSON.stringify({...event.data, at: Date.now()});  // the same again is news too
     box.dispatchEvent(new Event("input", {bubbles: true}));
+    if (event.data.easi3r === "path") document.querySelector("#status")?.scrollIntoView({block: "nearest"});
 })"""
 Answer = Callable[[dict, str], Iterator[dict]]  # (what the player says, page) -> what changes
 BUSY = "Your clip is being computed. Wait for it, or press Cancel first."
@@ -43,9 +45,9 @@ class ResultTab:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
-        self.size = RealSize(self.change)
+        self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
         # to what a player in the page says: kind -> answer
-        self.answers: dict[str, Answer] = {"scale": self.size.from_player}
+        self.answers: dict[str, Answer] = {"path": self._render, "scale": self.size.from_player}
 
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
@@ -60,7 +62,7 @@ class ResultTab:
         with gr.Column(visible=False) as self.outputs:
             self.report = gr.Markdown(elem_id="report")
             self.heard = gr.Textbox(visible="hidden", elem_id="from-player")
-            with gr.Tabs(elem_id="views"):
+            with gr.Tabs(elem_id="views") as self.views:
                 with gr.Tab("4D scene"):
                     self.player = gr.HTML(elem_id="player")
                     self.size.lay_out()
@@ -72,15 +74,18 @@ class ResultTab:
                     look = {"interactive": False, "file_count": "multiple"}
                     self.singly = gr.File(label="Single files", elem_id="files", **look)
         self.state = [self.status, self.cancel]
-        self.all = [*self.state, self.teaser, self.outputs, self.report, self.player, *self.pictures]
+        self.all = [*self.state, self.teaser, self.outputs, self.report, self.views, self.player, *self.pictures]
+        self.all += self.moves.widgets
         self.all += [self.everything, self.singly]
 
     def _lay_out_pictures(self):
         """Tabs with videos and images; `pictures` widget -> file of the result."""
         self.tabs, self.pictures = [], {}
         for title, shown in PICTURES.items():
-            with gr.Tab(title) as tab:
+            with gr.Tab(title, id=title) as tab:
                 self.tabs.append(tab)
+                if title == MOVES:
+                    self.moves.lay_out()
                 for file, label in shown.items():
                     name, kind = file.split(".")
                     look = {
@@ -95,10 +100,11 @@ class ResultTab:
     def wire(self, blocks: gr.Blocks) -> None:
         """Events."""
         blocks.load(None, js=HEAR, **QUIET)
-        self.heard.input(self._answer, self.heard, self.all, concurrency_limit=2, **QUIET)
+        heard = self.heard.change  # its "input" is for keys only
+        heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
         self.size.wire(self.all)
         for tab in self.tabs:
-            tab.select(self._show_pictures, None, list(self.pictures), **QUIET)
+            tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
 
     # ---- what the player says
 
@@ -131,6 +137,19 @@ class ResultTab:
 
         yield from self.run(make, page, session.number)
 
+    def _render(self, said: dict, page: str) -> Iterator[dict]:
+        """The player asks for the video of a camera move."""
+        visitor = self._visitors.of(page)
+        session = self._sessions.get(visitor)
+        if self._visitors.going_on(visitor):
+            raise InputError(BUSY)
+        if session is None or not session.files:
+            raise InputError("There is no result to make a video of; reconstruct a clip first.")
+        job = jobs.Job(camera_moves.steps(said, session), about=session.number)
+        self._visitors.start(visitor, job)
+        yield {self.views: gr.Tabs(selected=MOVES)}
+        yield from self._follow(job, fresh=False)
+
     # ---- runs
 
     def run(self, make: jobs.Make, page: str, number: str = "") -> Iterator[dict]:
@@ -155,10 +174,14 @@ class ResultTab:
         """A page is loaded: show what its visitor has, a run that goes on or a result."""
         self._visitors.came(page, visitor)
         job, session = self._visitors.going_on(visitor), self._sessions.get(visitor)
-        if job:
-            yield from self._follow(job)
+        shown = self.stored(session) or {self.status: gr.skip()}
+        if job is None:
+            yield shown
+        elif session is not None and job.about == session.number:  # it adds to this result or changes it
+            yield shown
+            yield from self._follow(job, fresh=False)
         else:
-            yield self.stored(session) or {self.status: gr.skip()}
+            yield from self._follow(job)
 
     def example(self, session: Session, page: str) -> Iterator[dict]:
         """Show a result that is there already and make it that of the page's visitor."""
@@ -182,6 +205,8 @@ class ResultTab:
         }
         for event in job.events():
             match event:
+                case jobs.Failed(sentence=jobs.CANCELLED):
+                    yield self.quiet()
                 case jobs.Tick() | jobs.Progress() | jobs.Failed():
                     yield from going_on(event, self.status, self.cancel)
                 case jobs.MasksReady():
@@ -191,17 +216,20 @@ class ResultTab:
                 case jobs.FilesReady():
                     yield {**self._files(event.files, event.archive), self.cancel: gr.update(visible=False)}
                     yield {self.status: "done"}
+                case jobs.Rendered():
+                    yield {**self.moves.shown(event.files), self.cancel: gr.update(visible=False)}
+                    yield {self.status: "done"}
 
     def cancelled(self, request: gr.Request) -> dict:
         """Cancel was pressed: the run ends, and what was there before is there again."""
         visitor = self._visitors.of(str(request.session_hash))
         self._visitors.cancel(visitor)
         changes = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
-        return {**changes, self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+        return {**changes, self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     def quiet(self) -> dict:
         """After Cancel: what was still on its way may have come since."""
-        return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+        return {self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     # ---- results
 
@@ -230,6 +258,7 @@ class ResultTab:
     def _files(self, files, archive):
         return {
             **{widget: files.get(name) for widget, name in self.pictures.items()},
+            **self.moves.shown(files),
             self.singly: [path for path in files.values() if Path(path).is_file()],
             self.everything: gr.DownloadButton(value=archive, interactive=True),
         }
@@ -240,7 +269,8 @@ class ResultTab:
         session, job = self._sessions.get(visitor), self._visitors.going_on(visitor)
         files = dict(session.files) if session else {}
         files |= {"masks.mp4": job.masks} if job and job.masks else {}
-        return {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
+        pictures = {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
+        return {**pictures, **self.moves.shown(files)}
 
 
 def settled() -> None:
