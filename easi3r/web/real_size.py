@@ -30,7 +30,7 @@ class RealSize:
             gr.Markdown(HOW)
             with gr.Row(equal_height=True):
                 label = "Camera was this high above the ground (m)"
-                self.height = gr.Number(None, label=label, placeholder="1.6", elem_id="height", min_width=200)
+                self.height = gr.Number(1.6, label=label, elem_id="height", min_width=200)
                 self.apply = gr.Button("Apply", elem_id="apply-size", min_width=90, scale=0)
 
     def wire(self, outputs: list) -> None:
