@@ -50,6 +50,8 @@ class Scene:
     def movers(self) -> np.ndarray:
         """(T,H,W) uint8: which mover each pixel of the result's `dynamic` belongs to, see `follow`; 0: none."""
         result = self.result
+        if result.coarse:  # a first look does without
+            return result.dynamic.astype(np.uint8)
         return follow(result.dynamic, result.depth, result.cam2world, result.intrinsics, result.frames)
 
     @cached_property
