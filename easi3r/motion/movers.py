@@ -230,11 +230,9 @@ def _expect(track, t, dynamic, frames, places):
 
 def _foreseen(track, t, places):
     """The mask (H,W) of a mover in frame t, from the nearest frame that shows it apart, moved on as it moves."""
-    parts = sorted(track.parts, key=lambda part: (abs(part.t - t), part.t))[:2]
-    if (parts[0].t - t) * (parts[-1].t - t) > 0:  # before the first or after the last: its pace there
-        parts = track.parts[:2] if t < parts[0].t else track.parts[:-3:-1]
-    start = min(parts, key=lambda part: abs(part.t - t))
-    other = parts[0] if start is parts[1] else parts[1]
+    before, after = ([part for part in track.parts if (part.t > t) == late] for late in (False, True))
+    pair = [*before[-1:], *after[:1]] if before and after else [*before[:-3:-1], *after[:2]]
+    start, other = sorted(pair, key=lambda part: abs(part.t - t))
     point = start.point + (other.point - start.point) * (t - start.t) / (other.t - start.t)
     shift = np.float32([[1, 0, 0], [0, 1, 0]])
     shift[:, 2] = places.see(point, t) - start.pixel
