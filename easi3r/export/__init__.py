@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..backbones.base import Progress
 from ..errors import InputError, shown
 from ..paths import check_name, quoted
 from ..reconstruction import Reconstruction
+from ..threads import in_order
 from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
 from .blender import write_camera
 from .dataset import write_dataset
@@ -39,6 +41,7 @@ __all__ = [
     "replacing",
     "save",
     "write_glb",
+    "write_into",
     "written_names",
 ]
 
@@ -128,11 +131,26 @@ def save(
             name: write for name, write in writers.items() if name != "dataset"
         }
     with replacing(folder, names) as new:
-        scene = Scene(result)
-        for name, write in writers.items():
-            write(scene, new / name)
+        _write_all(Scene(result), new, writers)
         written = [name for name in names if (new / name).exists()]
     return {name: str(folder / name) for name in written}
+
+
+def write_into(scene: Scene, folder: Path, names: Iterable[str], progress: Progress | None = None) -> None:
+    """Write those files and folders of `_FILES` into an empty folder; progress(fraction, text) may raise to stop."""
+    _write_all(scene, folder, {name: _FILES[name] for name in names}, progress)
+
+
+def _write_all(scene, folder, writers, progress=None):
+    """Side by side: much of the time goes into coding videos, which is done without holding up others."""
+
+    def write(name):
+        writers[name](scene, folder / name)
+        return name
+
+    for done, name in enumerate(in_order(write, writers), 1):
+        if progress:
+            progress(done / len(writers), f"Written: {name}")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Visitors: what the page keeps for each, for as long as their page is open."""
+"""Results of visitors: what the page keeps for each."""
 
 import atexit
 import shutil
@@ -19,6 +19,10 @@ class Session:
     def __init__(self, prefix: str = PREFIX) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=prefix))
         self.files: dict[str, str] = {}  # name -> path, as of `Reconstruction.save`
+        self.number = self.folder.name  # of the result; one that changes another keeps its number
+        self.archive = ""  # path of the zip of all of them
+        self.info: dict = {}  # of the result
+        self.note = ""  # on it, for the visitor
         self._lock = threading.Lock()
         self._result: Reconstruction | None = None
 

@@ -1,5 +1,6 @@
 """What the page says."""
 
+import base64
 import html
 from pathlib import Path
 
@@ -19,6 +20,8 @@ FILES = """**Everything in one zip**, with a README.txt that says how each file 
 Blender, COLMAP and nerfstudio datasets, depth and mask images, point clouds, arrays. Or singly, below (what is a folder
 comes in the zip only)."""
 COMPUTED = "Computed beforehand; press Reconstruct to compute it here."
+WAITING = "<p>What moves is shown first, then the scene; a few seconds.</p>"
+NOTHING = "<p>There is no result yet.</p>"
 CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
@@ -41,11 +44,24 @@ def made_with(info: dict, note: str) -> str:
     seconds = sum(info["seconds"].values())
     pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
     made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. Scale is arbitrary."
+    if info.get("coarse"):
+        made = f"**A first look**, made with {info['system']} from {info['frames']} frames; the whole scene follows."
     mind = ["⚠️ **Mind when you look at it:**", "", *(f"- {said}" for said in info["warnings"])]
     return "\n\n".join(filter(None, [made, "\n".join(mind) if info["warnings"] else "", note]))
 
 
-def embedded(player: str | Path) -> str:
-    """The player's file as a part of the page."""
+def embedded(player: str | Path, number: str = "") -> str:
+    """The player's file as a part of the page. Players of one `number` that replace each other keep what the visitor
+    sees; the name tells them that there is a page around them.
+    """
     text = html.escape(Path(player).read_text(encoding="utf-8"))
-    return f'<iframe title="4D player" allow="fullscreen" srcdoc="{text}"></iframe>'
+    about = f'name="easi3r-page" data-number="{number}" title="4D player" allow="fullscreen"'
+    return f'<iframe {about} srcdoc="{text}"></iframe>'
+
+
+def first_masks(path: str) -> str:
+    """What moves, where the scene will be."""
+    video = base64.b64encode(Path(path).read_bytes()).decode()
+    said = "This moves, as far as is known now. The scene follows."
+    return f"""<figure id="first-masks"><video src="data:video/mp4;base64,{video}" autoplay loop muted playsinline
+        aria-label="What moves"></video><figcaption>{said}</figcaption></figure>"""

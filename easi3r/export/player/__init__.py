@@ -24,20 +24,21 @@ SCRIPTS = (  # in order
     "drawing.js",
     "playback.js",
     "controls.js",
+    "keeping.js",
     "start.js",
 )
 _FIELD = 1.2, 0.75  # most that a viewer opens with, tangents of half: 100 and 74 degrees; wider, the rim is stretched
 _STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
 
 
-def write_player(scene: Scene, path: Path) -> None:
+def write_player(scene: Scene, path: Path, share: float = 1) -> None:
     """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
 
     The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
     the result (OpenCV axes of the first camera), together with the camera of every frame. Grids of pixels are thinned
-    to about 800 000 points in all.
+    to about 800 000 points in all; share: of these.
     """
-    write_linked({"": scene}, path)
+    _write([_packed("", scene, share)], path)
 
 
 def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
@@ -47,7 +48,10 @@ def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
     Each has its share of the points that one alone has: its view has that share of the screen, and the browser draws as
     many points, and loads about as much, as for one.
     """
-    packed = [_packed(name, scene, 1 / len(scenes)) for name, scene in scenes.items()]
+    _write([_packed(name, scene, 1 / len(scenes)) for name, scene in scenes.items()], path)
+
+
+def _write(packed, path):
     text = json.dumps([about for about, _ in packed], allow_nan=False).replace("<", "\\u003c")  # may not end the script
     points = '<script type="application/octet-stream" class="points">{}</script>'
     parts = {

@@ -27,8 +27,11 @@ async function start() {
   makeFrames();
   wire();
   wireWipe();
-  setStep(0);
-  setPlaying(false);
+  if (!takeUp()) {
+    setStep(0);
+    setPlaying(false);
+  }
+  addEventListener("pagehide", keep);
   const say = text => { $("status").textContent = text; document.documentElement.dataset.state = "failed"; };
   gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
   if (!gl) return say("This browser cannot draw in 3D: WebGL is missing or switched off. "
