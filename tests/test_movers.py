@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import plyfile
 import pygltflib
@@ -9,7 +10,9 @@ import pytest
 from conftest import analytic_result
 from PIL import Image
 
-from easi3r import video
+from easi3r import synthetic, video
+from easi3r.correct import NOTE, call_moving, call_still
+from easi3r.errors import InputError
 from easi3r.export.scene import Scene
 from easi3r.motion.movers import colour, follow
 from easi3r.own_masks import read_masks
@@ -120,3 +123,92 @@ def test_masks_are_read_back_exactly(tmp_path):
     clip = video.read(result.frames, T, W, 2)
     own = read_masks(tmp_path / "masks", clip)
     assert own.known.all() and np.array_equal(own.masks, result.dynamic) and not own.warnings
+
+
+# ---- corrections
+
+
+@pytest.fixture(scope="module")
+def room():
+    """The rendered room with its ball and its parcel, as a `Reconstruction`, and the number of each pixel's thing."""
+    clip = synthetic.render("room", 6, 144, 88, seconds=1.2)
+    motion = np.stack([cv2.GaussianBlur(moves.astype(np.float32), (0, 0), 3) for moves in clip.dynamic])
+    base = analytic_result(6, 144, 88)
+    result = replace(
+        base,
+        frames=clip.frames,
+        cam2world=clip.cam2world,
+        intrinsics=np.repeat(clip.intrinsics[None], 6, axis=0),
+        depth=clip.depth,
+        confidence=np.ones_like(clip.depth),
+        dynamic=clip.dynamic,
+        motion=motion,
+    )
+    return result, movers_of(result)
+
+
+def middle(mask):
+    """A pixel (row, column) well inside a mask (H,W)."""
+    away = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
+    return np.unravel_index(away.argmax(), mask.shape)
+
+
+def overlap(mask, truth):
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+def test_one_mover_is_called_still_and_moving_again(room):
+    result, ids = room
+    assert ids.max() == 2
+    for k in (1, 2):
+        place = (3, *middle(ids[3] == k))
+        still = call_still(result, *place)
+        assert np.array_equal(still.dynamic, result.dynamic & (ids != k))
+        again = call_moving(still, *place)
+        assert overlap(again.dynamic & (ids != 3 - k), ids == k) > 0.6
+        assert (again.dynamic & (ids == 3 - k)).sum() == (ids == 3 - k).sum()
+        assert [edit["called"] for edit in again.info["corrections"]] == ["still", "moving"]
+        assert "corrections" not in result.info and again.info["warnings"].count(NOTE) == 1
+        assert again.depth is result.depth and again.cam2world is result.cam2world
+
+
+def test_without_evidence_colours_depth_and_flow_tell_what_a_thing_is():
+    result, truth = stage((RED, 4.0, 10, lambda t: (20 + 15 * t, 75)), (BLUE, 5.0, 14, lambda t: (130 - 3 * t, 35)))
+    result = replace(result, dynamic=truth == 1, motion=np.zeros(truth.shape, np.float32))
+    found = call_moving(result, 4, 35, 118).dynamic & (truth != 1)
+    assert all(overlap(found[t], truth[t] == 2) > 0.8 for t in range(T))
+
+
+def test_a_click_beside_a_mover_means_it():
+    result, truth = stage(CROSSING[0])
+    column = np.flatnonzero(truth[0, 45])[-1] + 2
+    assert not call_still(result, 0, 45, column).dynamic.any()
+
+
+@pytest.mark.parametrize(
+    "call, place, said",
+    [
+        (call_still, (0, 5, 5), "already still"),
+        (call_moving, (0, 45, 20), "already moves"),
+        (call_still, (T, 5, 5), "frame is 9"),
+        (call_moving, (0, -1, 5), "row is -1"),
+        (call_moving, (0, 5, "abc"), "column is 'abc'"),
+        (call_still, (0, float("nan"), 5), "outside"),
+    ],
+)
+def test_clicks_that_mean_nothing_are_refused_in_one_sentence(call, place, said):
+    result, _ = stage(*CROSSING)
+    with pytest.raises(InputError, match=said) as error:
+        call(result, *place)
+    assert str(error.value).count(". ") == 0
+
+
+def test_a_wall_is_no_thing():
+    result, _ = stage(CROSSING[0])
+    result.motion[:] = 0
+    try:
+        grown = call_moving(result, 0, 20, 120).dynamic & ~result.dynamic
+    except InputError as error:
+        assert "cannot be told" in str(error)
+    else:
+        assert grown[0].mean() <= 1 / 3
