@@ -131,19 +131,19 @@ class ResultTab:
     def run(self, make: jobs.Make, page: str, number: str = "") -> Iterator[dict]:
         """Run `make(progress)`, see `jobs.reconstruction`, for the visitor of a page and show what there is to see.
 
-        While they have a run that goes on, that one is shown. number: of the result that this one changes.
+        While they have a run that goes on, there is no other. number: of the result that this one changes.
         """
         visitor = self._visitors.of(page)
-        job = self._visitors.going_on(visitor)
-        if job:
+        if self._visitors.going_on(visitor):
             gr.Warning(BUSY)
-        else:
-            session = Session()
-            session.number = number or session.folder.name
-            steps = jobs.reconstruction(make, session, lambda: self._sessions.keep(visitor, session))
-            # ZeroGPU's: no GPU free, the day's share used up
-            job = jobs.Job(steps, known=(gr.Error,), about=session.number)
-            self._visitors.start(visitor, job)
+            yield {self.status: gr.skip()}
+            return
+        session = Session()
+        session.number = number or session.folder.name
+        steps = jobs.reconstruction(make, session, lambda: self._sessions.keep(visitor, session))
+        # ZeroGPU's: no GPU free, the day's share used up
+        job = jobs.Job(steps, known=(gr.Error,), about=session.number)
+        self._visitors.start(visitor, job)
         yield from self._follow(job, fresh=not number)
 
     def came(self, page: str, visitor: str) -> Iterator[dict]:
