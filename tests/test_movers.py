@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pages
 import plyfile
 import pygltflib
 import pytest
@@ -16,6 +17,7 @@ from easi3r.errors import InputError
 from easi3r.export.scene import Scene
 from easi3r.motion.movers import colour, follow
 from easi3r.own_masks import read_masks
+from easi3r.web.files import Examples
 
 T, H, W = 9, 88, 160
 
@@ -212,3 +214,45 @@ def test_a_wall_is_no_thing():
         assert "cannot be told" in str(error)
     else:
         assert grown[0].mean() <= 1 / 3
+
+
+# ---- the page
+
+
+def tap(page, column, row):
+    """Tap the picture at a pixel of the working size."""
+    box = page.locator("#touch img").bounding_box()
+    scale = box["width"] / W
+    page.locator("#touch img").click(position={"x": (column + 0.5) * scale, "y": (row + 0.5) * scale})
+
+
+def test_a_tap_calls_a_mover_still_and_a_message_of_the_player_calls_it_moving(browser, address, monkeypatch):
+    result, _ = stage(*CROSSING)
+    result.info["frames"] = T
+    monkeypatch.setattr(Examples, "load", lambda *_: result)
+    page = pages.open_page(browser, address)
+    page.locator("#examples button.gallery-item, #examples button").first.click()
+    page.locator("#report", has_text="Computed beforehand").wait_for(timeout=30000)
+    pages.open_tab(page, "What moves")  # before the scene is drawn, which takes the processor
+    pages.wait_until_done(page)
+    page.locator("#touch img").wait_for(timeout=20000)
+    pages.slide(page, "#touch-moment", 2)
+    page.wait_for_timeout(1000)
+    tap(page, 126, 48)  # the second mover in the second frame
+    page.locator("#touch-said", has_text="Mover 2 is marked as moving").wait_for(timeout=20000)
+    page.locator("#touch-call", has_text="It stands still").click()
+    page.locator("#touch-again").wait_for(timeout=30000)
+    tap(page, 126, 48)
+    page.locator("#touch-said", has_text="standing still").wait_for(timeout=20000)
+    assert page.locator("#touch-call").inner_text() == "It moves"
+    pages.wait_until_done(page)
+    assert "corrected by hand" in page.locator("#report").inner_text()
+    page.evaluate("postMessage({easi3r: 'call', moving: true, frame: 0, row: 2, column: 1e9}, '*')")
+    page.locator("[data-testid=toast-body]", has_text="outside the picture").wait_for(timeout=20000)
+    page.evaluate("document.querySelector('#touch img').closest('button').focus()")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#touch-cross").is_visible()
+    page.keyboard.press("Enter")
+    page.locator("#touch-said", has_text="standing still").wait_for(timeout=20000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()

@@ -14,9 +14,11 @@ from . import jobs, texts
 from .compare_tab import QUIET, going_on
 from .sessions import Session, Sessions
 from .visitors import Visitors
+from .what_moves import WhatMoves
 
+WHAT_MOVES = "What moves"
 PICTURES = {  # tab -> file of the result -> label
-    "What moves": {"masks.mp4": "What moves"},
+    WHAT_MOVES: {"masks.mp4": "What moves"},
     "Video": {"orbit.mp4": "The scene as a video"},
     "Depth": {"depth.mp4": "Depth: red is near, blue is far", "confidence.mp4": "How sure: yellow is sure"},
     "Camera path": {"path.png": "From above"},
@@ -42,7 +44,9 @@ class ResultTab:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
-        self.answers: dict[str, Answer] = {}  # to what a player in the page says: kind -> answer
+        self.touch = WhatMoves(lambda page: sessions.get(visitors.of(page)), self.change, self.run)
+        # to what a player in the page says: kind -> answer
+        self.answers: dict[str, Answer] = {"call": self.touch.heard}
 
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
@@ -87,13 +91,17 @@ class ResultTab:
                     }
                     widget = looped(label, name) if kind == "mp4" else gr.Image(**look)
                     self.pictures[widget] = file
+                if title == WHAT_MOVES:
+                    self.touch.lay_out()
 
-    def wire(self, blocks: gr.Blocks) -> None:
-        """Events."""
+    def wire(self, blocks: gr.Blocks, clip: gr.State) -> None:
+        """Events. clip: the page's `clips.Chosen`."""
         blocks.load(None, js=HEAR, **QUIET)
         self.heard.input(self._answer, self.heard, self.all, concurrency_limit=2, **QUIET)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, list(self.pictures), **QUIET)
+        masks = next(widget for widget, file in self.pictures.items() if file == "masks.mp4")
+        self.touch.wire(blocks, clip, self.tabs[list(PICTURES).index(WHAT_MOVES)], masks, self.all)
 
     # ---- what the player says
 
