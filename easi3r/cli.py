@@ -1,4 +1,4 @@
-"""The command line: easi3r CLIP --out DIR, easi3r compare CLIP --systems A,B, and easi3r evaluate SET --data DIR."""
+"""The command line: easi3r CLIP --out DIR, and what else its first word may say: compare, evaluate, render."""
 
 import argparse
 import logging
@@ -19,13 +19,14 @@ _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
 _EPILOG = (
     "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
-    "benchmark; each has its --help"
+    "benchmark; easi3r render DIR camera_path.json makes a video of saved results; each has its --help"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it or `evaluate` them on
-    a benchmark. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing could be evaluated.
+    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on
+    a benchmark, or `render` a camera move. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing
+    could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _compare(_compare_parser().parse_args(argv[1:]))
         if argv[:1] == ["evaluate"]:
             return _evaluate(argv[1:])
+        if argv[:1] == ["render"]:
+            return _render(argv[1:])
         return _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -177,6 +180,23 @@ def _evaluate(argv):
     arguments = parser.parse_args(argv)
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         return command.run(arguments, progress)
+
+
+def _render(argv):
+    from .export import load_reconstruction
+    from .export.camera_path import check_out, read_camera_path, render_camera_path
+
+    parser = _Parser(prog="easi3r render", description="Make a video of saved results, seen along a camera move.")
+    parser.add_argument("results", metavar="DIR", help="folder that a run has written")
+    parser.add_argument("path", metavar="camera_path.json", help="from Camera move in player.html, or from nerfstudio")
+    parser.add_argument("--out", default="path.mp4", metavar="FILE", help="the video (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    path, out = read_camera_path(arguments.path), check_out(arguments.out)
+    result = load_reconstruction(arguments.results)
+    with _Bar() if sys.stderr.isatty() else _Lines() as progress:
+        render_camera_path(result, path, out, progress)
+    print(out)
+    return 0
 
 
 def _truth(path):

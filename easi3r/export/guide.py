@@ -36,6 +36,8 @@ What all files have in common
 
 File by file
   player.html    The scene to turn and play in a browser; one file, works without a network.
+                 Compare it with the video, colour it by time, confidence or motion, show movers
+                 one by one, measure.
   orbit.mp4      The same as a video, the camera gently circling.
   scene.glb      The static scene as a surface, what moves playing in it, the camera's path.
                  Blender: File > Import > glTF. Or drop it on any glTF viewer. Each mover has a

@@ -13,7 +13,7 @@ from ..reconstruction import Reconstruction
 from .ply import write_points
 from .views import Views
 
-_AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
+AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
 
 
 def write_nerfstudio(
@@ -37,7 +37,7 @@ def write_nerfstudio(
         {
             "file_path": f"images/{t:05d}.jpg",
             "mask_path": f"masks/{t:05d}.jpg.png",
-            "transform_matrix": (cam2world @ _AXES).tolist(),
+            "transform_matrix": (cam2world @ AXES).tolist(),
             **({} if shared else pinhole),
         }
         for t, (cam2world, pinhole) in enumerate(zip(result.cam2world, pinholes))

@@ -14,6 +14,7 @@ from . import files
 from .sessions import Session
 
 TICK = 0.4  # seconds; a run can be cancelled only when there is an event, so there is one at least so often
+CANCELLED = "Cancelled."
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +57,13 @@ class FilesReady:
 
 
 @dataclass(frozen=True)
+class Rendered:
+    """The video of a camera move is done."""
+
+    files: dict[str, str]  # of the result, it among them
+
+
+@dataclass(frozen=True)
 class Handed:
     """A program can have its result."""
 
@@ -84,12 +92,12 @@ class Failed:
     sentence: str
 
 
-Event = Tick | Progress | MasksReady | SceneReady | FilesReady | Handed | Compared | Fetched | Failed
+Event = Tick | Progress | MasksReady | SceneReady | FilesReady | Rendered | Handed | Compared | Fetched | Failed
 Report = Callable[[float, str], None]
 # (progress) -> what is known so far and a note for the visitor; the last one is the result
 Make = Callable[[Report], Iterator[tuple[Masked | Reconstruction, str]]]
 Steps = Callable[[Report], Iterator[Event]]  # (progress) -> what there is to show, step by step
-_LAST = FilesReady, Handed, Compared, Fetched, Failed
+_LAST = FilesReady, Rendered, Handed, Compared, Fetched, Failed
 
 
 class Cancelled(Exception):
@@ -221,7 +229,7 @@ class Job:
             for event in self._steps(self._progress):
                 self._put(event)
         except Cancelled:
-            self._put(Failed("Cancelled."))
+            self._put(Failed(CANCELLED))
         except InputError as error:
             self._put(Failed(str(error)))
         except self._known as error:

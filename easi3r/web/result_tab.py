@@ -10,7 +10,7 @@ import gradio as gr
 
 from ..errors import InputError
 from ..reconstruction import Reconstruction
-from . import jobs, texts
+from . import camera_moves, jobs, texts
 from .compare_tab import QUIET, going_on
 from .sessions import Session, Sessions
 from .visitors import Visitors
@@ -24,11 +24,13 @@ PICTURES = {  # tab -> file of the result -> label
     "Camera path": {"path.png": "From above"},
     "Look inside": {"inside.mp4": "How the moving pixels were found"},
 }
+MOVES = "Video"  # the tab with the videos of camera moves
 HEAR = """() => addEventListener("message", event => {
     const box = document.querySelector("#from-player textarea, #from-player input");
     if (!event.data?.easi3r || !box) return;
     box.value = JSON.stringify({...event.data, at: Date.now()});  // the same again is news too
     box.dispatchEvent(new Event("input", {bubbles: true}));
+    if (event.data.easi3r === "path") document.querySelector("#status")?.scrollIntoView({block: "nearest"});
 })"""
 Answer = Callable[[dict, str], Iterator[dict]]  # (what the player says, page) -> what changes
 BUSY = "Your clip is being computed. Wait for it, or press Cancel first."
@@ -44,9 +46,10 @@ class ResultTab:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
+        self.moves = camera_moves.CameraMoves()
         self.touch = WhatMoves(lambda page: sessions.get(visitors.of(page)), self.change, self.run)
         # to what a player in the page says: kind -> answer
-        self.answers: dict[str, Answer] = {"call": self.touch.heard}
+        self.answers: dict[str, Answer] = {"path": self._render, "call": self.touch.heard}
 
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
@@ -61,7 +64,7 @@ class ResultTab:
         with gr.Column(visible=False) as self.outputs:
             self.report = gr.Markdown(elem_id="report")
             self.heard = gr.Textbox(visible="hidden", elem_id="from-player")
-            with gr.Tabs(elem_id="views"):
+            with gr.Tabs(elem_id="views") as self.views:
                 with gr.Tab("4D scene"):
                     self.player = gr.HTML(elem_id="player")
                 self._lay_out_pictures()
@@ -72,15 +75,18 @@ class ResultTab:
                     look = {"interactive": False, "file_count": "multiple"}
                     self.singly = gr.File(label="Single files", elem_id="files", **look)
         self.state = [self.status, self.cancel]
-        self.all = [*self.state, self.teaser, self.outputs, self.report, self.player, *self.pictures]
+        self.all = [*self.state, self.teaser, self.outputs, self.report, self.views, self.player, *self.pictures]
+        self.all += self.moves.widgets
         self.all += [self.everything, self.singly]
 
     def _lay_out_pictures(self):
         """Tabs with videos and images; `pictures` widget -> file of the result."""
         self.tabs, self.pictures = [], {}
         for title, shown in PICTURES.items():
-            with gr.Tab(title) as tab:
+            with gr.Tab(title, id=title) as tab:
                 self.tabs.append(tab)
+                if title == MOVES:
+                    self.moves.lay_out()
                 for file, label in shown.items():
                     name, kind = file.split(".")
                     look = {
@@ -97,9 +103,10 @@ class ResultTab:
     def wire(self, blocks: gr.Blocks, clip: gr.State) -> None:
         """Events. clip: the page's `clips.Chosen`."""
         blocks.load(None, js=HEAR, **QUIET)
-        self.heard.input(self._answer, self.heard, self.all, concurrency_limit=2, **QUIET)
+        heard = self.heard.change  # its "input" is for keys only
+        heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
         for tab in self.tabs:
-            tab.select(self._show_pictures, None, list(self.pictures), **QUIET)
+            tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
         masks = next(widget for widget, file in self.pictures.items() if file == "masks.mp4")
         self.touch.wire(blocks, clip, self.tabs[list(PICTURES).index(WHAT_MOVES)], masks, self.all)
 
@@ -120,19 +127,41 @@ class ResultTab:
     def change(self, edit: Callable[[Reconstruction], Reconstruction], page: str) -> Iterator[dict]:
         """Replace the visitor's result by what `edit` makes of it; the scene follows at once, then all files.
 
-        What is there stays until then, or if `edit` fails. Raises `InputError` if there is nothing.
+        What is there stays until then, or if `edit` fails. Files that are just being written give way. Raises
+        `InputError` if there is nothing.
         """
-        session = self._sessions.get(self._visitors.of(page))
+        visitor = self._visitors.of(page)
+        session, job = self._sessions.get(visitor), self._visitors.going_on(visitor)
         result = session.result() if session else None
         if session is None or result is None:
             raise InputError("There is no result to change; reconstruct a clip first.")
         note = session.note
+        given_way = job if job and not session.files else None
+        if given_way:
+            self._visitors.cancel(visitor)
 
         def make(progress: jobs.Report) -> Iterator[tuple[Reconstruction, str]]:
             progress(0.5, "Changing the result")
-            yield edit(result), note
+            changed = edit(result)
+            while given_way and not given_way.ended:  # it writes into the session that this one replaces
+                progress(0.5, "Changing the result")
+                time.sleep(0.1)
+            yield changed, note
 
         yield from self.run(make, page, session.number)
+
+    def _render(self, said: dict, page: str) -> Iterator[dict]:
+        """The player asks for the video of a camera move."""
+        visitor = self._visitors.of(page)
+        session = self._sessions.get(visitor)
+        if self._visitors.going_on(visitor):
+            raise InputError(BUSY)
+        if session is None or not session.files:
+            raise InputError("There is no result to make a video of; reconstruct a clip first.")
+        job = jobs.Job(camera_moves.steps(said, session), about=session.number)
+        self._visitors.start(visitor, job)
+        yield {self.views: gr.Tabs(selected=MOVES)}
+        yield from self._follow(job, fresh=False)
 
     # ---- runs
 
@@ -158,10 +187,14 @@ class ResultTab:
         """A page is loaded: show what its visitor has, a run that goes on or a result."""
         self._visitors.came(page, visitor)
         job, session = self._visitors.going_on(visitor), self._sessions.get(visitor)
-        if job:
-            yield from self._follow(job)
+        shown = self.stored(session) or {self.status: gr.skip()}
+        if job is None:
+            yield shown
+        elif session is not None and job.about == session.number:  # it adds to this result or changes it
+            yield shown
+            yield from self._follow(job, fresh=False)
         else:
-            yield self.stored(session) or {self.status: gr.skip()}
+            yield from self._follow(job)
 
     def example(self, session: Session, page: str) -> Iterator[dict]:
         """Show a result that is there already and make it that of the page's visitor."""
@@ -185,6 +218,10 @@ class ResultTab:
         }
         for event in job.events():
             match event:
+                case jobs.Failed(sentence=jobs.CANCELLED):
+                    yield self.quiet()
+                case jobs.Failed(jobs.CANCELLED):  # who cancelled has said so, or another run takes its place
+                    return
                 case jobs.Tick() | jobs.Progress() | jobs.Failed():
                     yield from going_on(event, self.status, self.cancel)
                 case jobs.MasksReady():
@@ -194,17 +231,20 @@ class ResultTab:
                 case jobs.FilesReady():
                     yield {**self._files(event.files, event.archive), self.cancel: gr.update(visible=False)}
                     yield {self.status: "done"}
+                case jobs.Rendered():
+                    yield {**self.moves.shown(event.files), self.cancel: gr.update(visible=False)}
+                    yield {self.status: "done"}
 
     def cancelled(self, request: gr.Request) -> dict:
         """Cancel was pressed: the run ends, and what was there before is there again."""
         visitor = self._visitors.of(str(request.session_hash))
         self._visitors.cancel(visitor)
         changes = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
-        return {**changes, self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+        return {**changes, self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     def quiet(self) -> dict:
         """After Cancel: what was still on its way may have come since."""
-        return {self.status: "Cancelled.", self.cancel: gr.update(visible=False)}
+        return {self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     # ---- results
 
@@ -233,6 +273,7 @@ class ResultTab:
     def _files(self, files, archive):
         return {
             **{widget: files.get(name) for widget, name in self.pictures.items()},
+            **self.moves.shown(files),
             self.singly: [path for path in files.values() if Path(path).is_file()],
             self.everything: gr.DownloadButton(value=archive, interactive=True),
         }
@@ -243,7 +284,8 @@ class ResultTab:
         session, job = self._sessions.get(visitor), self._visitors.going_on(visitor)
         files = dict(session.files) if session else {}
         files |= {"masks.mp4": job.masks} if job and job.masks else {}
-        return {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
+        pictures = {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
+        return {**pictures, **self.moves.shown(files)}
 
 
 def settled() -> None:
