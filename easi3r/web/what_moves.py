@@ -97,7 +97,8 @@ class WhatMoves:
         gr.on(shows, self._show, self.moment, self._mine, trigger_mode="always_last", **QUIET)
         self.picture.select(self._clicked, self.moment, self._mine, **QUIET)
         given, results = [self.place, self.moment], [*changed, *self._mine]
-        self.call.click(self._call, given, results, concurrency_limit=2, **QUIET)
+        # the next correction need not wait for the files of the last
+        self.call.click(self._call, given, results, concurrency_limit=4, trigger_mode="multiple", **QUIET)
         self.again.click(self._again, clip, changed, concurrency_limit=2, **QUIET)
 
     def heard(self, message: dict, page: str) -> Iterator[dict]:
@@ -200,7 +201,7 @@ def _called(call, place, result):
 def _marked(
     result: Reconstruction, movers: np.ndarray, t: int, click: tuple[int, int] | None = None, mover: int = 0
 ) -> np.ndarray:
-    """Frame t with its movers as in the video; after a click (row, column) with a ring there, and only the one meant."""
+    """Frame t with its movers as in the video; after a click (row, column) with a ring there and only the one meant."""
     shown = movers[t] * (movers[t] == mover) if mover else movers[t]
     picture = mark(result.frames[t], shown, int(movers.max()) > 1)
     if click is not None:
