@@ -1,4 +1,4 @@
-"""The command line: easi3r CLIP --out DIR, and what else its first word may say: compare, evaluate, render."""
+"""The command line: easi3r CLIP --out DIR, and what else its first word may say: compare, evaluate, render, view."""
 
 import argparse
 import logging
@@ -14,19 +14,21 @@ from typing import NoReturn, Self
 from .errors import InputError, shown
 from .options import Options, allowed, kind
 from .paths import quoted
+from .scale import in_words
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
 _EPILOG = (
     "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
-    "benchmark; easi3r render DIR camera_path.json makes a video of saved results; each has its --help"
+    "benchmark; easi3r render DIR camera_path.json makes a video of saved results, easi3r view DIR "
+    "opens them in the browser; each has its --help"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on
-    a benchmark, or `render` a camera move. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing
-    could be evaluated.
+    a benchmark, `render` a camera move or `view` what was written. Returns the exit code: 0, or 2 when the input cannot
+    be used; 1 when nothing could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _evaluate(argv[1:])
         if argv[:1] == ["render"]:
             return _render(argv[1:])
+        if argv[:1] == ["view"]:
+            return _view(argv[1:])
         return _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -146,7 +150,7 @@ def _run(arguments):
         progress(1, "Writing the results")
         full_size = arguments.clip if arguments.dataset_size == "source" else None
         files = result.save(arguments.out, dataset_source=full_size)
-    print(f"Made with {system.name}. The scale is arbitrary.")
+    print(f"Made with {system.name}. {in_words(result.info)}")
     print(system.note)
     for warning in result.info["warnings"]:
         print(f"Note: {warning}")
@@ -180,6 +184,18 @@ def _evaluate(argv):
     arguments = parser.parse_args(argv)
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         return command.run(arguments, progress)
+
+
+def _view(argv):
+    from .view import find_player, open_in_browser
+
+    parser = _Parser(prog="easi3r view", description="Look at saved results in the browser.")
+    parser.add_argument("folder", help="what a run has written with --out")
+    player = find_player(parser.parse_args(argv).folder)
+    if not open_in_browser(player):
+        print("There is no browser here; open this file in one:", file=sys.stderr)
+    print(player)
+    return 0
 
 
 def _render(argv):

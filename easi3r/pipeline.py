@@ -20,6 +20,7 @@ from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
 from .reconstruction import Masked, Reconstruction, only_turns
+from .scale import Scale, in_metres, parse_scale
 from .system import Estimate, System, load_system
 from .system.base import Coarse, Stage
 from .system.base import stages as system_stages
@@ -43,7 +44,8 @@ def reconstruct(
     `own_masks.read_masks`; where given, they replace the masks found here. progress(fraction, text), fraction in [0,1],
     is called often from this thread; what it raises ends the run and reaches the caller (that is how to cancel).
 
-    Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
+    Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small, or
+    `options.scale` cannot be had from it.
     """
     *_, result = stages(source, system, options, masks, progress)
     assert isinstance(result, Reconstruction)  # the last one always is
@@ -69,6 +71,9 @@ def stages(
     began = time.perf_counter()
     report(0, "Reading the video")
     clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
+    scale = None if options.scale is None else parse_scale(options.scale)
+    if scale:
+        scale.check(clip.framing, len(clip.frames))
     own = None if masks is None else read_masks(masks, clip)
     if not clip.shows.any():
         raise InputError(
@@ -97,7 +102,7 @@ def stages(
             yield Masked(clip.frames, clip.timestamps, _moving(clip, stage, overlay, own))
         elif isinstance(stage, Coarse):
             told = {**info, "coarse": True, "warnings": [*clip.warnings, *said], "seconds": reading}
-            yield Reconstruction(**_in_time(clip, stage, overlay, own), info=told)
+            yield _sized(Reconstruction(**_in_time(clip, stage, overlay, own), info=told), scale)
         known = stage
     report(1 - _CHECKING, "Checking the result")
     assert isinstance(known, Estimate)  # as a system promises
@@ -118,11 +123,21 @@ def stages(
         "seconds": {**reading, **known.info.get("seconds", {})},
         "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
     }
-    yield Reconstruction(**_in_time(clip, known, overlay, left), info=info)
+    yield _sized(Reconstruction(**_in_time(clip, known, overlay, left), info=info), scale)
 
 
 def _part(report, begin, end):
     return lambda fraction, text: report(begin + (end - begin) * fraction, text)
+
+
+def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
+    """The result in metres, where a length is known; a first look that does not allow it stays as it is."""
+    try:
+        return in_metres(result, scale) if scale else result
+    except InputError:
+        if result.coarse:
+            return result
+        raise
 
 
 def _checked(frames, estimate):

@@ -31,8 +31,8 @@ class Masked:
 class Reconstruction:
     """T frames at working size H x W.
 
-    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is arbitrary, the same
-    everywhere.
+    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is the same everywhere,
+    arbitrary unless `info["scale"]` says metres (`scale.in_metres`).
     """
 
     frames: np.ndarray  # (T,H,W,3) uint8 RGB, as processed

@@ -151,6 +151,9 @@ def _write_all(scene, folder, writers, progress=None):
     for done, name in enumerate(in_order(write, writers), 1):
         if progress:
             progress(done / len(writers), f"Written: {name}")
+    for name in writers:  # one time for what belongs together: an older player is that of another result
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(folder / name)
 
 
 @contextlib.contextmanager

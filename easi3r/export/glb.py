@@ -12,7 +12,7 @@ from ..reconstruction import Reconstruction
 from .colours import for_babylon, linear_light
 from .gltf import LINES, POINTS, GlbWriter
 from .opening import find_opening
-from .scene import CUT, RADIUS, Scene
+from .scene import CUT, Scene
 from .surfaces import Patch
 from .videos import playback_fps
 
@@ -60,10 +60,10 @@ def write_glb(
 
     Nodes: "static", "camera path", "frame 7" (the frustum of that frame), and below "mover 2" its "mover 2, frame 7".
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
-    `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5. Each surface is an
-    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred (by two invisible points) in
-    the middle of what is seen at first, about which viewers turn. Raises `InputError` for an unknown `show` or
-    `colours`, a `cut` or `at` out of range.
+    `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5; those of a result in
+    metres stay metres. Each surface is an unlit triangle mesh (or set of points) with vertex colours. The bounding box
+    is centred (by two invisible points) in the middle of what is seen at first, about which viewers turn. Raises
+    `InputError` for an unknown `show` or `colours`, a `cut` or `at` out of range.
     """
     _check(result, show, at, colours)
     encode = for_babylon if colours == "babylon" else linear_light
@@ -72,10 +72,10 @@ def write_glb(
 
 
 def _write(scene, path, show, at, encode, points):
-    result, scale = scene.result, scene.units_per_world_unit
+    result = scene.result
     opening = find_opening(scene, _FIELD)
     steps = _time_steps(len(result.frames), show, at)
-    file = _File(scale, encode, points, opening.target)
+    file = _File(scene, encode, points, opening.target)
     surroundings = [] if show == "moving" else scene.surfaces(_STATIC_VERTICES)
     if surroundings:
         file.add("static", surroundings)
@@ -85,7 +85,7 @@ def _write(scene, path, show, at, encode, points):
     objects = [None] * len(steps) if show == "static" else scene.objects(steps, _MOVING_VERTICES)
     for k, (t, patch) in enumerate(zip(steps, objects)):
         step = k if animated else None
-        file.add(f"frame {t}", lines=[_frustum(result, t, 0.04 * RADIUS / scale)], step=step)
+        file.add(f"frame {t}", lines=[_frustum(result, t, 0.04 * scene.median_depth)], step=step)
         for mover, part in patch.split(scene.movers[t]).items() if patch else ():
             file.add(f"mover {mover}, frame {t}", [part], step=step, group=f"mover {mover}")
     file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
@@ -153,11 +153,13 @@ class _File:
     """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
 
     def __init__(
-        self, scale: float, encode: Callable[[np.ndarray], np.ndarray], points: bool, centre: np.ndarray
+        self, scene: Scene, encode: Callable[[np.ndarray], np.ndarray], points: bool, centre: np.ndarray
     ) -> None:
-        self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
-        self._centre = centre @ AXES * scale
-        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about the centre that holds everything
+        self._writer, self._scale, self._encode, self._points = GlbWriter(), scene.units_per_world_unit, encode, points
+        self._extras = scene.gltf_extras
+        self._centre = centre @ AXES * self._scale
+        # half the size of the box about the centre that holds everything
+        self._reach = np.full(3, 0.01 * scene.median_depth * self._scale)
 
     def add(
         self,
@@ -190,4 +192,4 @@ class _File:
     def write(self, path: str | Path, fps: float) -> None:
         corners = np.stack([self._centre - self._reach, self._centre + self._reach])
         self._writer.node("bounds", [self._writer.bounds(corners)])
-        self._writer.write(path, fps, {"units_per_world_unit": self._scale})
+        self._writer.write(path, fps, self._extras)

@@ -20,9 +20,7 @@ In short
   To train Gaussian splats:  the folder dataset
 
 What all files have in common
-  Unit      Arbitrary. A video alone does not tell metres from miles: lengths are right only
-            relative to each other, and the same unit holds in all files but scene.glb and
-            camera.gltf, which share one of their own (x {unit}: units_per_world_unit in them).
+  Unit      {unit}
   World     {world}
   Axes      x right, y down, z forward into the scene (as in OpenCV and COLMAP), for cameras and
             world. scene.glb and camera.gltf: x right, y up, z backward, as glTF wants it.
@@ -89,7 +87,7 @@ def write_guide(scene: Scene, path: Path) -> None:
         summary=_summary(result.info),
         notes=_notes(result.info),
         world=_world(result.info.get("world")),
-        unit=f"{scene.units_per_world_unit:.6g}",
+        unit=_indented(_unit(scene)),
         source="{} x {}".format(*framing.source_size),
         resized="{} x {}".format(*framing.resized),
         working="{} x {}".format(*framing.size),
@@ -104,7 +102,21 @@ def _world(other):
     """Which frame of reference this is; other: where it is not that of the result's own first camera."""
     if other is None:
         return "The first camera. Its position is the origin."
-    said = f"{other[0].upper()}{other[1:]}."
+    return _indented(f"{other[0].upper()}{other[1:]}.")
+
+
+def _unit(scene):
+    known = scene.result.info.get("scale")
+    if known:
+        return f"Metres, in all files, from {known['from']}. All lengths are as right as this one."
+    return (
+        "Arbitrary. A video alone does not tell metres from miles: lengths are right only relative to each other, and "
+        "the same unit holds in all files but scene.glb and camera.gltf, which share one of their own "
+        f"(x {scene.units_per_world_unit:.6g}: units_per_world_unit in them)."
+    )
+
+
+def _indented(said):
     return f"\n{' ' * 12}".join(textwrap.wrap(said, _WIDTH - 12))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..motion.movers import colour
+from ..scale import unit
 from .scene import Scene
 from .views import Views
 
@@ -44,7 +45,7 @@ def write_static_masks(views: Views, folder: Path) -> None:
 def write_depth_images(scene: Scene, folder: Path) -> None:
     """PNG files 00000.png and so on, 16 bit grey at working size, and scale.json: z depth = value * scale.
 
-    One scale for the whole clip, in the (arbitrary) unit of the cameras. Value 0: unusable, or more than 20 times the
+    One scale for the whole clip, in the unit of the cameras. Value 0: unusable, or more than 20 times the
     median depth away. The error is at most half a scale, that is at most 0.016 % at the median depth.
     """
     result = scene.result
@@ -61,7 +62,7 @@ def write_depth_images(scene: Scene, folder: Path) -> None:
         "scale": scale,
         "depth": "value * scale, along the viewing axis (z), in the unit of cameras.json",
         "value_0": "unusable",
-        "unit": "arbitrary",
+        "unit": unit(result.info),
     }
     (folder / "scale.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from ..scale import in_words
 from .scene import Scene
 
 _STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over all time steps
 _VERTEX = [("xyz", "<f4", 3), ("rgb", "u1", 3)]
 _HEADER = """ply
 format binary_little_endian 1.0
-comment world as in cameras.json: x right, y down, z forward; scale arbitrary
-element vertex {}
+comment world as in cameras.json: x right, y down, z forward
+comment {said}
+element vertex {count}
 property float x
 property float y
 property float z
@@ -25,13 +27,13 @@ property uchar blue
 
 
 def write_static(scene: Scene, path: Path) -> None:
-    """PLY file of what stands still: points in world coordinates (OpenCV axes, arbitrary scale) with sRGB colours.
+    """PLY file of what stands still: points in world coordinates (OpenCV axes, unit of the result) with sRGB colours.
 
     At most 200 000 points. Writes nothing if nothing stands still.
     """
     points, colours = scene.static_points(_STATIC)
     if len(points):
-        write_points(path, points, colours)
+        write_points(path, points, colours, in_words(scene.result.info))
 
 
 def write_moving(scene: Scene, folder: Path) -> None:
@@ -42,14 +44,18 @@ def write_moving(scene: Scene, folder: Path) -> None:
     """
     for t, points, colours, movers in scene.moving_points(_MOVING):
         folder.mkdir(parents=True, exist_ok=True)
-        write_points(folder / f"{t:05d}.ply", points, colours, movers)
+        write_points(folder / f"{t:05d}.ply", points, colours, in_words(scene.result.info), movers)
 
 
-def write_points(path: Path, points: np.ndarray, colours: np.ndarray, movers: np.ndarray | None = None) -> None:
-    """One PLY file from points (N,3) and sRGB colours (N,3) uint8, and which mover each belongs to, (N,) uint8."""
+def write_points(
+    path: Path, points: np.ndarray, colours: np.ndarray, said: str, movers: np.ndarray | None = None
+) -> None:
+    """One PLY file from points (N,3) and sRGB colours (N,3) uint8; said: of their unit, ASCII; movers (N,) uint8: which
+    mover each belongs to.
+    """
     vertices = np.empty(len(points), np.dtype(_VERTEX if movers is None else [*_VERTEX, ("mover", "u1")]))
     vertices["xyz"], vertices["rgb"] = points, colours
-    header = _HEADER.format(len(points))
+    header = _HEADER.format(said=said, count=len(points))
     if movers is not None:
         vertices["mover"] = movers
         header += "property uchar mover\n"

@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..motion.movers import follow
 from ..reconstruction import Reconstruction
+from ..scale import in_words
 from .merging import Share, merge
 from .panorama import blended, is_panorama
 from .selection import choose_pixels
 from .surfaces import Grid, Patch, thinning
 
 CUT = 0.1  # share of the static pixels that is left out unless said otherwise, the least confident first
-RADIUS = 5.0  # units of scene.glb and camera.gltf from the first camera to the middle of what it sees
+RADIUS = 5.0  # units of scene.glb and camera.gltf to the middle of what the first camera sees, where no size is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +84,13 @@ class Scene:
 
     @property
     def units_per_world_unit(self) -> float:
-        """How long one unit of the result is in scene.glb and camera.gltf."""
-        return RADIUS / self.median_depth
+        """How long one unit of the result is in scene.glb and camera.gltf; 1 in metres, the unit that glTF wants."""
+        return 1.0 if self.result.info.get("scale") else RADIUS / self.median_depth
+
+    @property
+    def gltf_extras(self) -> dict[str, Any]:
+        """What scene.glb and camera.gltf say of their lengths."""
+        return {"units_per_world_unit": self.units_per_world_unit, "lengths": in_words(self.result.info)}
 
     def surfaces(self, budget: int, n_frames: int | None = None) -> list[Patch]:
         """The static scene, each surface taken from one frame only.

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..reconstruction import Reconstruction
 from . import camera_moves, jobs, texts
 from .compare_tab import QUIET, going_on
+from .real_size import RealSize
 from .sessions import Session, Sessions
 from .visitors import Visitors
 from .what_moves import WhatMoves
@@ -46,10 +47,14 @@ class ResultTab:
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
-        self.moves = camera_moves.CameraMoves()
+        self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
         self.touch = WhatMoves(lambda page: sessions.get(visitors.of(page)), self.change, self.run)
         # to what a player in the page says: kind -> answer
-        self.answers: dict[str, Answer] = {"path": self._render, "call": self.touch.heard}
+        self.answers: dict[str, Answer] = {
+            "path": self._render,
+            "call": self.touch.heard,
+            "scale": self.size.from_player,
+        }
 
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
@@ -67,6 +72,7 @@ class ResultTab:
             with gr.Tabs(elem_id="views") as self.views:
                 with gr.Tab("4D scene"):
                     self.player = gr.HTML(elem_id="player")
+                    self.size.lay_out()
                 self._lay_out_pictures()
                 with gr.Tab("Downloads"):
                     gr.Markdown(texts.FILES)
@@ -105,6 +111,7 @@ class ResultTab:
         blocks.load(None, js=HEAR, **QUIET)
         heard = self.heard.change  # its "input" is for keys only
         heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
+        self.size.wire(self.all)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
         masks = next(widget for widget, file in self.pictures.items() if file == "masks.mp4")

@@ -5,6 +5,7 @@ import html
 from pathlib import Path
 
 from ..backbones.weights import sam2
+from ..scale import in_words
 from ..system import systems
 
 PAGE = """# See your video in 3D over time
@@ -12,8 +13,8 @@ Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to t
 the moving people and animals playing on top. Nothing to install, nothing to sign up for."""
 FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence.
 The *weights* of DUSt3R, MonST3R, DAS3R and CUT3R are CC BY-NC-SA 4.0, for non-commercial use only; those of Depth
-Anything 3 are Apache-2.0, for any use; the preview needs none. The scale of every result is arbitrary: a video alone
-does not tell metres from miles."""
+Anything 3 are Apache-2.0, for any use; the preview needs none. The scale of every result is arbitrary until you give it
+a real size: a video alone does not tell metres from miles."""
 COMPARE = """Two to four systems on **your clip**, each in turn, with the frames and masks chosen on the left; then side
 by side: one clock plays all, one hand turns all, and a bar wipes between two."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for
@@ -43,7 +44,7 @@ def made_with(info: dict, note: str) -> str:
     """What made a result and what to mind, Markdown; info: of the `Reconstruction`, note: for the visitor."""
     seconds = sum(info["seconds"].values())
     pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
-    made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. Scale is arbitrary."
+    made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. {in_words(info)}"
     if info.get("coarse"):
         made = f"**A first look**, made with {info['system']} from {info['frames']} frames; the whole scene follows."
     mind = ["⚠️ **Mind when you look at it:**", "", *(f"- {said}" for said in info["warnings"])]

@@ -118,7 +118,9 @@ def _packed(name, scene, most_static, most_moving):
         "opening": {**vars(opening), "target": opening.target.tolist()},
         "fps": playback_fps(result.timestamps),
         "system": str(result.info.get("system", "unknown")),
-        "scale": {key: str(scale.get(key, "")) for key in ("unit", "from")} if isinstance(scale, dict) else None,
+        "scale": {key: str(scale.get(key, "")) for key in ("unit", "from", "metres_per_unit")}
+        if isinstance(scale, dict)
+        else None,
         "frames": [
             {
                 "time": round(float(time), 4),
