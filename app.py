@@ -114,7 +114,7 @@ class Page:
         going = [work, ready, back, fetch]
         stopped = result.cancel.click(result.cancelled, None, result.all, cancels=going, queue=False, **QUIET)
         stopped.then(settled, **QUIET).then(result.quiet, None, result.state, **QUIET)
-        result.wire(blocks)
+        result.wire(blocks, self.clip)
         self.compare.wire(blocks, self.plan, [self.clip, self.frames, self.sharper, self.own_mask], self.sensitivity)
         blocks.unload(self.forget)
 

@@ -98,7 +98,7 @@ def test_glb_shows_the_first_frame_to_the_first_camera(tiny_result, tmp_path, co
     assert np.median(tiny_result.depth[0]) * glb.scale == pytest.approx(5, rel=0.02)
     usable = tiny_result.confidence[0] > 0
     moving = tiny_result.dynamic[0] & usable
-    assert (shown_at_first_frame(glb, "frame 0", tiny_result, encode) & moving).sum() > 0.9 * moving.sum()
+    assert (shown_at_first_frame(glb, "mover 1, frame 0", tiny_result, encode) & moving).sum() > 0.9 * moving.sum()
     static = usable & ~tiny_result.dynamic[0]
     assert (shown_at_first_frame(glb, "static", tiny_result, encode) & static).sum() > 0.85 * static.sum()
 
@@ -106,7 +106,7 @@ def test_glb_shows_the_first_frame_to_the_first_camera(tiny_result, tmp_path, co
 def test_glb_box_is_centred_where_the_viewer_looks(tiny_result, tmp_path):
     info = write_glb(tiny_result, tmp_path / "a.glb")
     glb = Glb(info.path)
-    parts = [("static", 4), ("camera path", 1), ("frame 3", 4), ("frame 3", 1)]
+    parts = [("static", 4), ("camera path", 1), ("mover 1, frame 3", 4), ("frame 3", 1)]
     everything = np.concatenate([glb.vertices(name, mode)[0] for name, mode in parts])
     corners = glb.array(glb.primitives("bounds")[0].attributes.POSITION)
     alpha, beta = np.radians(info.camera_position[:2])
@@ -135,7 +135,8 @@ def test_glb_shows_each_time_step_once(tiny_result, tmp_path):
     glb = Glb(write_glb(tiny_result, tmp_path / "a.glb").path)
     (animation,) = glb.gltf.animations
     targets = {c.target.node: animation.samplers[c.sampler] for c in animation.channels}
-    assert {glb.gltf.nodes[node].name for node in targets} == {f"frame {t}" for t in range(6)}
+    names = [f"{what}frame {t}" for t in range(6) for what in ("", "mover 1, ")]
+    assert [glb.gltf.nodes[node].name for node in targets] == names
     ends = set()
     for moment in range(6):
         shown = []
@@ -146,9 +147,9 @@ def test_glb_shows_each_time_step_once(tiny_result, tmp_path):
             ends.add(float(times[-1]))
             if scales[np.searchsorted(times, (moment + 0.5) / 8, side="right") - 1, 0] == 1:
                 shown.append(glb.gltf.nodes[node].name)
-        assert shown == [f"frame {moment}"]
+        assert shown == [f"frame {moment}", f"mover 1, frame {moment}"]
     assert list(ends) == [pytest.approx(6 / 8)]
-    assert [glb.nodes[f"frame {t}"].scale[0] for t in range(6)] == [1, 0, 0, 0, 0, 0]
+    assert [glb.nodes[name].scale[0] for name in names] == [1, 1] + 10 * [0]
 
 
 def test_glb_views(tiny_result, tmp_path):
@@ -160,7 +161,8 @@ def test_glb_views(tiny_result, tmp_path):
     assert {"static", "frame 3"} <= set(frozen.nodes) and "frame 2" not in frozen.nodes
     assert not frozen.gltf.animations
     first, last = (Glb(write_glb(tiny_result, tmp_path / "x.glb", show="moving", at=t).path) for t in (0, 5))
-    assert last.vertices("frame 5")[0][:, 0].mean() > first.vertices("frame 0")[0][:, 0].mean()
+    right, left = last.vertices("mover 1, frame 5")[0], first.vertices("mover 1, frame 0")[0]
+    assert right[:, 0].mean() > left[:, 0].mean()
 
 
 def test_glb_points_are_those_of_the_surfaces(tiny_result, tmp_path):

@@ -58,6 +58,7 @@ def write_glb(
         they undo.
     points: write loose points, a pixel each, instead of surfaces.
 
+    Nodes: "static", "camera path", "frame 7" (the frustum of that frame), and below "mover 2" its "mover 2, frame 7".
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
     `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5; those of a result in
     metres stay metres. Each surface is an unlit triangle mesh (or set of points) with vertex colours. The bounding box
@@ -83,8 +84,10 @@ def _write(scene, path, show, at, encode, points):
     animated = show != "static" and len(steps) > 1
     objects = [None] * len(steps) if show == "static" else scene.objects(steps, _MOVING_VERTICES)
     for k, (t, patch) in enumerate(zip(steps, objects)):
-        patches = [patch] if patch and len(patch.points) else []
-        file.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * scene.median_depth)], step=k if animated else None)
+        step = k if animated else None
+        file.add(f"frame {t}", lines=[_frustum(result, t, 0.04 * scene.median_depth)], step=step)
+        for mover, part in patch.split(scene.movers[t]).items() if patch else ():
+            file.add(f"mover {mover}, frame {t}", [part], step=step, group=f"mover {mover}")
     file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
     return opening
 
@@ -159,9 +162,14 @@ class _File:
         self._reach = np.full(3, 0.01 * scene.median_depth * self._scale)
 
     def add(
-        self, name: str, patches: Sequence[Patch] = (), lines: Sequence[_Lines] = (), step: int | None = None
+        self,
+        name: str,
+        patches: Sequence[Patch] = (),
+        lines: Sequence[_Lines] = (),
+        step: int | None = None,
+        group: str | None = None,
     ) -> None:
-        """One node of surfaces and lines; with `step` it shows in that time step only.
+        """One node of surfaces and lines, below the node `group` if given; with `step` in that time step only.
 
         At other times it is collapsed into the first camera: within the scene, but behind a viewer that starts there
         and so need not draw it.
@@ -174,7 +182,7 @@ class _File:
             self._writer.primitive(place, self._encode(colours), indices, **mode)
             for place, (_, colours, indices, mode) in zip(places, parts)
         ]
-        self._writer.node(name, primitives, step=step)
+        self._writer.node(name, primitives, step, group)
 
     def _place(self, points):
         place = points @ AXES * self._scale

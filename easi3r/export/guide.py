@@ -38,14 +38,15 @@ File by file
                  one by one, measure.
   orbit.mp4      The same as a video, the camera gently circling.
   scene.glb      The static scene as a surface, what moves playing in it, the camera's path.
-                 Blender: File > Import > glTF. Or drop it on any glTF viewer.
+                 Blender: File > Import > glTF. Or drop it on any glTF viewer. Each mover has a
+                 node, such as "mover 2"; Shift+click its eye in Blender's Outliner to hide it.
   camera.gltf    The camera, animated. Import it into Blender after scene.glb (File > Import >
                  glTF), select it, press Ctrl+Numpad 0 and set the resolution to {source}:
                  it sees what the original video shows, which can lie behind it as background.
                  Both files play together, {seconds:.2f} seconds from the first frame to the last.
   static.ply     What stands still as coloured points (absent if everything moves). MeshLab,
                  CloudCompare, Blender (File > Import > Stanford PLY).
-  moving/        What moves as coloured points, a PLY file per frame.
+  moving/        What moves as coloured points, a PLY file per frame; "mover" tells movers apart.
                  {moving}
   poses.txt      The camera's path in the TUM format: seconds x y z qx qy qz qw, camera to world.
                  evo: evo_traj tum poses.txt --plot
@@ -61,8 +62,9 @@ File by file
                  The points were not matched by COLMAP but taken from the depth of the frames.
   depth/         Depth as 16-bit PNG. Depth along the viewing axis = value x "scale" of
                  depth/scale.json; value 0 = unusable.
-  masks/         What moves as PNG: 255 = moves, 0 = stands still.
-  masks.mp4      The video with what moves tinted; twice where SAM 2 drew it, before and after.
+  masks/         What moves as PNG with a palette: 0 = stands still, 1 = mover 1, 2 = mover 2, ...
+                 Numbers and colours are those of masks.mp4; the largest mover is 1.
+  masks.mp4      The video with each mover in a colour; twice where SAM 2 drew it, before and after.
   depth.mp4      Depth in colours, red is near.
   confidence.mp4 How sure the depth is, yellow is sure.
   inside.mp4     How the moving pixels were found: the evidence, step by step.

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from ..motion.movers import colour
 from ..scale import unit
 from .scene import Scene
 from .views import Views
@@ -21,8 +23,15 @@ def write_frames(views: Views, folder: Path) -> None:
 
 
 def write_mask_images(scene: Scene, folder: Path) -> None:
-    """PNG files 00000.png and so on, 8 bit grey at working size: 255 = moving, 0 = static."""
-    _write_all(folder, ".png", (255 * dynamic.astype(np.uint8) for dynamic in scene.result.dynamic), _PNG)
+    """PNG files 00000.png and so on at working size, with a palette as in DAVIS: the value is the mover that a pixel
+    belongs to, 0 = static; its colour is that of masks.mp4.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    palette = np.concatenate([colour(mover) for mover in range(256)]).tolist()
+    for t, movers in enumerate(scene.movers):
+        image = Image.fromarray(movers)
+        image.putpalette(palette)
+        image.save(folder / f"{t:05d}.png", compress_level=1)
 
 
 def write_static_masks(views: Views, folder: Path) -> None:

@@ -127,8 +127,9 @@ class Scene:
             points, colours = points[kept], colours[kept]
         return points, colours
 
-    def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (t, points (N,3) float32 world, colours (N,3) uint8) of each frame in which something moves.
+    def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields (t, points (N,3) float32 world, colours (N,3) uint8, movers (N,) uint8) of each frame in which
+        something moves.
 
         budget: about how many points in total; a frame's rows and columns are thinned evenly to meet it.
         """
@@ -137,4 +138,4 @@ class Scene:
             grid = Grid(self.result, t, step)
             kept = np.flatnonzero(grid.pick(self.moving[t]))
             if len(kept):
-                yield t, *grid.points(kept)
+                yield t, *grid.points(kept), grid.pick(self.movers[t]).ravel()[kept]

@@ -28,18 +28,19 @@ OWN = 0.5  # of the frames of a mover: so many show it apart from others, else i
 HIDDEN = 0.5  # share of where a mover should be that must move: else it has gone, or stands behind something
 ALIKE = 0.6  # distance of colours up to which what is there may be the mover
 LASTS, WEIGHS = 0.25, 0.05  # share of the frames that a mover is in, or of the pixels of the largest; less is a bit
-_FIRST = [(255, 60, 120), (60, 160, 255), (255, 190, 40), (70, 205, 120), (170, 110, 255), (255, 120, 50)]
-_FIRST += [(40, 210, 220), (230, 110, 220), (165, 190, 40), (150, 110, 80)]
+_FIRST = [(255, 66, 126), (60, 160, 255), (255, 190, 40), (70, 205, 120), (170, 110, 255), (255, 120, 50)]
+_FIRST += [(40, 210, 220), (230, 110, 220), (165, 190, 40), (185, 130, 95)]
 _GOLDEN = 0.618034  # of a turn: hues so far apart never meet again
 
 
 def colour(mover: int) -> np.ndarray:
-    """(3,) uint8 sRGB of mover 1, 2, ...: the first ten far apart, the others by hue; 0, no mover, is black."""
-    if mover == 0:
-        return np.zeros(3, np.uint8)
+    """(3,) uint8 sRGB of mover 1, 2, ...: the first ten far apart, the others by hue; 0, no mover, is black.
+
+    All are light: programs that read a mask in colours as grey and cut it at half find what moves.
+    """
     if mover <= len(_FIRST):
-        return np.array(_FIRST[mover - 1], np.uint8)
-    rgb = colorsys.hsv_to_rgb(mover * _GOLDEN % 1, 0.55 + 0.15 * (mover % 3), 0.95 - 0.2 * (mover % 2))
+        return np.array((0, 0, 0) if mover == 0 else _FIRST[mover - 1], np.uint8)
+    rgb = colorsys.hsv_to_rgb(mover * _GOLDEN % 1, 0.3 + 0.1 * (mover % 3), 1 - 0.06 * (mover % 2))
     return np.round(255 * np.array(rgb)).astype(np.uint8)
 
 
@@ -230,11 +231,9 @@ def _expect(track, t, dynamic, frames, places):
 
 def _foreseen(track, t, places):
     """The mask (H,W) of a mover in frame t, from the nearest frame that shows it apart, moved on as it moves."""
-    parts = sorted(track.parts, key=lambda part: (abs(part.t - t), part.t))[:2]
-    if (parts[0].t - t) * (parts[-1].t - t) > 0:  # before the first or after the last: its pace there
-        parts = track.parts[:2] if t < parts[0].t else track.parts[:-3:-1]
-    start = min(parts, key=lambda part: abs(part.t - t))
-    other = parts[0] if start is parts[1] else parts[1]
+    before, after = ([part for part in track.parts if (part.t > t) == late] for late in (False, True))
+    pair = [*before[-1:], *after[:1]] if before and after else [*before[:-3:-1], *after[:2]]
+    start, other = sorted(pair, key=lambda part: abs(part.t - t))
     point = start.point + (other.point - start.point) * (t - start.t) / (other.t - start.t)
     shift = np.float32([[1, 0, 0], [0, 1, 0]])
     shift[:, 2] = places.see(point, t) - start.pixel

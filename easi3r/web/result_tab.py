@@ -15,9 +15,11 @@ from .compare_tab import QUIET, going_on
 from .real_size import RealSize
 from .sessions import Session, Sessions
 from .visitors import Visitors
+from .what_moves import WhatMoves
 
+WHAT_MOVES = "What moves"
 PICTURES = {  # tab -> file of the result -> label
-    "What moves": {"masks.mp4": "What moves"},
+    WHAT_MOVES: {"masks.mp4": "What moves"},
     "Video": {"orbit.mp4": "The scene as a video"},
     "Depth": {"depth.mp4": "Depth: red is near, blue is far", "confidence.mp4": "How sure: yellow is sure"},
     "Camera path": {"path.png": "From above"},
@@ -46,8 +48,13 @@ class ResultTab:
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
         self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
+        self.touch = WhatMoves(lambda page: sessions.get(visitors.of(page)), self.change, self.run)
         # to what a player in the page says: kind -> answer
-        self.answers: dict[str, Answer] = {"path": self._render, "scale": self.size.from_player}
+        self.answers: dict[str, Answer] = {
+            "path": self._render,
+            "call": self.touch.heard,
+            "scale": self.size.from_player,
+        }
 
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
@@ -96,15 +103,19 @@ class ResultTab:
                     }
                     widget = looped(label, name) if kind == "mp4" else gr.Image(**look)
                     self.pictures[widget] = file
+                if title == WHAT_MOVES:
+                    self.touch.lay_out()
 
-    def wire(self, blocks: gr.Blocks) -> None:
-        """Events."""
+    def wire(self, blocks: gr.Blocks, clip: gr.State) -> None:
+        """Events. clip: the page's `clips.Chosen`."""
         blocks.load(None, js=HEAR, **QUIET)
         heard = self.heard.change  # its "input" is for keys only
         heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
         self.size.wire(self.all)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
+        masks = next(widget for widget, file in self.pictures.items() if file == "masks.mp4")
+        self.touch.wire(blocks, clip, self.tabs[list(PICTURES).index(WHAT_MOVES)], masks, self.all)
 
     # ---- what the player says
 
@@ -123,17 +134,26 @@ class ResultTab:
     def change(self, edit: Callable[[Reconstruction], Reconstruction], page: str) -> Iterator[dict]:
         """Replace the visitor's result by what `edit` makes of it; the scene follows at once, then all files.
 
-        What is there stays until then, or if `edit` fails. Raises `InputError` if there is nothing.
+        What is there stays until then, or if `edit` fails. Files that are just being written give way. Raises
+        `InputError` if there is nothing.
         """
-        session = self._sessions.get(self._visitors.of(page))
+        visitor = self._visitors.of(page)
+        session, job = self._sessions.get(visitor), self._visitors.going_on(visitor)
         result = session.result() if session else None
         if session is None or result is None:
             raise InputError("There is no result to change; reconstruct a clip first.")
         note = session.note
+        given_way = job if job and not session.files else None
+        if given_way:
+            self._visitors.cancel(visitor)
 
         def make(progress: jobs.Report) -> Iterator[tuple[Reconstruction, str]]:
             progress(0.5, "Changing the result")
-            yield edit(result), note
+            changed = edit(result)
+            while given_way and not given_way.ended:  # it writes into the session that this one replaces
+                progress(0.5, "Changing the result")
+                time.sleep(0.1)
+            yield changed, note
 
         yield from self.run(make, page, session.number)
 
@@ -207,6 +227,8 @@ class ResultTab:
             match event:
                 case jobs.Failed(sentence=jobs.CANCELLED):
                     yield self.quiet()
+                case jobs.Failed(jobs.CANCELLED):  # who cancelled has said so, or another run takes its place
+                    return
                 case jobs.Tick() | jobs.Progress() | jobs.Failed():
                     yield from going_on(event, self.status, self.cancel)
                 case jobs.MasksReady():

@@ -6,8 +6,11 @@ import tempfile
 import threading
 from pathlib import Path
 
+import numpy as np
+
 from .. import load_reconstruction
 from ..export.archive import ARCHIVE
+from ..export.scene import Scene
 from ..reconstruction import Reconstruction
 
 PREFIX = "easi3r-"  # of the folders
@@ -25,6 +28,7 @@ class Session:
         self.note = ""  # on it, for the visitor
         self._lock = threading.Lock()
         self._result: Reconstruction | None = None
+        self._movers: np.ndarray | None = None
 
     def result(self) -> Reconstruction | None:
         """The stored result, kept for the next view of it; None before it is written and after the session's end."""
@@ -34,10 +38,19 @@ class Session:
                 self._result = load_reconstruction(path)
             return self._result
 
+    def movers(self) -> np.ndarray:
+        """Which mover each pixel of the stored result belongs to, as of `Scene`; there must be one."""
+        result = self.result()
+        with self._lock:
+            if self._movers is None:
+                assert result is not None  # as promised
+                self._movers = Scene(result).movers
+            return self._movers
+
     def close(self) -> None:
         """Forget all of it."""
         with self._lock:
-            self._result = None
+            self._result = self._movers = None
             self.files = {}
             shutil.rmtree(self.folder, ignore_errors=True)
 

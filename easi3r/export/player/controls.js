@@ -98,7 +98,8 @@ function wire() {
   };
   const nudge = (turn, ...by) => () => { leaveCamera(); turn(...by); moved(); };
   const keys = {
-    " ": () => flight.open ? setFlying(!flight.playing) : setPlaying(!state.playing), r: reset, c: () => press("through"), w: toggleWipe, Enter: clickMiddle,
+    " ": () => flight.open ? setFlying(!flight.playing) : setPlaying(!state.playing),
+    r: reset, c: () => press("through"), w: toggleWipe, Enter: clickMiddle,
     ArrowRight: () => { setPlaying(false); setStep(state.step + 1); },
     ArrowLeft: () => { setPlaying(false); setStep(state.step - 1); },
     "+": nudge(zoom, 0.9), "-": nudge(zoom, 1 / 0.9),

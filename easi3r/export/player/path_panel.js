@@ -9,7 +9,7 @@ const lengthGiven = () => Number($("seconds").value);
 function describePath() {
   const count = flight.views.length;
   if (!count) return say("Turn the scene and add what you see as a view, twice or more; or take a ready-made move.");
-  say(count === 1 ? "1 view. Add a second view from elsewhere." : `${count} views. The clip plays once along the move.`);
+  say(count < 2 ? "1 view. Add a second view from elsewhere." : `${count} views. The clip plays once along the move.`);
 }
 
 function refused() {  // with a sentence, if there is no path to go
