@@ -21,8 +21,8 @@ _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
 
 def write_scene(scene: Scene, path: str | Path) -> None:
-    """GLB file of the static scene with the moving objects playing in it, the camera's path, and a small frustum for the
-    time step shown.
+    """GLB file: the static scene with the moving objects playing in it, and the camera's path with a small frustum for
+    the time step shown.
 
     Nodes: "static", "camera path", "frame 7" (the frustum of that frame), and below "mover 2" its "mover 2, frame 7".
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
