@@ -21,10 +21,11 @@ FOLDER = Path(__file__).parent / "examples"
 EXAMPLES, SESSIONS = Examples(FOLDER), Sessions()
 VISITORS = Visitors(forget=lambda visitor: SESSIONS.keep(visitor, None))
 TO_PROGRESS = """() => {
-    const look = tries => {
-        const status = document.querySelector('#status');
-        if (status?.offsetParent) status.scrollIntoView();
-        else if (tries) setTimeout(look, 300, tries - 1);
+    const look = (tries, at) => {
+        const status = document.querySelector('#status'), seen = status?.offsetParent;
+        if (seen && (at ?? scrollY) !== scrollY) return;  // the visitor has scrolled
+        if (seen) status.scrollIntoView();  // again, as what is above may still grow
+        if (tries) setTimeout(look, 300, seen && at === undefined ? 10 : tries - 1, seen ? scrollY : undefined);
     };
     if (innerWidth <= 720 || innerHeight <= 500) setTimeout(look, 800, 60);
 }"""  # on a phone what a click starts is below the screen; a busy server takes seconds to begin
@@ -42,7 +43,7 @@ def build_page() -> gr.Blocks:
     page = Page()
     with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as blocks:
         gr.Markdown(texts.PAGE)
-        with gr.Row():
+        with gr.Row(elem_id="columns"):
             with gr.Column(scale=1, min_width=320):
                 page.lay_out_inputs()
             with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as page.sides:
