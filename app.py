@@ -10,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 
 import easi3r
-from easi3r.web import clips, compute, endpoint, texts
+from easi3r.web import clips, compute, endpoint, looks, texts
 from easi3r.web.compare_tab import QUIET, CompareTab, fetched
 from easi3r.web.files import Examples
 from easi3r.web.result_tab import ResultTab, settled
@@ -21,12 +21,13 @@ FOLDER = Path(__file__).parent / "examples"
 EXAMPLES, SESSIONS = Examples(FOLDER), Sessions()
 VISITORS = Visitors(forget=lambda visitor: SESSIONS.keep(visitor, None))
 TO_PROGRESS = """() => {
-    const look = tries => {
-        const status = document.querySelector('#status');
-        if (status?.offsetParent) status.scrollIntoView();
-        else if (tries) setTimeout(look, 300, tries - 1);
+    const look = (tries, at) => {
+        const status = document.querySelector('#status'), seen = status?.offsetParent;
+        if (seen && (at ?? scrollY) !== scrollY) return;  // the visitor has scrolled
+        if (seen) status.scrollIntoView();  // again, as what is above may still grow
+        if (tries) setTimeout(look, 300, seen && at === undefined ? 10 : tries - 1, seen ? scrollY : undefined);
     };
-    if (innerWidth <= 720) setTimeout(look, 800, 60);
+    if (innerWidth <= 720 || innerHeight <= 500) setTimeout(look, 800, 60);
 }"""  # on a phone what a click starts is below the screen; a busy server takes seconds to begin
 KNOWN = """() => {
     const name = "easi3r-visitor";
@@ -42,10 +43,10 @@ def build_page() -> gr.Blocks:
     page = Page()
     with gr.Blocks(title="Easi3R: video to 4D", delete_cache=(3600, 7200)) as blocks:
         gr.Markdown(texts.PAGE)
-        with gr.Row():
+        with gr.Row(elem_id="columns"):
             with gr.Column(scale=1, min_width=320):
                 page.lay_out_inputs()
-            with gr.Column(scale=2, min_width=320), gr.Tabs() as page.sides:
+            with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as page.sides:
                 with gr.Tab("Result", id=RESULT):
                     page.result.lay_out(FOLDER / "teaser.mp4")
                 with gr.Tab("Compare"):
@@ -78,7 +79,7 @@ class Page:
             self.drop = upload_box(label="Your clip: a video, or photos, or a zip of them")
             self.preview = gr.HTML(visible=False, elem_id="preview")
         self.plan = gr.Markdown(clips.CHOOSE, elem_id="plan")
-        self.start = gr.Button("Reconstruct", variant="primary", elem_id="run")
+        self.start = gr.Button("Reconstruct the 4D scene", variant="primary", elem_id="run")
         offered = clips.offer()
         self.offer = gr.Button(offered, visible=bool(offered), size="sm", elem_id="offer")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
@@ -90,7 +91,7 @@ class Page:
             label, usable, on = texts.sharper()
             self.sharper = gr.Checkbox(on, label=label, interactive=usable, elem_id="sharper")
             self.own_mask = upload_box(label="Your own mask (optional); white = moving", elem_id="own-mask")
-        gr.Markdown("**Examples**, computed beforehand: click and look")
+        gr.Markdown("**Examples**, rendered and computed beforehand: click and look")
         given = {"components": [gr.Video(render=False)], "samples": [[str(path)] for path in EXAMPLES.clips]}
         self.examples = gr.Dataset(**given, type="tuple", show_label=False, elem_id="examples")
 
@@ -181,7 +182,9 @@ demo = build_page()
 
 def launch(**kwargs):
     """Start the server; keyword arguments go to gradio's `launch`."""
-    return demo.queue(max_size=20).launch(max_file_size="500mb", css=texts.CSS, **kwargs)
+    return demo.queue(max_size=20).launch(
+        max_file_size="500mb", theme=looks.THEME, css=looks.CSS, js=looks.SCRIPT, **kwargs
+    )
 
 
 if __name__ == "__main__":

@@ -38,11 +38,7 @@ def upload_another(page, files, text):
 
 
 def open_tab(page, name):
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if not tab.is_visible():  # on a narrow page the last tabs are in a menu
-        page.locator(".overflow-menu > button:visible").click()
-        tab = page.locator(".overflow-dropdown button:visible", has_text=name)
-    tab.click()
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def slide(page, slider, value):

@@ -167,7 +167,7 @@ def events_of(make, **settings):
 
 def test_every_example_has_a_result_of_its_own_frames():
     examples = Examples(Path(__file__).parents[1] / "examples")
-    assert [clip.stem for clip in examples.clips] == ["orbit", "room", "street"]
+    assert [clip.stem for clip in examples.clips] == ["orbit", "phone", "room", "street"]
     for clip in examples.clips:
         result = examples.load(clip)
         assert result.frames.shape[:3] == result.depth.shape == result.dynamic.shape and len(result.frames) > 10

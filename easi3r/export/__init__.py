@@ -17,7 +17,7 @@ from ..threads import in_order
 from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
 from .blender import write_camera
 from .dataset import write_dataset
-from .glb import GlbInfo, write_glb, write_scene
+from .glb import write_scene
 from .guide import write_guide
 from .images import write_depth_images, write_mask_images
 from .inside import write_confidence, write_inside
@@ -31,7 +31,6 @@ from .trajectory import write_cameras, write_poses
 from .videos import write_depth
 
 __all__ = [
-    "GlbInfo",
     "Scene",
     "check_folder",
     "check_place",
@@ -40,7 +39,6 @@ __all__ = [
     "refuse_taken",
     "replacing",
     "save",
-    "write_glb",
     "write_into",
     "written_names",
 ]

@@ -67,9 +67,9 @@ class ResultTab:
         look = {"interactive": False, "autoplay": True, "loop": True, "buttons": []}
         self.teaser = gr.Video(str(teaser), label="What comes out (an example)", elem_id="teaser", **look)
         with gr.Column(visible=False) as self.outputs:
-            self.report = gr.Markdown(elem_id="report")
+            self.mind = gr.Markdown(visible=False, elem_id="mind")
             self.heard = gr.Textbox(visible="hidden", elem_id="from-player")
-            with gr.Tabs(elem_id="views") as self.views:
+            with gr.Tabs(elem_id="views", overflow_behavior="wrap") as self.views:
                 with gr.Tab("4D scene"):
                     self.player = gr.HTML(elem_id="player")
                     self.size.lay_out()
@@ -80,9 +80,10 @@ class ResultTab:
                     self.everything = gr.DownloadButton("Download everything (zip)", elem_id="everything", **look)
                     look = {"interactive": False, "file_count": "multiple"}
                     self.singly = gr.File(label="Single files", elem_id="files", **look)
+            self.report = gr.Markdown(elem_id="report")  # below: on a phone the scene comes first
         self.state = [self.status, self.cancel]
-        self.all = [*self.state, self.teaser, self.outputs, self.report, self.views, self.player, *self.pictures]
-        self.all += self.moves.widgets
+        self.all = [*self.state, self.teaser, self.outputs, self.mind, self.report, self.views, self.player]
+        self.all += [*self.pictures, *self.moves.widgets]
         self.all += [self.everything, self.singly]
 
     def _lay_out_pictures(self):
@@ -101,7 +102,7 @@ class ResultTab:
                         "interactive": False,
                         "buttons": ["download", "fullscreen"],
                     }
-                    widget = looped(label, name) if kind == "mp4" else gr.Image(**look)
+                    widget = looped(label, name) if kind == "mp4" else gr.Image(alt_text=label, **look)
                     self.pictures[widget] = file
                 if title == WHAT_MOVES:
                     self.touch.lay_out()
@@ -221,7 +222,7 @@ class ResultTab:
             self.cancel: gr.update(visible=True),
             self.outputs: gr.update(visible=True),
             self.teaser: gr.update(visible=False),
-            **({self.player: texts.WAITING} if fresh else {}),
+            **({self.player: texts.WAITING, self.report: "", self.mind: gr.update(visible=False)} if fresh else {}),
         }
         for event in job.events():
             match event:
@@ -268,7 +269,9 @@ class ResultTab:
         }
 
     def _scene(self, player, info, note, number):
+        mind = texts.to_mind(info)
         return {
+            self.mind: gr.update(value=mind, visible=bool(mind)),
             self.report: texts.made_with(info, note),
             self.player: texts.embedded(player, number),
             self.everything: gr.DownloadButton(interactive=False),

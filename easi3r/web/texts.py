@@ -23,7 +23,12 @@ comes in the zip only)."""
 COMPUTED = "Computed beforehand; press Reconstruct to compute it here."
 WAITING = "<p>What moves is shown first, then the scene; a few seconds.</p>"
 NOTHING = "<p>There is no result yet.</p>"
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+EXAMPLES = {  # name -> what it shows
+    "orbit": "Toy train",
+    "phone": "Filmed look-alike (rendered)",
+    "room": "Living room",
+    "street": "Street",
+}
 
 
 def menu() -> list[tuple[str, str]]:
@@ -41,14 +46,19 @@ def sharper() -> tuple[str, bool, bool]:
 
 
 def made_with(info: dict, note: str) -> str:
-    """What made a result and what to mind, Markdown; info: of the `Reconstruction`, note: for the visitor."""
+    """What made a result, Markdown; info: of the `Reconstruction`, note: for the visitor."""
     seconds = sum(info["seconds"].values())
     pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
     made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. {in_words(info)}"
     if info.get("coarse"):
         made = f"**A first look**, made with {info['system']} from {info['frames']} frames; the whole scene follows."
-    mind = ["⚠️ **Mind when you look at it:**", "", *(f"- {said}" for said in info["warnings"])]
-    return "\n\n".join(filter(None, [made, "\n".join(mind) if info["warnings"] else "", note]))
+    return "\n\n".join(filter(None, [made, note]))
+
+
+def to_mind(info: dict) -> str:
+    """What to mind when looking at a result, Markdown; empty if nothing."""
+    said = info["warnings"]
+    return "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {each}" for each in said)]) if said else ""
 
 
 def embedded(player: str | Path, number: str = "") -> str:
