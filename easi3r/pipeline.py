@@ -45,7 +45,8 @@ def reconstruct(
     is called often from this thread; what it raises ends the run and reaches the caller (that is how to cancel).
 
     Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small, or
-    `options.scale` cannot be had from it.
+    `options.scale` names what lies outside of it; a length that its scene does not show leaves it without a size, which
+    is then its first warning.
     """
     *_, result = stages(source, system, options, masks, progress)
     assert isinstance(result, Reconstruction)  # the last one always is
@@ -131,13 +132,12 @@ def _part(report, begin, end):
 
 
 def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
-    """The result in metres, where a length is known; a first look that does not allow it stays as it is."""
+    """The result in metres, where a length is known; one that does not allow it stays as it is, and says so first."""
     try:
         return in_metres(result, scale) if scale else result
-    except InputError:
-        if result.coarse:
-            return result
-        raise
+    except InputError as error:  # the minutes of the run are not to be lost
+        said = f"This result has no real size, its scale is arbitrary: {error}"
+        return replace(result, info={**result.info, "warnings": [said, *result.info["warnings"]]})
 
 
 def _checked(frames, estimate):

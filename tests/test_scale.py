@@ -162,8 +162,9 @@ def test_a_run_is_in_metres_from_its_first_look_on(monkeypatch):
             easi3r.reconstruct(CLIP.frames, never, Options(scale=wrong))
     flat = Known()
     monkeypatch.setattr("easi3r.bundle.ground_plane.find_ground", lambda result: None)
-    with pytest.raises(InputError, match="No level ground"):
-        easi3r.reconstruct(CLIP.frames, flat, Options(scale="height=1.6"))
+    kept = easi3r.reconstruct(CLIP.frames, flat, Options(scale="height=1.6"))
+    assert "no real size, its scale is arbitrary: No level ground" in kept.info["warnings"][0]
+    assert "scale" not in kept.info
 
 
 def test_a_comparison_keeps_the_metres_of_its_first(registered):  # noqa: F811
