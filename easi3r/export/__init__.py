@@ -16,6 +16,7 @@ from ..reconstruction import Reconstruction
 from ..threads import in_order
 from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
 from .blender import write_camera
+from .clean_plate import clean_plate, write_background, write_background_images
 from .dataset import write_dataset
 from .glb import write_scene
 from .guide import write_guide
@@ -35,6 +36,7 @@ __all__ = [
     "check_folder",
     "check_place",
     "chosen_files",
+    "clean_plate",
     "load_reconstruction",
     "refuse_taken",
     "replacing",
@@ -57,6 +59,8 @@ _FILES = {  # files and folders; a writer that has nothing to show writes nothin
     "dataset": write_dataset,
     "masks.mp4": write_masks,
     "masks": write_mask_images,
+    "background.mp4": write_background,
+    "background": write_background_images,
     "depth.mp4": write_depth,
     "depth": write_depth_images,
     "confidence.mp4": write_confidence,

@@ -1,6 +1,7 @@
 """Every frame as a picture of its own: the frame, what moves in it, its depth."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,11 @@ from .views import Views
 _FARTHEST = 20  # times the median depth; 16 bits go to what is nearer, what is farther counts as unusable
 _PNG = cv2.IMWRITE_PNG_COMPRESSION, 1  # five times faster than the default for a tenth more size
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+
+
+def write_pngs(folder: Path, images: Iterable[np.ndarray]) -> None:
+    """PNG files 00000.png and so on of images (H,W[,C]) in OpenCV's order of channels."""
+    _write_all(folder, ".png", images, _PNG)
 
 
 def write_frames(views: Views, folder: Path) -> None:

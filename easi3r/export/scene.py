@@ -1,7 +1,7 @@
 """What a result shows: chosen, merged and joined to surfaces once, for all writers of a save."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +11,12 @@ from ..errors import InputError
 from ..motion.movers import follow
 from ..reconstruction import Reconstruction
 from ..scale import in_words
+from .behind import uncovered
 from .merging import Share, merge
 from .panorama import blended, is_panorama
 from .selection import choose_pixels
 from .surfaces import Grid, Patch, thinning
+from .traces import with_rim, with_traces
 
 CUT = 0.1  # share of the static pixels that is left out unless said otherwise, the least confident first
 RADIUS = 5.0  # units of scene.glb and camera.gltf to the middle of what the first camera sees, where no size is known
@@ -29,6 +31,7 @@ class Scene:
 
     result: Reconstruction
     cut: float = CUT  # share of the static pixels that is left out, the least confident first; 0 to below 1
+    kept: dict = field(default_factory=dict, repr=False)  # what is the same for every cut, handed on by `replace`
 
     def __post_init__(self) -> None:
         if not 0 <= self.cut < 1:
@@ -36,7 +39,21 @@ class Scene:
 
     @cached_property
     def _chosen(self) -> tuple[np.ndarray, np.ndarray]:
-        return choose_pixels(self.result, self.cut)
+        return choose_pixels(self.result, self.cut, self.hidden)
+
+    @property
+    def hidden(self) -> np.ndarray:
+        """(T,H,W) bool: what moves, and the rims and shadows it leaves beside its mask."""
+        if self.result.coarse:  # a first look does without
+            return self.result.dynamic
+        if "hidden" not in self.kept:
+            self.kept["hidden"] = with_traces(self.result, with_rim(self.result.dynamic))
+        return self.kept["hidden"]
+
+    @cached_property
+    def uncovered(self) -> tuple[np.ndarray, np.ndarray]:
+        """The clip without what moves, (T,H,W,3) uint8, and where it is known, (T,H,W) bool: `behind.uncovered`."""
+        return uncovered(self.result, with_rim(self.result.dynamic), self.hidden, self.is_panorama)
 
     @property
     def static(self) -> np.ndarray:
