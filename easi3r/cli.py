@@ -1,4 +1,4 @@
-"""The command line: easi3r CLIP --out DIR, easi3r compare CLIP --systems A,B, and easi3r evaluate SET --data DIR."""
+"""The command line: easi3r CLIP --out DIR, and what else its first word may say: compare, evaluate, render, view."""
 
 import argparse
 import logging
@@ -14,18 +14,21 @@ from typing import NoReturn, Self
 from .errors import InputError, shown
 from .options import Options, allowed, kind
 from .paths import quoted
+from .scale import in_words
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
 _EPILOG = (
     "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
-    "benchmark; each has its --help"
+    "benchmark; easi3r render DIR camera_path.json makes a video of saved results, easi3r view DIR "
+    "opens them in the browser; each has its --help"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it or `evaluate` them on
-    a benchmark. Returns the exit code: 0, or 2 when the input cannot be used; 1 when nothing could be evaluated.
+    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on
+    a benchmark, `render` a camera move or `view` what was written. Returns the exit code: 0, or 2 when the input cannot
+    be used; 1 when nothing could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
@@ -36,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _compare(_compare_parser().parse_args(argv[1:]))
         if argv[:1] == ["evaluate"]:
             return _evaluate(argv[1:])
+        if argv[:1] == ["render"]:
+            return _render(argv[1:])
+        if argv[:1] == ["view"]:
+            return _view(argv[1:])
         return _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -143,7 +150,7 @@ def _run(arguments):
         progress(1, "Writing the results")
         full_size = arguments.clip if arguments.dataset_size == "source" else None
         files = result.save(arguments.out, dataset_source=full_size)
-    print(f"Made with {system.name}. The scale is arbitrary.")
+    print(f"Made with {system.name}. {in_words(result.info)}")
     print(system.note)
     for warning in result.info["warnings"]:
         print(f"Note: {warning}")
@@ -177,6 +184,35 @@ def _evaluate(argv):
     arguments = parser.parse_args(argv)
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         return command.run(arguments, progress)
+
+
+def _view(argv):
+    from .view import find_player, open_in_browser
+
+    parser = _Parser(prog="easi3r view", description="Look at saved results in the browser.")
+    parser.add_argument("folder", help="what a run has written with --out")
+    player = find_player(parser.parse_args(argv).folder)
+    if not open_in_browser(player):
+        print("There is no browser here; open this file in one:", file=sys.stderr)
+    print(player)
+    return 0
+
+
+def _render(argv):
+    from .export import load_reconstruction
+    from .export.camera_path import check_out, read_camera_path, render_camera_path
+
+    parser = _Parser(prog="easi3r render", description="Make a video of saved results, seen along a camera move.")
+    parser.add_argument("results", metavar="DIR", help="folder that a run has written")
+    parser.add_argument("path", metavar="camera_path.json", help="from Camera move in player.html, or from nerfstudio")
+    parser.add_argument("--out", default="path.mp4", metavar="FILE", help="the video (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    path, out = read_camera_path(arguments.path), check_out(arguments.out)
+    result = load_reconstruction(arguments.results)
+    with _Bar() if sys.stderr.isatty() else _Lines() as progress:
+        render_camera_path(result, path, out, progress)
+    print(out)
+    return 0
 
 
 def _truth(path):

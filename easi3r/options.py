@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import InputError, shown
 from .pairs import check_graph
+from .scale import check_scale
 
 
 def _option(default, explanation, low=None, high=None):
@@ -49,8 +50,16 @@ class Options:
         "let cameras follow the optical flow of what is static, not only a network's point maps",
     )
     smooth: bool = _option(True, "take noise out of the camera path of a network; the jolts of a hand-held camera stay")
+    scale: str | float | None = _option(
+        None,
+        'a length that you know, to have all of them in metres: "height=1.6" of the camera above the ground; '
+        '"0:120,200-340,210=2.5" for two points of a frame, FRAME:X,Y-X,Y=METRES (frames counted as in the results, '
+        'pixels of the original video); or how long one unit of the result is, "1.54"',
+    )
 
     def __post_init__(self) -> None:
+        if self.scale is not None:
+            object.__setattr__(self, "scale", check_scale(self.scale))
         for option in fields(self):
             object.__setattr__(self, option.name, _checked(option, getattr(self, option.name)))
         check_graph(self.graph)

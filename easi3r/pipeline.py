@@ -2,7 +2,9 @@
 
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -13,11 +15,15 @@ from .backbones.base import Progress
 from .backbones.weights import sam2
 from .bars import find_rim
 from .errors import InputError
+from .motion import Motion
 from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
-from .reconstruction import Reconstruction, only_turns
+from .reconstruction import Masked, Reconstruction, only_turns
+from .scale import Scale, in_metres, parse_scale
 from .system import Estimate, System, load_system
+from .system.base import Coarse, Stage
+from .system.base import stages as system_stages
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
@@ -38,7 +44,26 @@ def reconstruct(
     `own_masks.read_masks`; where given, they replace the masks found here. progress(fraction, text), fraction in [0,1],
     is called often from this thread; what it raises ends the run and reaches the caller (that is how to cancel).
 
-    Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small.
+    Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small, or
+    `options.scale` names what lies outside of it; a length that its scene does not show leaves it without a size, which
+    is then its first warning.
+    """
+    *_, result = stages(source, system, options, masks, progress)
+    assert isinstance(result, Reconstruction)  # the last one always is
+    return result
+
+
+def stages(
+    source: Any,
+    system: System | str = "auto",
+    options: Options | None = None,
+    masks: Any = None,
+    progress: Progress | None = None,
+) -> Iterator[Masked | Reconstruction]:
+    """What is known of a clip while it is computed, to show it early: see `reconstruct`, which gives the last of these.
+
+    First `Masked`, then a `Reconstruction` that is `coarse` as soon as cameras stand, where the system has them before
+    the end; each replaces the one before.
     """
     options, report = options or Options(), progress or (lambda fraction, text: None)
     if options.sam2:
@@ -47,6 +72,9 @@ def reconstruct(
     began = time.perf_counter()
     report(0, "Reading the video")
     clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
+    scale = None if options.scale is None else parse_scale(options.scale)
+    if scale:
+        scale.check(clip.framing, len(clip.frames))
     own = None if masks is None else read_masks(masks, clip)
     if not clip.shows.any():
         raise InputError(
@@ -58,41 +86,58 @@ def reconstruct(
     if overlay.any():
         said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
     overlay |= find_rim(clip.frames[clip.shows])
-    reading = round(time.perf_counter() - began, 3)
-    estimate = system.run(
-        _showing(clip, frames),
-        options,
-        own and own.at(clip.shows),
-        lambda fraction, text: report(_READING + (1 - _READING - _CHECKING) * fraction, text),
-    )
+    info = {
+        "source": clip.name,
+        "source_frames": clip.n_source_frames,
+        "frame_numbers": clip.positions.tolist(),
+        "frames": len(clip.frames),
+        "frames_left_out": np.flatnonzero(~clip.shows).tolist(),
+        "size": list(clip.framing.size),
+        "system": system.name,
+    }
+    reading = {"read": round(time.perf_counter() - began, 3)}
+    given = _showing(clip, frames), options, own and own.at(clip.shows)
+    known: Stage | None = None
+    for stage in system_stages(system, *given, _part(report, _READING, 1 - _CHECKING)):
+        if isinstance(stage, Motion):
+            yield Masked(clip.frames, clip.timestamps, _moving(clip, stage, overlay, own))
+        elif isinstance(stage, Coarse):
+            told = {**info, "coarse": True, "warnings": [*clip.warnings, *said], "seconds": reading}
+            yield _sized(Reconstruction(**_in_time(clip, stage, overlay, own), info=told), scale)
+        known = stage
     report(1 - _CHECKING, "Checking the result")
-    checked = _checked(frames, estimate) if len(frames) > 1 else None
+    assert isinstance(known, Estimate)  # as a system promises
+    checked = _checked(frames, known) if len(frames) > 1 else None
     said += own.warnings if own else ()
-    sharpened = estimate.info.get("sam2")
+    sharpened = known.info.get("sam2")
     if own and sharpened:
         said.append("SAM 2 has redrawn your masks; leave it out to have them as they are.")
-    said += [*_warnings(len(frames), estimate), *estimate.warnings]
+    said += [*_warnings(len(frames), known), *known.warnings]
     left = replace(own, known=own.known & ~clip.shows) if own and sharpened else own
-    return Reconstruction(
-        **_in_time(clip, estimate, overlay, left),
-        info={
-            "source": clip.name,
-            "source_frames": clip.n_source_frames,
-            "frame_numbers": clip.positions.tolist(),
-            "frames": len(clip.frames),
-            "frames_left_out": np.flatnonzero(~clip.shows).tolist(),
-            "size": list(clip.framing.size),
-            "system": system.name,
-            "weights": estimate.info.get("backbone", {}).get("weights"),
-            **estimate.info,
-            "options": asdict(options),
-            "masks": ("estimated" if own is None else own.summary) + ", outlines by SAM 2" * bool(sharpened),
-            "check": checked and checked.report(),
-            "warnings": [*(checked.warnings if checked else ()), *clip.warnings, *said],
-            "seconds": {"read": reading, **estimate.info.get("seconds", {})},
-            "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
-        },
-    )
+    info |= {
+        "weights": known.info.get("backbone", {}).get("weights"),
+        **known.info,
+        "options": asdict(options),
+        "masks": ("estimated" if own is None else own.summary) + ", outlines by SAM 2" * bool(sharpened),
+        "check": checked and checked.report(),
+        "warnings": [*(checked.warnings if checked else ()), *clip.warnings, *said],
+        "seconds": {**reading, **known.info.get("seconds", {})},
+        "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
+    }
+    yield _sized(Reconstruction(**_in_time(clip, known, overlay, left), info=info), scale)
+
+
+def _part(report, begin, end):
+    return lambda fraction, text: report(begin + (end - begin) * fraction, text)
+
+
+def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
+    """The result in metres, where a length is known; one that does not allow it stays as it is, and says so first."""
+    try:
+        return in_metres(result, scale) if scale else result
+    except InputError as error:  # the minutes of the run are not to be lost
+        said = f"This result has no real size, its scale is arbitrary: {error}"
+        return replace(result, info={**result.info, "warnings": [said, *result.info["warnings"]]})
 
 
 def _checked(frames, estimate):
@@ -135,15 +180,8 @@ def _in_time(clip, estimate, overlay, own):
     The others have the camera and depth of the nearest of these, and nothing (0, False) of everything else. What is
     laid over the picture, `overlay` (H,W) bool, has no confidence and does not move.
     """
-    places = np.flatnonzero(clip.shows)
-    nearest = np.abs(np.arange(len(clip.shows))[:, None] - places).argmin(axis=1)
-
-    def shown(array):
-        whole = np.zeros((len(clip.shows), *array.shape[1:]), array.dtype)
-        whole[places] = array
-        return whole
-
-    moves = shown(estimate.motion.dynamic & ~overlay)
+    nearest = np.abs(np.arange(len(clip.shows))[:, None] - np.flatnonzero(clip.shows)).argmin(axis=1)
+    shown = partial(_filled, clip)
     return {
         "frames": clip.frames,
         "timestamps": clip.timestamps,
@@ -151,11 +189,23 @@ def _in_time(clip, estimate, overlay, own):
         "intrinsics": estimate.intrinsics[nearest],
         "depth": estimate.depth[nearest],
         "confidence": shown(np.where(overlay, np.float32(0), estimate.confidence)),
-        "dynamic": moves if own is None else own.over(moves),
+        "dynamic": _moving(clip, estimate.motion, overlay, own),
         "motion": shown(estimate.motion.values),
         "evidence": {name: shown(array) for name, array in estimate.motion.maps.items()},
         "framing": clip.framing,
     }
+
+
+def _filled(clip, array):
+    """Of the whole time line: `array`, of those frames that show the scene, and nothing (0, False) of the others."""
+    whole = np.zeros((len(clip.shows), *array.shape[1:]), array.dtype)
+    whole[clip.shows] = array
+    return whole
+
+
+def _moving(clip, motion, overlay, own):
+    moves = _filled(clip, motion.dynamic & ~overlay)
+    return moves if own is None else own.over(moves)
 
 
 def _warnings(n_frames: int, estimate: Estimate) -> list[str]:

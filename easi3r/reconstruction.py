@@ -18,12 +18,21 @@ def only_turns(cam2world: np.ndarray, depth: np.ndarray) -> bool:
     return len(cam2world) > 1 and bool(path < _LEAST_PATH * np.median(depth))
 
 
+@dataclass(frozen=True)
+class Masked:
+    """What moves in a clip, before its cameras are known; fields as of `Reconstruction`."""
+
+    frames: np.ndarray
+    timestamps: np.ndarray
+    dynamic: np.ndarray
+
+
 @dataclass
 class Reconstruction:
     """T frames at working size H x W.
 
-    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is arbitrary, the same
-    everywhere.
+    OpenCV camera frame (x right, y down, z forward); world = first camera; the unit of length is the same everywhere,
+    arbitrary unless `info["scale"]` says metres (`scale.in_metres`).
     """
 
     frames: np.ndarray  # (T,H,W,3) uint8 RGB, as processed
@@ -47,6 +56,11 @@ class Reconstruction:
     def turns_only(self) -> bool:
         """Whether the camera only turns or stands, see `only_turns`."""
         return only_turns(self.cam2world, self.depth)
+
+    @property
+    def coarse(self) -> bool:
+        """Whether it is a first look while the clip is still being computed, see `pipeline.stages`."""
+        return bool(self.info.get("coarse"))
 
     def showing(self) -> "Reconstruction":
         """The `Reconstruction` of only those frames that show the scene, see `info["frames_left_out"]`."""

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from scipy.ndimage import median_filter
 from scipy.optimize import least_squares
-from scipy.spatial.transform import Rotation
 
 from .backbones.preview.two_view import NOISE, USUAL_ANGLE, initial_pose, sampson, static_matches
 from .camera import focal_of
@@ -72,7 +71,7 @@ def _fit(first, second, focal, start):
 
     def errors(x):
         moved = translation + x[3] * basis[0] + x[4] * basis[1]
-        turned = Rotation.from_rotvec(x[:3]).as_matrix() @ rotation
+        turned = cv2.Rodrigues(x[:3])[0] @ rotation
         pixels = sampson(turned, moved / np.linalg.norm(moved), first, _rays(second, start + x[5])) * focal
         return np.append(pixels / NOISE, (start + x[5]) / PRIOR)
 

@@ -25,6 +25,7 @@ from easi3r import synthetic, video
 from easi3r.backbones.preview import two_view
 from easi3r.camera import Camera, Framing, pose
 from easi3r.reconstruction import Reconstruction
+from easi3r.web import visitors
 
 
 def analytic_result(n_frames=6, width=64, height=48):
@@ -116,6 +117,12 @@ def address():
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
     yield url
     app.demo.close()
+
+
+@pytest.fixture
+def soon_forgotten(monkeypatch):
+    """What visitors have is deleted as soon as they have gone."""
+    monkeypatch.setattr(visitors, "KEEP", 0.5)
 
 
 @pytest.fixture(scope="module")

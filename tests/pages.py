@@ -1,13 +1,9 @@
 """Driving the page as a visitor would, in headless Chromium through Playwright; fixtures are in conftest.py."""
 
-import io
 import shutil
 import tempfile
 import time
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -42,11 +38,7 @@ def upload_another(page, files, text):
 
 
 def open_tab(page, name):
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if not tab.is_visible():  # on a narrow page the last tabs are in a menu
-        page.locator(".overflow-menu > button:visible").click()
-        tab = page.locator(".overflow-dropdown button:visible", has_text=name)
-    tab.click()
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 def slide(page, slider, value):
@@ -62,17 +54,14 @@ def wait_until_done(page):
 
 
 def wait_until_drawn(page):
-    deadline = time.time() + 60
-    canvas = page.locator("#model canvas")
-    while not (canvas.count() and share_drawn(canvas) > 0.05):
-        assert time.time() < deadline, "the 3D view stays blank"
-        time.sleep(0.3)
+    """The scene in the page."""
+    frame = page.locator("#player iframe").content_frame
+    frame.locator("html[data-state=ready]").wait_for(state="attached", timeout=60000)
 
 
-def share_drawn(canvas):
-    """Share of the canvas that differs from its corner; the buttons' row on top left out."""
-    pixels = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB")).astype(int)[25:]
-    return (np.abs(pixels - pixels[0, 0]).max(2) > 12).mean()
+def player(page):
+    """The frame of the player, to evaluate in."""
+    return page.locator("#player iframe").element_handle().content_frame()
 
 
 def our_folders():

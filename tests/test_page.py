@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.request
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from pages import (
     open_page,
     open_tab,
     our_folders,
-    slide,
+    player,
     upload,
     wait_for_folders,
     wait_until_done,
@@ -29,12 +30,13 @@ from test_network import JSON, TINY, seeded
 
 from easi3r import InputError, synthetic, systems, video
 from easi3r.backbones.dust3r.model import Config
+from easi3r.reconstruction import Masked
 from easi3r.web.files import Examples
 
 pytestmark = pytest.mark.usefixtures("few_pairs")
 
 
-def test_two_visitors_get_their_own_scenes_videos_and_files(browser, address, walk, tmp_path):
+def test_two_visitors_get_their_own_scenes_videos_and_files(browser, address, walk, tmp_path, soon_forgotten):
     drawn = np.zeros((3, 80, 128, 3), np.uint8)
     drawn[:, 15:45, 20:70] = 255
     video.write(tmp_path / "mask.mp4", drawn, 8)
@@ -67,9 +69,6 @@ def test_two_visitors_get_their_own_scenes_videos_and_files(browser, address, wa
     assert "poses.txt" in listed and "static.ply" in listed
     open_tab(page, "4D scene")
     wait_until_drawn(page)
-    open_tab(page, "Player")
-    frame = page.locator("#player iframe")
-    frame.content_frame.locator("html[data-state=ready]").wait_for(state="attached", timeout=30000)
     for tab, names in {
         "Video": ["orbit"],
         "What moves": ["masks"],
@@ -96,7 +95,7 @@ def everything(page):
     return zipfile.ZipFile(download.value.path())
 
 
-def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser, address, monkeypatch, tiny_result):
+def test_an_example_is_there_at_once(browser, address, monkeypatch, tiny_result):
     tiny_result.info["frames"] = 6
     monkeypatch.setattr(Examples, "load", lambda *_: tiny_result)  # quicker to write and to draw than the real one
     page = open_page(browser, address)
@@ -108,22 +107,53 @@ def test_an_example_is_there_at_once_and_its_view_changes_without_a_run(browser,
     )
     wait_until_done(page)
     page.wait_for_function(
-        "(box => 0 <= box.top && box.bottom <= innerHeight)(document.querySelector('#model').getBoundingClientRect())"
+        "(box => 0 <= box.top && box.bottom <= innerHeight)(document.querySelector('#player').getBoundingClientRect())"
     )
     wait_until_drawn(page)
-    sizes = []
-    for change in (
-        lambda: page.locator("#show label", has_text="Only what moves").click(),
-        lambda: page.locator("#style label", has_text="Points").click(),
-        lambda: slide(page, "#moment", 3),
-        lambda: slide(page, "#cut", 0.5),
-    ):
-        with page.expect_response(lambda response: response.url.endswith("view.glb"), timeout=20000) as response:
-            change()
-        sizes.append(len(response.value.body()))
-    assert sizes[1] < sizes[0] and sizes[2] < 0.5 * sizes[1]  # points have no triangles; one moment is less than all
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert not [url for url in asked if "ffmpeg" in url]  # 32 MB that only trimming needs
+    page.close()
+
+
+def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monkeypatch, walk, tiny_result):
+    go_on, turned = threading.Semaphore(0), "JSON.stringify(state.view)"
+
+    def in_steps(source, name, options, masks, progress):
+        yield Masked(tiny_result.frames, tiny_result.timestamps, tiny_result.dynamic), ""
+        assert go_on.acquire(timeout=60)
+        yield replace(tiny_result, info={**tiny_result.info, "frames": 6, "coarse": True}), ""
+        assert go_on.acquire(timeout=60)
+        yield replace(tiny_result, info={**tiny_result.info, "frames": 6}), ""
+
+    monkeypatch.setattr("easi3r.web.compute.reconstruct", in_steps)
+    page = open_page(browser, address)
+    upload(page, walk)
+    page.locator("#run").click()
+    page.wait_for_function("document.querySelector('#first-masks video')?.videoWidth > 0")
+    page.locator("#examples button").first.click()
+    page.locator("[data-testid=toast-body]", has_text="Your clip is being computed").wait_for()
+    page.reload()
+    page.wait_for_function("document.querySelector('#first-masks video')?.videoWidth > 0")
+    open_tab(page, "What moves")
+    page.wait_for_function("document.querySelector('#masks video')?.videoWidth > 0")
+    open_tab(page, "4D scene")
+    go_on.release()
+    page.locator("#report", has_text="A first look").wait_for()
+    wait_until_drawn(page)
+    before = player(page).evaluate(turned)
+    page.locator("#player iframe").content_frame.locator("#view").hover()
+    page.mouse.down()
+    page.mouse.move(200, 500)
+    page.mouse.up()
+    view = player(page).evaluate(turned)
+    go_on.release()
+    wait_until_done(page)
+    wait_until_drawn(page)
+    assert "Made with analytic from 6 frames" in page.locator("#report").inner_text()
+    assert player(page).evaluate(turned) == view != before
+    page.reload()
+    wait_until_done(page)
+    wait_until_drawn(page)
     page.close()
 
 

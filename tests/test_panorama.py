@@ -64,7 +64,7 @@ def test_frames_that_overlap_agree_and_show_what_the_object_hid():
 def test_what_moves_keeps_its_colours():
     moving = list(Scene(pan()).moving_points(50_000))
     assert len(moving) == N
-    assert all((colours == (255, 0, 0)).all() for _, _, colours in moving)
+    assert all((colours == (255, 0, 0)).all() for _, _, colours, _ in moving)
 
 
 @pytest.mark.parametrize("degrees", [0, 60, 250])

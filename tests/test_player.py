@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from conftest import analytic_result
@@ -12,9 +13,10 @@ from pages import BROWSER, FLAGS
 from PIL import Image
 
 from easi3r import synthetic
-from easi3r.camera import Framing
+from easi3r.camera import Framing, transform
 from easi3r.errors import InputError
-from easi3r.export.player import FOLDER, SCRIPTS, write_player
+from easi3r.export import player
+from easi3r.export.player import FOLDER, SCRIPTS, filmed, write_player
 from easi3r.export.scene import Scene
 
 GROUND = [0x12, 0x14, 0x1A]  # the background at first
@@ -48,7 +50,7 @@ def show(browser, tmp_path):
             page.add_init_script(script)
         page.goto((tmp_path / "player.html").as_uri())
         page.wait_for_selector(state, state="attached", timeout=30000)
-        page.add_style_tag(content="#hint { display: none }")  # it fades away while pictures are compared
+        page.add_style_tag(content="#hint, #film { display: none }")  # so that pictures can be compared
         assert not page.problems
         return page
 
@@ -76,6 +78,8 @@ def changed(before, after):
 
 def press(page, *names):
     for name in names:
+        if not page.locator(f"#{name}").is_visible():
+            page.locator("#more").click()
         page.locator(f"#{name}").click()
 
 
@@ -86,6 +90,12 @@ def through_camera(page, step, size):
     page.locator("#time").fill(str(step))
     picture = pixels(page, page.locator("#picture").bounding_box())
     return np.asarray(Image.fromarray(picture.astype(np.uint8)).resize(size, Image.Resampling.BOX)).astype(int)
+
+
+def shot(page, clip):
+    """(H,W,3) uint8: that part of the page."""
+    page.evaluate(SETTLED)
+    return np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
 
 
 def room():
@@ -133,6 +143,7 @@ def test_first_view_fills_the_canvas_with_the_clips_colours(show):
 
 def test_controls_change_the_picture(show):
     page = show(analytic_result(6, 128, 96))
+    press(page, "more")
     first = pixels(page)
     page.locator("#time").fill("5")
     last = pixels(page)
@@ -220,7 +231,7 @@ def test_touch_turns_zooms_and_moves(show):
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [] if kind == "touchEnd" else points})
         return pixels(page)
 
-    press(page, "static", "path")  # the moving box alone: where it is and how large
+    press(page, "static", "path", "more")  # the moving box alone: where it is and how large
 
     def box(view):
         rows, columns = np.nonzero(drawn(view))
@@ -237,6 +248,201 @@ def test_touch_turns_zooms_and_moves(show):
     assert page.evaluate("scrollX + scrollY") == 0
 
 
+def two_movers():
+    """The box, and a part of the wall that is said to move; of the width 128."""
+    result = analytic_result(6, 128, 96)
+    result.dynamic[:, 8:26, 92:112] = True
+    return result
+
+
+def at(page, row, column):
+    """Where a pixel of a frame of 128 x 96 is on the screen while one looks through the camera."""
+    area = page.locator("#picture").bounding_box()
+    return area["x"] + area["width"] * (column + 0.5) / 128, area["y"] + area["height"] * (row + 0.5) / 96
+
+
+def place(result, t, row, column):
+    """(3,) world: what that pixel shows."""
+    ray = np.linalg.inv(result.intrinsics[t]) @ [column, row, 1]
+    return transform(result.cam2world[t], ray * result.depth[t, row, column])
+
+
+def test_the_film_runs_in_step_in_a_corner(show):
+    result = analytic_result(6, 128, 96)
+    page = show(result)
+    page.add_style_tag(content="#film { display: block !important }")
+    for step in (0, 4):
+        page.locator("#time").fill(str(step))
+        page.evaluate(SETTLED)
+        code = "[...document.querySelector('#film canvas').getContext('2d').getImageData(0, 0, 128, 96).data]"
+        seen = np.reshape(page.evaluate(code), (96, 128, 4))[..., :3]
+        errors = [np.abs(seen - frame).mean() for frame in result.frames.astype(int)]
+        assert np.argmin(errors) == step and errors[step] < 6
+    sizes = [page.locator("#film").bounding_box()["width"]]
+    for _ in range(2):
+        page.locator("#film").click()
+        sizes.append(page.locator("#film").bounding_box()["width"])
+    assert sizes[0] == sizes[2] and sizes[1] > 2 * sizes[0]
+
+
+@pytest.mark.parametrize("number, size", [(30, 300), (300, 90), (1200, 20)])
+def test_the_film_stays_small(number, size):
+    frames = np.random.default_rng(0).integers(0, 256, (number, size, 2 * size, 3), np.uint8)  # the worst there is
+    pictures = filmed.encode(frames)
+    assert sum(map(len, pictures)) <= 2_400_000 and len(pictures) == min(number, len(pictures))
+    assert number > 300 or len(pictures) == number
+
+
+def test_the_film_lies_exactly_on_what_is_reconstructed(show):
+    result = analytic_result(6, 128, 96)
+    page = show(result, viewport={"width": 512, "height": 560})
+    page.add_style_tag(content="#handle, .name { opacity: 0 }")
+    page.locator("#time").fill("3")
+    press(page, "wipe")
+    area = page.locator("#picture").bounding_box()
+    page.locator("#handle").focus()
+
+    def wiped(key, times):
+        for _ in range(times):
+            page.keyboard.press(key)
+        page.wait_for_timeout(400)  # until it rests
+        return shot(page, area).astype(int)
+
+    half, film, scene = wiped("ArrowLeft", 0), wiped("ArrowRight", 25), wiped("ArrowLeft", 50)
+    middle = half.shape[1] // 2
+    assert (half[:, : middle - 2] == film[:, : middle - 2]).all()  # nothing is blended
+    assert (half[:, middle + 2 :] == scene[:, middle + 2 :]).all()
+    small = np.asarray(Image.fromarray(film.astype(np.uint8)).resize((128, 96), Image.Resampling.BOX)).astype(int)
+    assert np.abs(small - result.frames[3]).mean() < 5
+    inner = (slice(20, -20), slice(20, -20))
+    shift, _ = cv2.phaseCorrelate(*(view[inner].mean(axis=-1).astype(np.float32) for view in (film, scene)))
+    assert np.abs(shift).max() < 0.8, shift  # of 3.9 that a pixel of the frame has on the screen
+    press(page, "through")  # to look freely ends it
+    assert page.locator("#wipe").get_attribute("aria-pressed") == "false"
+    assert not page.locator("#handle").is_visible()
+
+
+def test_colours_tell_time_confidence_and_motion(show):
+    page = show(two_movers())
+    press(page, "through", "more")
+    page.locator("#time").fill("5")
+    box = [int(x) for x in at(page, 72, 80)]
+    clip = {"x": box[0] - 2, "y": box[1] - 2, "width": 5, "height": 5}
+    for mode, said, rgb in (
+        ("seen", "first seen at 0 s", [255, 160, 50]),
+        ("motion", "moves (1)", [247, 194, 119]),  # 0.9
+        ("confidence", "unsure", None),
+    ):
+        before = pixels(page)
+        page.locator("#paint").select_option(mode)
+        assert changed(before, pixels(page)) > 0.3
+        assert said in page.locator("#legend").inner_text()
+        colour = shot(page, clip).reshape(-1, 3).mean(axis=0)
+        if rgb:
+            hue = colour / colour.max() - np.array(rgb) / max(rgb)
+            assert np.abs(hue).max() < 0.05, (mode, colour)
+    page.locator("#paint").select_option("picture")
+    assert not page.locator("#legend").is_visible()
+
+
+def test_movers_are_shown_and_followed_one_by_one(show):
+    result = two_movers()
+    page = show(result)
+    press(page, "static", "path", "through")
+    page.locator("#time").fill("3")
+    chips = page.locator(".chip")
+    assert chips.all_inner_texts() == ["Mover 1", "Mover 2"]
+    wall = np.zeros((96, 128), bool)
+    wall[8:26, 92:112] = True
+    for hidden, seen in ((0, wall), (1, result.dynamic[3] & ~wall)):
+        chips.nth(hidden).click()
+        found = drawn(through_camera(page, 3, (128, 96)))
+        assert (found & seen).sum() / (found | seen).sum() > 0.75
+        chips.nth(hidden).click()
+    press(page, "reset", "moving")
+    before = pixels(page)
+    press(page, "trail")
+    after = pixels(page)
+    near = [(np.abs(view - [255, 60, 120]).max(axis=-1) < 40).sum() for view in (before, after)]  # of the box
+    assert near[0] == 0 and near[1] > 50
+
+
+def test_a_length_is_measured_and_given(show):
+    result = two_movers()
+    page = show(result)
+    press(page, "measure", "through")
+    assert "two places" in page.locator("#hint").text_content()
+    row, column = (int(x.mean()) for x in np.nonzero(result.dynamic[0, 40:]))
+    pixels_of_it = (40 + row, column), (20, 30)  # on the box, which moves, and on the wall
+    for row, column in pixels_of_it:
+        page.mouse.click(*at(page, row, column))
+    true = np.linalg.norm(place(result, 0, *pixels_of_it[0]) - place(result, 0, *pixels_of_it[1]))
+    said, unit = page.locator("#length").inner_text().split()
+    assert float(said) == pytest.approx(true, rel=0.02) and unit == "units"
+    for wrong in ("0", "-2", "abc", ""):
+        page.locator("#metres").fill(wrong)
+        press(page, "resize")
+        assert "above zero" in page.locator("#wrong").inner_text()
+    page.locator("#metres").fill("2,5")
+    page.keyboard.press("Enter")
+    assert page.locator("#length").inner_text() == "2.5 m" and not page.locator("#wrong").inner_text()
+    assert "in this window only" in page.locator("#note").inner_text()
+    press(page, "through")
+    page.mouse.click(3, 3)
+    assert "nothing there" in page.locator("#hint").text_content()
+    assert page.locator("#length").inner_text() == "2.5 m"
+    page.locator("#view").focus()
+    page.keyboard.press("Enter")  # clicks on the middle
+    assert page.locator("#length").inner_text() == "–"
+    assert not page.problems
+
+
+def test_a_scene_in_metres_says_so(show):
+    result = analytic_result(2)
+    result.info["scale"] = {"unit": "m", "from": "a length of 2.00 m"}
+    note = show(result).locator("#note").inner_text()
+    assert "In metres, from a length of 2.00 m." in note and "arbitrary" not in note
+
+
+def test_in_the_page_it_passes_on_what_the_visitor_says(browser, tmp_path):
+    result = two_movers()
+    write_player(Scene(result), tmp_path / "player.html")
+    text = html.escape((tmp_path / "player.html").read_text(encoding="utf-8"))
+    page = browser.new_page(viewport={"width": 720, "height": 640})
+    page.set_content(
+        "<script>told = []; addEventListener('message', event => told.push(event.data))</script>"
+        f'<body style="margin: 0"><iframe name="easi3r-page" width="700" height="600" srcdoc="{text}"></iframe>'
+    )
+    inside = page.frame_locator("iframe")
+    inside.locator(READY).wait_for(state="attached", timeout=30000)
+    inside.locator("#time").fill("2")
+    for name in ("through", "correct"):
+        inside.locator(f"#{name}").click()
+    area = inside.locator("#picture").bounding_box()
+    row, column = (int(x.mean()) for x in np.nonzero(result.dynamic[2, 40:]))
+    for k, (v, u, said) in enumerate([(row + 40, column, "It stands still"), (20, 20, "It moves")]):
+        page.mouse.click(area["x"] + area["width"] * (u + 0.5) / 128, area["y"] + area["height"] * (v + 0.5) / 96)
+        assert inside.locator("#offer button").inner_text() == said
+        inside.locator("#offer button").click()
+        page.wait_for_function(f"told.length == {k + 1}")
+        told = page.evaluate(f"told[{k}]")
+        assert told["easi3r"] == "call" and told["moving"] == (said == "It moves")
+        seen, meant = place(result, told["frame"], told["row"], told["column"]), place(result, 2, v, u)
+        assert np.linalg.norm(seen - meant) < 0.1
+    inside.locator("#measure").click()
+    area = inside.locator("#picture").bounding_box()
+    for u in (30, 60):
+        page.mouse.click(area["x"] + area["width"] * (u + 0.5) / 128, area["y"] + area["height"] * 20.5 / 96)
+    inside.locator("#metres").fill("3")
+    inside.locator("#resize").click()
+    page.wait_for_function("told.length == 3")
+    told = page.evaluate("told[2]")
+    assert told["easi3r"] == "scale" and told["metres"] == 3
+    assert np.allclose(told["from"], place(result, 2, 20, 30), atol=0.1)
+    assert np.allclose(told["to"], place(result, 2, 20, 60), atol=0.1)
+    page.close()
+
+
 @pytest.mark.parametrize("more", [False, True])
 def test_a_phone_has_room_for_everything(show, more):
     page = show(analytic_result(), viewport={"width": 390, "height": 700}, has_touch=True, is_mobile=True)
@@ -245,11 +451,15 @@ def test_a_phone_has_room_for_everything(show, more):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#view").bounding_box()["height"] > (280 if more else 400)
     controls = [control for control in page.locator("button, select, input").all() if control.is_visible()]
-    assert len(controls) == (12 if more else 8)
+    assert len(controls) == (17 if more else 9)
     for control in controls:
         area = control.bounding_box()
         assert area["height"] >= 32 and area["width"] >= 32 and area["x"] + area["width"] <= 390
     assert page.locator("#note").bounding_box()["y"] + page.locator("#note").bounding_box()["height"] <= 700
+    longer = "document.querySelectorAll('button, label, option').forEach(each => each.append(' and so forth'))"
+    page.evaluate(longer)  # another language
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("#view").bounding_box()["height"] > 240
 
 
 def changed_result(case):
@@ -339,6 +549,18 @@ def test_24_frames_stay_below_12_megabytes(tmp_path):
     result.dynamic[:, :, :120] = True  # a quarter of the picture moves
     write_player(Scene(result), tmp_path / "player.html")
     assert 2e6 < (tmp_path / "player.html").stat().st_size < 12e6
+
+
+def test_it_is_thinned_until_it_is_small_enough_and_says_so(tmp_path, monkeypatch):
+    result = analytic_result(3, 128, 96)
+    result.frames = np.random.default_rng(0).integers(0, 256, result.frames.shape, np.uint8)  # compresses badly
+    write_player(Scene(result), tmp_path / "whole.html")
+    assert '"thinned": 1.0' in (tmp_path / "whole.html").read_text()
+    most = int(0.8 * (tmp_path / "whole.html").stat().st_size)
+    monkeypatch.setattr(player, "MOST_BYTES", most)
+    write_player(Scene(result), tmp_path / "player.html")
+    assert 0.5 * most < (tmp_path / "player.html").stat().st_size <= most
+    assert '"thinned": 1.0,' not in (tmp_path / "player.html").read_text()
 
 
 @pytest.mark.parametrize("cut", [-0.1, 1, 1.5, float("nan")])

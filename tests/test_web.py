@@ -18,6 +18,7 @@ from easi3r.web import clips, jobs
 from easi3r.web.files import Examples
 from easi3r.web.pool import Pool
 from easi3r.web.sessions import Session, Sessions
+from easi3r.web.visitors import Visitors
 
 
 class Loads:
@@ -131,32 +132,57 @@ def test_a_run_that_is_left_keeps_what_the_visitor_has_since():
     assert not new.folder.exists()
 
 
+def test_what_a_visitor_has_outlives_a_reload_but_not_their_going(monkeypatch):
+    monkeypatch.setattr("easi3r.web.visitors.KEEP", 0.6)
+    gone = threading.Event()
+    visitors = Visitors(lambda visitor: gone.set())
+
+    def on_and_on(report):
+        while True:
+            report(0, "On")
+            time.sleep(0.01)
+        yield
+
+    job = jobs.Job(on_and_on)
+    visitors.came("page 1", "somebody")
+    visitors.start("somebody", job)
+    visitors.left("page 1")
+    visitors.came("page 2", "somebody")  # the page loaded again
+    assert not gone.wait(1) and visitors.going_on(visitors.of("page 2")) is job
+    visitors.came("page 3", "somebody")
+    visitors.left("page 3")
+    assert not gone.wait(1)
+    visitors.left("page 2")
+    assert gone.wait(5)
+    assert list(job.events())[-1] == jobs.Failed("Cancelled.")
+
+
 def events_of(make, **settings):
     session = Session()
     try:
-        return list(jobs.Job(jobs.reconstruction(make, session, 0.1, "surfaces"), **settings).events())
+        return list(jobs.Job(jobs.reconstruction(make, session, lambda: None), **settings).events())
     finally:
         session.close()
 
 
 def test_every_example_has_a_result_of_its_own_frames():
     examples = Examples(Path(__file__).parents[1] / "examples")
-    assert [clip.stem for clip in examples.clips] == ["orbit", "room", "street"]
+    assert [clip.stem for clip in examples.clips] == ["orbit", "phone", "room", "street"]
     for clip in examples.clips:
         result = examples.load(clip)
         assert result.frames.shape[:3] == result.depth.shape == result.dynamic.shape and len(result.frames) > 10
         assert np.isfinite(result.depth).all() and result.dynamic.any() and result.info["system"]
-        assert result.frames.std() > 20 and examples.prepared(clip) is None
+        assert result.frames.std() > 20 and examples.prepared(clip, "") is None
 
 
 def test_a_job_tells_its_progress_the_scene_and_the_files(tiny_result):
     def make(progress):
         progress(0.5, "Half")
-        return tiny_result, "a note"
+        yield tiny_result, "a note"
 
     events = [event for event in events_of(make) if not isinstance(event, jobs.Tick)]
     scene, files = (next(e for e in events if isinstance(e, kind)) for kind in (jobs.SceneReady, jobs.FilesReady))
-    assert (scene.n_frames, scene.note) == (6, "a note") and "player.html" in files.files
+    assert (scene.coarse, scene.note) == (False, "a note") and "player.html" in files.files
     assert events[-1] is files and isinstance(events[0], jobs.Progress)
 
 
@@ -181,7 +207,7 @@ def test_a_job_ends_when_it_is_cancelled():
             progress(0.1, "On and on")
             time.sleep(0.01)
 
-    job = jobs.Job(jobs.reconstruction(make, session, 0.1, "surfaces"))
+    job = jobs.Job(jobs.reconstruction(make, session, lambda: None))
     assert begun.wait(10)
     job.cancel()
     assert list(job.events())[-1] == jobs.Failed("Cancelled.")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
-from ..camera import Camera, invert, transform
+from ..camera import Camera, invert
 
 REACH = (1, 2, 4, 8)  # compared with frames this far before and after, so the cost grows linearly with the frames
 MARGIN = 0.95  # nearer than this share of a surer depth is floating
@@ -32,18 +33,21 @@ def remove_floaters(
     static = np.ones(left.shape, bool) if masks is None else ~masks.reshape(n_frames, -1)
     world2cam = invert(cam2world)
     for i in range(n_frames):
-        points = cameras[i].unproject(depth[i]).reshape(-1, 3)
+        points = cameras[i].unproject(depth[i]).reshape(-1, 1, 3).astype(np.float32)
         judged = (left[i] > 0) & static[i]
         for j in (i + sign * step for step in REACH for sign in (-1, 1)):
             if not 0 <= j < n_frames:
                 continue
-            pixels, z = cameras[j].project(transform(world2cam[j] @ cam2world[i], points))
-            column, row = np.rint(pixels).T
-            inside = judged & (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            onto = cameras[j].intrinsics @ (world2cam[j] @ cam2world[i])[:3]
+            x, y, z = cv2.transform(points, onto)[:, 0].T
+            behind = z <= 0
+            z = np.where(behind, 1, z)
+            column, row = np.rint(x / z), np.rint(y / z)
+            inside = np.flatnonzero(judged & ~behind & (column >= 0) & (column < width) & (row >= 0) & (row < height))
             at = row[inside].astype(int) * width + column[inside].astype(int)
             less_sure = left[i, inside] < left[j, at]
             floats = less_sure & (z[inside] < margin * flat_depth[j, at]) & static[j, at]
-            gone = np.flatnonzero(inside)[floats]
+            gone = inside[floats]
             left[i, gone] = 0
             judged[gone] = False
     return left.reshape(confidence.shape)

@@ -68,7 +68,8 @@ def run_all(
     run: Run = reconstruct,
 ) -> Comparison:
     """`compare` of entries; load and run may be others' where systems are shared or a GPU is lent."""
-    clips, found = _Clips(source, options, masks, truth), {}
+    clips = _Clips(source, options, masks, truth)
+    found: dict[str, Reconstruction] = {}
     failures: dict[str, str] = {}
     spent: dict[str, dict] = {}
     encodings = Encodings()
@@ -92,7 +93,8 @@ def run_all(
         try:
             peak, began = memory.Peak(system.device), time.perf_counter()
             given = None if entry.masks == OWN else _nothing(clip) if entry.masks == NONE else own
-            followed = replace(options, sam2=options.sam2 and entry.masks != NONE)
+            size = None if found else options.scale  # the others are brought into the world of the first
+            followed = replace(options, sam2=options.sam2 and entry.masks != NONE, scale=size)
             result = run(clip, system, followed, given, lambda f, text: report(_LOADING + (1 - _LOADING) * f, text))
             spent[entry.name] = {"seconds": round(time.perf_counter() - began, 2), **peak.used()}
             found[entry.name] = _named(result, entry)
@@ -143,6 +145,12 @@ def _named(result, entry):
     return replace(result, info={**info, "system": entry.label})
 
 
+def _size_of(first, label, scale):
+    """What the `info` of a result says of its unit once it has that of the first, `scale` times its own."""
+    known = first.info.get("scale")
+    return {"scale": {**known, "metres_per_unit": scale, "from": f"{known['from']}, in {label}"}} if known else {}
+
+
 def _together(entries, found, failures, spent, truth):
     """The `Comparison`, all results in the world of the first."""
     names = list(found)
@@ -158,7 +166,7 @@ def _together(entries, found, failures, spent, truth):
             moved = find_similarity(result, first)
             result, how = moved.of(result), moved.how
             said = f"the first camera of {label}, with which this was compared; by {how}"
-            result = replace(result, info={**result.info, "world": said})
+            result = replace(result, info={**result.info, "world": said, **_size_of(first, label, moved.scale)})
             results[entry.name] = result
         rows[entry.name] = row(entry.name, entry.label, result, unit, how, truth, **spent[entry.name])
     return Comparison(results, rows, tuple(entries), first.info["source"])

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..backbones.base import Progress
 from ..errors import InputError, shown
 from ..paths import check_name, quoted
 from ..reconstruction import Reconstruction
+from ..threads import in_order
 from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
 from .blender import write_camera
 from .clean_plate import clean_plate, write_background, write_background_images
 from .dataset import write_dataset
-from .glb import GlbInfo, write_glb, write_scene
+from .glb import write_scene
 from .guide import write_guide
 from .images import write_depth_images, write_mask_images
 from .inside import write_confidence, write_inside
@@ -30,7 +32,6 @@ from .trajectory import write_cameras, write_poses
 from .videos import write_depth
 
 __all__ = [
-    "GlbInfo",
     "Scene",
     "check_folder",
     "check_place",
@@ -40,7 +41,7 @@ __all__ = [
     "refuse_taken",
     "replacing",
     "save",
-    "write_glb",
+    "write_into",
     "written_names",
 ]
 
@@ -132,11 +133,29 @@ def save(
             name: write for name, write in writers.items() if name != "dataset"
         }
     with replacing(folder, names) as new:
-        scene = Scene(result)
-        for name, write in writers.items():
-            write(scene, new / name)
+        _write_all(Scene(result), new, writers)
         written = [name for name in names if (new / name).exists()]
     return {name: str(folder / name) for name in written}
+
+
+def write_into(scene: Scene, folder: Path, names: Iterable[str], progress: Progress | None = None) -> None:
+    """Write those files and folders of `_FILES` into an empty folder; progress(fraction, text) may raise to stop."""
+    _write_all(scene, folder, {name: _FILES[name] for name in names}, progress)
+
+
+def _write_all(scene, folder, writers, progress=None):
+    """Side by side: much of the time goes into coding videos, which is done without holding up others."""
+
+    def write(name):
+        writers[name](scene, folder / name)
+        return name
+
+    for done, name in enumerate(in_order(write, writers), 1):
+        if progress:
+            progress(done / len(writers), f"Written: {name}")
+    for name in writers:  # one time for what belongs together: an older player is that of another result
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(folder / name)
 
 
 @contextlib.contextmanager

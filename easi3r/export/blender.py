@@ -35,7 +35,7 @@ def write_camera(scene: Scene, path: Path) -> None:
     document = {
         "asset": {"version": "2.0", "generator": "Easi3R demo"},
         "scene": 0,
-        "scenes": [{"nodes": [0], "extras": {"units_per_world_unit": unit}}],
+        "scenes": [{"nodes": [0], "extras": scene.gltf_extras}],
         "nodes": [{"name": "camera", "camera": 0, "translation": places[0].tolist(), "rotation": turns[0].tolist()}],
         "cameras": [
             {
@@ -44,8 +44,8 @@ def write_camera(scene: Scene, path: Path) -> None:
                 "perspective": {
                     "yfov": float(2 * np.arctan(height / 2 / fy)),
                     "aspectRatio": float(width / height * fy / fx),
-                    "znear": 0.01,
-                    "zfar": 1000.0,
+                    "znear": 0.002 * scene.median_depth * unit,
+                    "zfar": 200 * scene.median_depth * unit,
                 },
             }
         ],

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from ..camera import invert, transform
 from ..reconstruction import Reconstruction
+from ..scale import in_words
 from .views import Views
 
 _TRACK = 6  # views in which a point is marked, at most; chosen at random so that all pairs of frames share points
@@ -30,7 +31,7 @@ def write_colmap(result: Reconstruction, views: Views, folder: Path, points: np.
     pinholes = views.intrinsics[:, [0, 1, 0, 1], [0, 1, 2, 2]] + [0, 0, 0.5, 0.5]
     pinholes, camera = np.unique(pinholes, axis=0, return_inverse=True)
     with open(folder / "cameras.txt", "w", encoding="ascii") as file:
-        file.write("# CAMERA_ID, MODEL, WIDTH, HEIGHT, FX, FY, CX, CY\n")
+        file.write(f"# {in_words(result.info)}\n# CAMERA_ID, MODEL, WIDTH, HEIGHT, FX, FY, CX, CY\n")
         file.writelines(
             f"{k} PINHOLE {width} {height} {_words(numbers)}\n" for k, numbers in enumerate(pinholes.tolist(), 1)
         )

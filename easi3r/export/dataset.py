@@ -18,7 +18,7 @@ def write_dataset(scene: Scene, folder: Path, source: Any = None) -> None:
     Both descriptions share the pictures, which are at working size unless the `source` of the result is given: a path,
     list or array as `video.read` takes it. Then frames are read from it anew, one at a time, and pictures, masks and
     intrinsics are of its (upright) size; what was cut from it for the result counts as static. World and unit are those
-    of the result (OpenCV axes, first camera, arbitrary scale).
+    of the result (OpenCV axes, first camera).
     Raises `InputError` if the source is gone or is not the one that the result was made from.
     """
     result = scene.result.showing()  # pictures without the scene teach nothing

@@ -1,116 +1,54 @@
 """The 3D scene as one GLB file: static surroundings, moving objects playing in it, the camera's path."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..camera import transform
-from ..errors import InputError
-from ..reconstruction import Reconstruction
-from .colours import for_babylon, linear_light
-from .gltf import LINES, POINTS, GlbWriter
+from .colours import linear_light
+from .gltf import LINES, TRIANGLES, GlbWriter
 from .opening import find_opening
-from .scene import CUT, RADIUS, Scene
+from .scene import Scene
 from .surfaces import Patch
 from .videos import playback_fps
 
-SHOW = ("4d", "static", "moving")
 AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
 _STATIC_VERTICES, _MOVING_VERTICES = 120_000, 100_000  # keeps the file under 10 MB, and a phone fluent
-_FIELD = (
-    1.75 * np.tan(0.4),
-    np.tan(0.4),
-)  # of gradio.Model3D, as it is on a wide page: 0.8 rad upright, 805 x 460 pixels
+_FIELD = 1.75 * np.tan(0.4), np.tan(0.4)  # tangents of half of what viewers show, which mostly have 0.8 rad upright
 _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
 
-@dataclass(frozen=True)
-class GlbInfo:
-    """What was written and how to look at it."""
-
-    path: str
-    camera_position: tuple[float, float, float]  # for gradio.Model3D: degrees, degrees, distance of the `Opening`
-
-
 def write_scene(scene: Scene, path: str | Path) -> None:
-    """GLB file of the static scene with the moving objects playing in it, see `write_glb`."""
-    _write(scene, path, "4d", None, linear_light, False)
+    """GLB file: the static scene with the moving objects playing in it, and the camera's path with a small frustum for
+    the time step shown.
 
-
-def write_glb(
-    result: Reconstruction,
-    path: str | Path,
-    show: str = "4d",
-    at: int | None = None,
-    cut: float = CUT,
-    colours: str = "linear",
-    points: bool = False,
-) -> GlbInfo:
-    """Write a `Reconstruction` as a GLB scene. Returns `GlbInfo`.
-
-    show: "4d" the static scene with the moving objects playing in it; "static" or "moving" only one of them. The
-        camera's path is always drawn, with a small frustum for the time step shown.
-    at: index of a frame, 0 to T-1, to freeze that moment; None: the animation.
-    cut: share of the static pixels that is left out, the least confident first; 0 to below 1.
-    colours: "linear" as the glTF standard has them, for any viewer; "babylon" for gradio.Model3D, whose tone mapping
-        they undo.
-    points: write loose points, a pixel each, instead of surfaces.
-
+    Nodes: "static", "camera path", "frame 7" (the frustum of that frame), and below "mover 2" its "mover 2, frame 7".
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
-    `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5. Each surface is an
-    unlit triangle mesh (or set of points) with vertex colours. The bounding box is centred (by two invisible points) in
-    the middle of what is seen at first, about which viewers turn. Raises `InputError` for an unknown `show` or
-    `colours`, a `cut` or `at` out of range.
+    `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5; those of a result in
+    metres stay metres. Each surface is an unlit triangle mesh with vertex colours in linear light. The bounding box is
+    centred (by two invisible points) in the middle of what is seen at first, about which viewers turn.
     """
-    _check(result, show, at, colours)
-    encode = for_babylon if colours == "babylon" else linear_light
-    scene = Scene(result, cut)
-    return GlbInfo(str(path), _orbit(_write(scene, path, show, at, encode, points), scene.units_per_world_unit))
-
-
-def _write(scene, path, show, at, encode, points):
-    result, scale = scene.result, scene.units_per_world_unit
-    opening = find_opening(scene, _FIELD)
-    steps = _time_steps(len(result.frames), show, at)
-    file = _File(scale, encode, points, opening.target)
-    surroundings = [] if show == "moving" else scene.surfaces(_STATIC_VERTICES)
+    result = scene.result
+    steps = _time_steps(len(result.frames))
+    file = _File(scene, find_opening(scene, _FIELD).target)
+    surroundings = scene.surfaces(_STATIC_VERTICES)
     if surroundings:
         file.add("static", surroundings)
     if len(result.frames) > 1:
         file.add("camera path", lines=[_path(result)])
-    animated = show != "static" and len(steps) > 1
-    objects = [None] * len(steps) if show == "static" else scene.objects(steps, _MOVING_VERTICES)
-    for k, (t, patch) in enumerate(zip(steps, objects)):
-        patches = [patch] if patch and len(patch.points) else []
-        file.add(f"frame {t}", patches, [_frustum(result, t, 0.04 * RADIUS / scale)], step=k if animated else None)
+    for k, (t, patch) in enumerate(zip(steps, scene.objects(steps, _MOVING_VERTICES))):
+        step = k if len(steps) > 1 else None
+        file.add(f"frame {t}", lines=[_frustum(result, t, 0.04 * scene.median_depth)], step=step)
+        for mover, part in patch.split(scene.movers[t]).items():
+            file.add(f"mover {mover}, frame {t}", [part], step=step, group=f"mover {mover}")
     file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
-    return opening
 
 
-def _orbit(opening, scale):
-    """Longitude and latitude in degrees and distance as babylon.js wants them; (90, 90) looks as the first camera."""
-    x, y, z = -opening.axes[:, 2] @ AXES
-    alpha, beta = np.degrees([np.arctan2(z, x), np.arccos(y)])
-    return float(alpha), float(beta), opening.away * scale
-
-
-def _check(result, show, at, colours):
-    if show not in SHOW:
-        raise InputError(f"show is {show!r}; it must be one of {', '.join(SHOW)}.")
-    if colours not in ("linear", "babylon"):
-        raise InputError(f"colours is {colours!r}; it must be linear or babylon.")
-    if at is not None and not 0 <= at < len(result.frames):
-        raise InputError(f"at is {at!r}; the clip has the frames 0 to {len(result.frames) - 1}.")
-
-
-def _time_steps(n_frames, show, at):
-    """Frames that get a node: one frozen moment, or frames spread over the clip."""
-    if at is not None:
-        return [int(at)]
-    most = 5 if show == "static" else _MOST_STEPS  # the static scene shows a few frusta at once
-    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int)).tolist()
+def _time_steps(n_frames):
+    """Frames that get a node, spread over the clip."""
+    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, _MOST_STEPS)).round().astype(int)).tolist()
 
 
 @dataclass(frozen=True)
@@ -149,30 +87,34 @@ def _frustum(result, t, depth):
 class _File:
     """Brings parts from world coordinates and sRGB into those of the file and keeps their bounds."""
 
-    def __init__(
-        self, scale: float, encode: Callable[[np.ndarray], np.ndarray], points: bool, centre: np.ndarray
-    ) -> None:
-        self._writer, self._scale, self._encode, self._points = GlbWriter(), scale, encode, points
-        self._centre = centre @ AXES * scale
-        self._reach = np.full(3, 0.01 * RADIUS)  # half the size of the box about the centre that holds everything
+    def __init__(self, scene: Scene, centre: np.ndarray) -> None:
+        self._writer, self._scale = GlbWriter(), scene.units_per_world_unit
+        self._extras = scene.gltf_extras
+        self._centre = centre @ AXES * self._scale
+        # half the size of the box about the centre that holds everything
+        self._reach = np.full(3, 0.01 * scene.median_depth * self._scale)
 
     def add(
-        self, name: str, patches: Sequence[Patch] = (), lines: Sequence[_Lines] = (), step: int | None = None
+        self,
+        name: str,
+        patches: Sequence[Patch] = (),
+        lines: Sequence[_Lines] = (),
+        step: int | None = None,
+        group: str | None = None,
     ) -> None:
-        """One node of surfaces and lines; with `step` it shows in that time step only.
+        """One node of surfaces and lines, below the node `group` if given; with `step` in that time step only.
 
         At other times it is collapsed into the first camera: within the scene, but behind a viewer that starts there
         and so need not draw it.
         """
-        loose = {"mode": POINTS} if self._points else {}
-        parts = [(p.points, p.colours, None if self._points else p.triangles, loose) for p in patches]
-        parts += [(p.points, p.colours, p.segments, {"mode": LINES}) for p in lines]
+        parts = [(p.points, p.colours, p.triangles, TRIANGLES) for p in patches]
+        parts += [(p.points, p.colours, p.segments, LINES) for p in lines]
         places = [self._place(points) for points, *_ in parts]
         primitives = [
-            self._writer.primitive(place, self._encode(colours), indices, **mode)
+            self._writer.primitive(place, linear_light(colours), indices, mode)
             for place, (_, colours, indices, mode) in zip(places, parts)
         ]
-        self._writer.node(name, primitives, step=step)
+        self._writer.node(name, primitives, step, group)
 
     def _place(self, points):
         place = points @ AXES * self._scale
@@ -182,4 +124,4 @@ class _File:
     def write(self, path: str | Path, fps: float) -> None:
         corners = np.stack([self._centre - self._reach, self._centre + self._reach])
         self._writer.node("bounds", [self._writer.bounds(corners)])
-        self._writer.write(path, fps, {"units_per_world_unit": self._scale})
+        self._writer.write(path, fps, self._extras)

@@ -38,6 +38,7 @@ class GlbWriter:
         self._timed: list[tuple[int, int]] = []  # (node, step) of the nodes that are shown during one step only
         self._surface = self._material("surface", {"baseColorFactor": [1, 1, 1, 1], "metallicFactor": 0})
         self._invisible: int | None = None
+        self._groups: dict[str, int] = {}  # name -> node
 
     def primitive(
         self, positions: np.ndarray, colours: np.ndarray, indices: np.ndarray | None = None, mode: int = TRIANGLES
@@ -62,18 +63,29 @@ class GlbWriter:
             self._json["materials"][self._invisible]["alphaMode"] = "BLEND"
         return {"attributes": {"POSITION": self._positions(corners)}, "mode": POINTS, "material": self._invisible}
 
-    def node(self, name: str, primitives: list[dict[str, Any]], step: int | None = None) -> None:
-        """Put primitives into the scene; with `step` only during that time step.
+    def node(
+        self, name: str, primitives: list[dict[str, Any]], step: int | None = None, group: str | None = None
+    ) -> None:
+        """Put primitives into the scene, or with `group` below a node of that name; with `step` only during that time
+        step.
 
         A hidden node is scaled to nothing, into the origin. Viewers that do not play animations show step 0.
         """
+        siblings = self._json["scenes"][0]["nodes"] if group is None else self._children(group)
         node = {"name": name, "mesh": len(self._json["meshes"])}
         self._json["meshes"].append({"name": name, "primitives": primitives})
         if step is not None:
             node["scale"] = [1, 1, 1] if step == 0 else [0, 0, 0]
             self._timed.append((len(self._json["nodes"]), step))
-        self._json["scenes"][0]["nodes"].append(len(self._json["nodes"]))
+        siblings.append(len(self._json["nodes"]))
         self._json["nodes"].append(node)
+
+    def _children(self, group):
+        if group not in self._groups:
+            self._groups[group] = len(self._json["nodes"])
+            self._json["scenes"][0]["nodes"].append(self._groups[group])
+            self._json["nodes"].append({"name": group, "children": []})
+        return self._json["nodes"][self._groups[group]]["children"]
 
     def write(self, path: str | Path, fps: float | None = None, extras: dict[str, Any] | None = None) -> None:
         """Write the file. `fps`: steps per second, needed if a node has a step. `extras`: dict kept with the scene."""

@@ -20,9 +20,7 @@ In short
   To train Gaussian splats:  the folder dataset
 
 What all files have in common
-  Unit      Arbitrary. A video alone does not tell metres from miles: lengths are right only
-            relative to each other, and the same unit holds in all files but scene.glb and
-            camera.gltf, which share one of their own (x {unit}: units_per_world_unit in them).
+  Unit      {unit}
   World     {world}
   Axes      x right, y down, z forward into the scene (as in OpenCV and COLMAP), for cameras and
             world. scene.glb and camera.gltf: x right, y up, z backward, as glTF wants it.
@@ -36,16 +34,19 @@ What all files have in common
 
 File by file
   player.html    The scene to turn and play in a browser; one file, works without a network.
+                 Compare it with the video, colour it by time, confidence or motion, show movers
+                 one by one, measure.
   orbit.mp4      The same as a video, the camera gently circling.
   scene.glb      The static scene as a surface, what moves playing in it, the camera's path.
-                 Blender: File > Import > glTF. Or drop it on any glTF viewer.
+                 Blender: File > Import > glTF. Or drop it on any glTF viewer. Each mover has a
+                 node, such as "mover 2"; Shift+click its eye in Blender's Outliner to hide it.
   camera.gltf    The camera, animated. Import it into Blender after scene.glb (File > Import >
                  glTF), select it, press Ctrl+Numpad 0 and set the resolution to {source}:
                  it sees what the original video shows, which can lie behind it as background.
                  Both files play together, {seconds:.2f} seconds from the first frame to the last.
   static.ply     What stands still as coloured points (absent if everything moves). MeshLab,
                  CloudCompare, Blender (File > Import > Stanford PLY).
-  moving/        What moves as coloured points, a PLY file per frame.
+  moving/        What moves as coloured points, a PLY file per frame; "mover" tells movers apart.
                  {moving}
   poses.txt      The camera's path in the TUM format: seconds x y z qx qy qz qw, camera to world.
                  evo: evo_traj tum poses.txt --plot
@@ -61,8 +62,9 @@ File by file
                  The points were not matched by COLMAP but taken from the depth of the frames.
   depth/         Depth as 16-bit PNG. Depth along the viewing axis = value x "scale" of
                  depth/scale.json; value 0 = unusable.
-  masks/         What moves as PNG: 255 = moves, 0 = stands still.
-  masks.mp4      The video with what moves tinted; twice where SAM 2 drew it, before and after.
+  masks/         What moves as PNG with a palette: 0 = stands still, 1 = mover 1, 2 = mover 2, ...
+                 Numbers and colours are those of masks.mp4; the largest mover is 1.
+  masks.mp4      The video with each mover in a colour; twice where SAM 2 drew it, before and after.
   background.mp4 The video without what moves: what it hides is taken from the frames that show it.
                  Striped where no frame shows it. If nothing moves it is the video.
   background/    The same as PNG, transparent where no frame shows it.
@@ -88,7 +90,7 @@ def write_guide(scene: Scene, path: Path) -> None:
         summary=_summary(result.info),
         notes=_notes(result.info),
         world=_world(result.info.get("world")),
-        unit=f"{scene.units_per_world_unit:.6g}",
+        unit=_indented(_unit(scene)),
         source="{} x {}".format(*framing.source_size),
         resized="{} x {}".format(*framing.resized),
         working="{} x {}".format(*framing.size),
@@ -103,7 +105,21 @@ def _world(other):
     """Which frame of reference this is; other: where it is not that of the result's own first camera."""
     if other is None:
         return "The first camera. Its position is the origin."
-    said = f"{other[0].upper()}{other[1:]}."
+    return _indented(f"{other[0].upper()}{other[1:]}.")
+
+
+def _unit(scene):
+    known = scene.result.info.get("scale")
+    if known:
+        return f"Metres, in all files, from {known['from']}. All lengths are as right as this one."
+    return (
+        "Arbitrary. A video alone does not tell metres from miles: lengths are right only relative to each other, and "
+        "the same unit holds in all files but scene.glb and camera.gltf, which share one of their own "
+        f"(x {scene.units_per_world_unit:.6g}: units_per_world_unit in them)."
+    )
+
+
+def _indented(said):
     return f"\n{' ' * 12}".join(textwrap.wrap(said, _WIDTH - 12))
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from ..motion.movers import colour
+from ..scale import unit
 from .scene import Scene
 from .views import Views
 
@@ -26,8 +29,15 @@ def write_frames(views: Views, folder: Path) -> None:
 
 
 def write_mask_images(scene: Scene, folder: Path) -> None:
-    """PNG files 00000.png and so on, 8 bit grey at working size: 255 = moving, 0 = static."""
-    _write_all(folder, ".png", (255 * dynamic.astype(np.uint8) for dynamic in scene.result.dynamic), _PNG)
+    """PNG files 00000.png and so on at working size, with a palette as in DAVIS: the value is the mover that a pixel
+    belongs to, 0 = static; its colour is that of masks.mp4.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    palette = np.concatenate([colour(mover) for mover in range(256)]).tolist()
+    for t, movers in enumerate(scene.movers):
+        image = Image.fromarray(movers)
+        image.putpalette(palette)
+        image.save(folder / f"{t:05d}.png", compress_level=1)
 
 
 def write_static_masks(views: Views, folder: Path) -> None:
@@ -41,7 +51,7 @@ def write_static_masks(views: Views, folder: Path) -> None:
 def write_depth_images(scene: Scene, folder: Path) -> None:
     """PNG files 00000.png and so on, 16 bit grey at working size, and scale.json: z depth = value * scale.
 
-    One scale for the whole clip, in the (arbitrary) unit of the cameras. Value 0: unusable, or more than 20 times the
+    One scale for the whole clip, in the unit of the cameras. Value 0: unusable, or more than 20 times the
     median depth away. The error is at most half a scale, that is at most 0.016 % at the median depth.
     """
     result = scene.result
@@ -58,7 +68,7 @@ def write_depth_images(scene: Scene, folder: Path) -> None:
         "scale": scale,
         "depth": "value * scale, along the viewing axis (z), in the unit of cameras.json",
         "value_0": "unusable",
-        "unit": "arbitrary",
+        "unit": unit(result.info),
     }
     (folder / "scale.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 

@@ -21,14 +21,17 @@ _GROUND, _INK = (22, 24, 29), (235, 235, 235)
 
 
 def write_masks(scene: Scene, path: Path) -> None:
-    """mp4 of the clip with the moving pixels tinted and outlined; all other pixels are as they were.
+    """mp4 of the clip with the movers tinted and outlined, numbered if there are several; all other pixels are as they
+    were.
 
     Where SAM 2 drew the masks, there are two pictures: those before it, and those by it.
     """
     result = scene.result
     before = result.evidence.get(BEFORE_SAM2)
     if before is None:
-        video.write(path, map(mark, result.frames, result.dynamic), playback_fps(result.timestamps))
+        several = int(scene.movers.max()) > 1
+        marked = (mark(frame, movers, several) for frame, movers in zip(result.frames, scene.movers))
+        video.write(path, marked, playback_fps(result.timestamps))
     else:
         write_mask_grid({"Before SAM 2": replace(result, dynamic=before > 0.5), "By SAM 2": result}, path)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from ..reconstruction import Reconstruction
+from ..scale import in_words, unit
 from .ply import write_points
 from .views import Views
 
-_AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
+AXES = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera -> OpenCV camera
 
 
 def write_nerfstudio(
@@ -22,7 +23,7 @@ def write_nerfstudio(
     """Write transforms.json into `folder`, for the `Views` images/00000.jpg and masks/00000.jpg.png beside it; and
     sparse_pc.ply with points (N,3) world, colours (N,3) uint8, from which splatting starts, unless there are none.
 
-    World axes are those of the result; nerfstudio finds out itself where up is.
+    World axes and unit are those of the result; nerfstudio finds out itself where up is.
     """
     width, height = views.size
     pinholes = [_pinhole(matrix) for matrix in views.intrinsics]
@@ -30,14 +31,16 @@ def write_nerfstudio(
     document = {"camera_model": "OPENCV", "w": width, "h": height, "k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0}
     if shared:
         document |= pinholes[0]
+    if result.info.get("scale"):
+        document["unit"] = unit(result.info)
     if len(points):
         document["ply_file_path"] = "sparse_pc.ply"
-        write_points(folder / "sparse_pc.ply", points, colours)
+        write_points(folder / "sparse_pc.ply", points, colours, in_words(result.info))
     document["frames"] = [
         {
             "file_path": f"images/{t:05d}.jpg",
             "mask_path": f"masks/{t:05d}.jpg.png",
-            "transform_matrix": (cam2world @ _AXES).tolist(),
+            "transform_matrix": (cam2world @ AXES).tolist(),
             **({} if shared else pinhole),
         }
         for t, (cam2world, pinhole) in enumerate(zip(result.cam2world, pinholes))

@@ -38,7 +38,7 @@ def write_path_plot(scene: Scene, path: Path) -> None:
 
     The camera's path (blue) with its start (green disc), its end (red square) and wedges that show where it looked at a
     few times; the median place of the moving pixels of each frame (orange); the static points in pale colours of their
-    own. A path that is short against the scene is shown enlarged too. The unit of length is arbitrary.
+    own. A path that is short against the scene is shown enlarged too. The axes are in the unit of the result.
     """
     result = scene.result
     points, colours = _sample(result, scene.static)
@@ -52,11 +52,11 @@ def write_path_plot(scene: Scene, path: Path) -> None:
     _draw_ground(axes, view, points, colours)
     _draw_track(axes, track)
     _draw_path(axes, view, result, places, 46)
-    _label(axes)
+    _label(axes, result.info)
     length = np.ptp(places, axis=0).max()
     if _STILL * view.span < length < _SMALL * view.span:
         _draw_inset(figure, view, places, needed, lambda axes, inner: _draw_path(axes, inner, result, places, 30))
-    _draw_words(figure, len(places) > 1, bool(np.isfinite(track).any()))
+    _draw_words(figure, result.info, len(places) > 1, bool(np.isfinite(track).any()))
     _save(canvas, path)
 
 
@@ -74,12 +74,12 @@ def write_paths_plot(scenes: Mapping[str, Scene], path: Path) -> None:
     canvas = FigureCanvasAgg(figure)
     axes = view.axes(figure)
     _draw_ground(axes, view, points, colours)
-    _label(axes)
+    _label(axes, first.result.info)
     _draw_paths(axes, paths)
     length = np.ptp(needed, axis=0).max()
     if _STILL * view.span < length < _SMALL * view.span:
         _draw_inset(figure, view, needed, needed, lambda axes, _: _draw_paths(axes, paths))
-    _draw_title(figure, "The cameras' paths from above")
+    _draw_title(figure, "The cameras' paths from above", first.result.info)
     lines = [(name, {"color": _rgb(colour), "linewidth": 3 * _POINT}) for name, colour in zip(scenes, _SEVERAL)]
     marks = [("start", {"marker": "o", **_marker(_GREY, 14)}), ("end", {"marker": "s", **_marker(_GREY, 12)})]
     _draw_legend(figure, [*lines, *marks])
@@ -192,13 +192,14 @@ def _draw_ground(axes, view, points, colours):
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
-def _label(axes):
+def _label(axes, info):
+    metres = " (m)" if info.get("scale") else ""
     axes.locator_params(steps=[1, 2, 5, 10])
     axes.set_axisbelow(False)
     axes.grid(color="#5a6478", alpha=0.12, linewidth=_POINT)
     axes.tick_params(length=0, labelsize=14 * _POINT, labelcolor=_FAINT, pad=6)
-    axes.set_xlabel("x, to the right of the first camera", color=_FAINT, size=15 * _POINT)
-    axes.set_title("z, ahead of the first camera", color=_FAINT, size=15 * _POINT, loc="left", pad=5)
+    axes.set_xlabel(f"x, to the right of the first camera{metres}", color=_FAINT, size=15 * _POINT)
+    axes.set_title(f"z, ahead of the first camera{metres}", color=_FAINT, size=15 * _POINT, loc="left", pad=5)
 
 
 def _draw_track(axes, track):
@@ -265,16 +266,16 @@ def _draw_inset(figure, view, places, drawn, draw):
     axes.text(10 / _INSET[0], 1 - 15 / _INSET[1], words, transform=axes.transAxes, va="center", color=_INK, size=10.8)
 
 
-def _draw_title(figure, title):
+def _draw_title(figure, title, info):
     left, _, right, _ = _BOX
     width, height = _SIZE
     figure.text(left / width, 1 - 28 / height, title, color=_INK, size=18.5, va="center")
-    note = "The scale is arbitrary: lengths have no unit."
+    note = "Lengths are in metres." if info.get("scale") else "The scale is arbitrary: lengths have no unit."
     figure.text(right / width, 1 - 28 / height, note, color=_FAINT, size=11, va="center", ha="right")
 
 
-def _draw_words(figure, has_path, moves):
-    _draw_title(figure, "The camera's path from above")
+def _draw_words(figure, info, has_path, moves):
+    _draw_title(figure, "The camera's path from above", info)
     wedge = {"marker": "v", "markersize": 12, "markeredgecolor": _rgb(PATH, 0.5), "markerfacecolor": _rgb(PATH, 0.14)}
     entries = [
         (True, "start", {"marker": "o", **_marker(START, 14)}),

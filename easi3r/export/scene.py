@@ -1,13 +1,17 @@
 """What a result shows: chosen, merged and joined to surfaces once, for all writers of a save."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..motion.movers import follow
 from ..reconstruction import Reconstruction
+from ..scale import in_words
 from .behind import uncovered
 from .merging import Share, merge
 from .panorama import blended, is_panorama
@@ -16,7 +20,7 @@ from .surfaces import Grid, Patch, thinning
 from .traces import with_rim, with_traces
 
 CUT = 0.1  # share of the static pixels that is left out unless said otherwise, the least confident first
-RADIUS = 5.0  # units of scene.glb and camera.gltf from the first camera to the middle of what it sees
+RADIUS = 5.0  # units of scene.glb and camera.gltf to the middle of what the first camera sees, where no size is known
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Scene:
     result: Reconstruction
     cut: float = CUT  # share of the static pixels that is left out, the least confident first; 0 to below 1
     kept: dict = field(default_factory=dict, repr=False)  # what is the same for every cut, handed on by `replace`
+    _one_at_a_time: Any = field(default_factory=threading.RLock, repr=False)  # writers run side by side
 
     def __post_init__(self) -> None:
         if not 0 <= self.cut < 1:
@@ -41,14 +46,21 @@ class Scene:
     @property
     def hidden(self) -> np.ndarray:
         """(T,H,W) bool: what moves, and the rims and shadows it leaves beside its mask."""
-        if "hidden" not in self.kept:
-            self.kept["hidden"] = with_traces(self.result, with_rim(self.result.dynamic))
+        if self.result.coarse:  # a first look does without
+            return self.result.dynamic
+        with self._one_at_a_time:
+            if "hidden" not in self.kept:
+                self.kept["hidden"] = with_traces(self.result, with_rim(self.result.dynamic))
         return self.kept["hidden"]
 
-    @cached_property
+    @property
     def uncovered(self) -> tuple[np.ndarray, np.ndarray]:
         """The clip without what moves, (T,H,W,3) uint8, and where it is known, (T,H,W) bool: `behind.uncovered`."""
-        return uncovered(self.result, with_rim(self.result.dynamic), self.hidden, self.is_panorama)
+        with self._one_at_a_time:
+            if "uncovered" not in self.kept:
+                moving = with_rim(self.result.dynamic)
+                self.kept["uncovered"] = uncovered(self.result, moving, self.hidden, self.is_panorama)
+        return self.kept["uncovered"]
 
     @property
     def static(self) -> np.ndarray:
@@ -59,6 +71,14 @@ class Scene:
     def moving(self) -> np.ndarray:
         """(T,H,W) bool: pixels of what moves; never also static."""
         return self._chosen[1]
+
+    @cached_property
+    def movers(self) -> np.ndarray:
+        """(T,H,W) uint8: which mover each pixel of the result's `dynamic` belongs to, see `follow`; 0: none."""
+        result = self.result
+        if result.coarse:  # a first look does without
+            return result.dynamic.astype(np.uint8)
+        return follow(result.dynamic, result.depth, result.cam2world, result.intrinsics, result.frames)
 
     @cached_property
     def shares(self) -> list[Share]:
@@ -88,8 +108,13 @@ class Scene:
 
     @property
     def units_per_world_unit(self) -> float:
-        """How long one unit of the result is in scene.glb and camera.gltf."""
-        return RADIUS / self.median_depth
+        """How long one unit of the result is in scene.glb and camera.gltf; 1 in metres, the unit that glTF wants."""
+        return 1.0 if self.result.info.get("scale") else RADIUS / self.median_depth
+
+    @property
+    def gltf_extras(self) -> dict[str, Any]:
+        """What scene.glb and camera.gltf say of their lengths."""
+        return {"units_per_world_unit": self.units_per_world_unit, "lengths": in_words(self.result.info)}
 
     def surfaces(self, budget: int, n_frames: int | None = None) -> list[Patch]:
         """The static scene, each surface taken from one frame only.
@@ -126,8 +151,9 @@ class Scene:
             points, colours = points[kept], colours[kept]
         return points, colours
 
-    def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yields (t, points (N,3) float32 world, colours (N,3) uint8) of each frame in which something moves.
+    def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields (t, points (N,3) float32 world, colours (N,3) uint8, movers (N,) uint8) of each frame in which
+        something moves.
 
         budget: about how many points in total; a frame's rows and columns are thinned evenly to meet it.
         """
@@ -136,4 +162,4 @@ class Scene:
             grid = Grid(self.result, t, step)
             kept = np.flatnonzero(grid.pick(self.moving[t]))
             if len(kept):
-                yield t, *grid.points(kept)
+                yield t, *grid.points(kept), grid.pick(self.movers[t]).ravel()[kept]

@@ -21,6 +21,19 @@ class Patch:
     pixels: np.ndarray  # (N,) int, row * W + column of the pixel of the frame that the colour is from
     t: int  # which frame
 
+    def split(self, ids: np.ndarray) -> "dict[int, Patch]":
+        """A `Patch` for each of the ids (H,W) of the frame's pixels, which every triangle has by its first vertex."""
+        of_vertex = ids.ravel()[self.pixels]
+        owner = of_vertex[self.triangles[:, 0]]
+        parts = {}
+        for k in np.unique(owner).tolist():
+            triangles = self.triangles[owner == k]
+            used = np.zeros(len(self.points), bool)
+            used[triangles] = True
+            number = np.cumsum(used, dtype=np.int32) - 1
+            parts[k] = Patch(self.points[used], self.colours[used], number[triangles], self.pixels[used], self.t)
+        return parts
+
 
 def thinning(pixels: int, budget: float) -> float:
     """Distance (at least 1, need not be whole) of the rows and columns to take so that about `budget` pixels stay."""

@@ -31,7 +31,7 @@ def with_rim(dynamic: np.ndarray) -> np.ndarray:
 
 
 def with_traces(result: Reconstruction, hidden: np.ndarray) -> np.ndarray:
-    """`hidden` (T,H,W) bool, what moves, and what is beside it and looks unlike what other frames show there."""
+    """`hidden` (T,H,W) bool, what moves, and what beside it looks otherwise than other frames show that place."""
     turning = result.turns_only
     n_frames, height, width = hidden.shape
     size = -(-width // _STEP), -(-height // _STEP)

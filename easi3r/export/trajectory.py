@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..scale import unit
 from .scene import Scene
 
+_WORLD = "the first camera: its cam2world is the identity"
 _CONVENTIONS = {
     "camera_axes": "OpenCV: x right, y down, z forward (into the scene)",
-    "world": "the first camera: its cam2world is the identity",
     "cam2world": "4 x 4, row by row; point_world = cam2world @ [x, y, z, 1] of the camera",
     "intrinsics": "pixels; u = fx * x / z + cx, v = fy * y / z + cy; whole numbers are pixel centres, (0, 0) is the "
     "centre of the top left pixel; no lens distortion",
@@ -21,14 +22,18 @@ _CONVENTIONS = {
     "then cut to working_size starting at `offset` [left, top]",
     "timestamp": "seconds in the source video",
     "source_frame": "number of the frame in the source video, from 0; absent if not known",
-    "scale": "arbitrary: lengths are right only relative to each other, not in metres",
 }
+
+
+def _about_scale(info):
+    known = info.get("scale")
+    return f"metres, from {known['from']}" if known else "arbitrary: lengths are right only relative to each other"
 
 
 def write_poses(scene: Scene, path: Path) -> None:
     """Text file in the TUM format, one line per frame: `timestamp tx ty tz qx qy qz qw`.
 
-    Camera-to-world, OpenCV axes, seconds, unit quaternions with qw >= 0; the unit of length is arbitrary.
+    Camera-to-world, OpenCV axes, seconds, unit quaternions with qw >= 0; lengths in the unit of the result.
     Format: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats
     """
     result = scene.result
@@ -43,8 +48,8 @@ def write_cameras(scene: Scene, path: Path) -> None:
     numbers = result.info.get("frame_numbers")  # results of older versions have none
     frames = zip(result.timestamps, result.cam2world, result.intrinsics, result.source_intrinsics)
     document = {
-        "conventions": _CONVENTIONS | ({"world": result.info["world"]} if "world" in result.info else {}),
-        "scale": "arbitrary",
+        "conventions": {**_CONVENTIONS, "world": result.info.get("world", _WORLD), "scale": _about_scale(result.info)},
+        "scale": unit(result.info),
         "working_size": list(framing.size),
         "source_size": list(framing.source_size),
         "inner": list(framing.inner),

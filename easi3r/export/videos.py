@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from .. import video
+from ..motion.movers import colour
 from .scene import Scene
 
-_TINT = np.array([255, 60, 120])  # sRGB of moving pixels
-_STRENGTH = 0.5  # share of the tint in a moving pixel
+_STRENGTH = 0.5  # share of a mover's colour in its pixels
 
 
 def playback_fps(timestamps: np.ndarray) -> float:
@@ -51,12 +51,33 @@ def coloured(levels: np.ndarray, colour_map: int) -> np.ndarray:
     return cv2.applyColorMap(levels, np.ascontiguousarray(table[..., ::-1]))
 
 
-def mark(frame: np.ndarray, dynamic: np.ndarray) -> np.ndarray:
-    """A frame (H,W,3) uint8 with its moving pixels, (H,W) bool, tinted and outlined."""
-    marked = frame.copy()
-    marked[dynamic] = np.round((1 - _STRENGTH) * frame[dynamic] + _STRENGTH * _TINT)
-    width = 1 + 2 * round(max(dynamic.shape) / 512)  # the line lies inside the mask
-    inner = cv2.erode(dynamic.astype(np.uint8), np.ones((width, width), np.uint8), borderValue=0) > 0
+def mark(frame: np.ndarray, movers: np.ndarray, numbers: bool = False) -> np.ndarray:
+    """A frame (H,W,3) uint8 with its movers, (H,W) uint8 or bool, tinted and outlined, each in its colour; numbers:
+    and numbered.
+    """
+    movers = movers.astype(np.uint8)
+    marked, moving = frame.copy(), movers > 0
+    shades = np.array([colour(mover) for mover in range(int(movers.max()) + 1)])
+    marked[moving] = np.round((1 - _STRENGTH) * frame[moving] + _STRENGTH * shades[movers[moving]])
+    width = 1 + 2 * round(max(movers.shape) / 512)  # the line lies inside the mask
+    kernel = np.ones((width, width), np.uint8)
+    inner = (cv2.erode(movers, kernel, borderValue=0) == movers) & (cv2.dilate(movers, kernel) == movers)
     if width > 1:
-        marked[dynamic & ~inner] = 255
+        marked[moving & ~inner] = 255
+    for mover in np.unique(movers[moving]).tolist() if numbers else ():
+        _number(marked, movers == mover, mover)
     return marked
+
+
+def _number(image, mask, number):
+    """Write a number into an image (H,W,3), in place, where the mask (H,W) is widest."""
+    inside = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    row, column = np.unravel_index(inside.argmax(), mask.shape)
+    size, text = max(mask.shape) / 900, str(number)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    foot = (
+        int(np.clip(column - width // 2, 1, max(1, mask.shape[1] - width - 2))),
+        int(np.clip(row + height // 2, height + 1, max(height + 1, mask.shape[0] - 3))),
+    )
+    for shade, thick in ((0, 3), (255, 1)):
+        cv2.putText(image, text, foot, cv2.FONT_HERSHEY_SIMPLEX, size, (shade,) * 3, thick, cv2.LINE_AA)

@@ -5,9 +5,10 @@ benchmark. Scenes are built in metres with x right, y up, z towards the viewer; 
 conventions of `easi3r.camera`, with the first camera as the world.
 """
 
+from .phone import filmed
 from .raycaster import render
 from .scenes import SCENES, SECONDS, Scene, Solid
-from .spoil import compressed, in_low_light
+from .spoil import by_phone, compressed, in_low_light
 from .textures import TEXTURES
 from .trials import TRIALS
 from .truth import DEPTH_STEP, Clip, Truth, load_truth, predictions, save_truth
@@ -22,7 +23,9 @@ __all__ = [
     "Scene",
     "Solid",
     "Truth",
+    "by_phone",
     "compressed",
+    "filmed",
     "in_low_light",
     "load_truth",
     "predictions",

@@ -1,5 +1,6 @@
 """What a system is, what it plans and what it gives."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -66,8 +67,16 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Coarse(Estimate):
+    """Cameras and a first guess of depth, to be looked at while the rest is computed."""
+
+
+Stage = Motion | Estimate  # what is known while a system computes: what moves; cameras, `Coarse`; the whole
+
+
+@dataclass(frozen=True)
 class NetworkSystem:
-    """What recipes over a network have in common; theirs are `plan` and `run`, see `System`."""
+    """What recipes over a network have in common; theirs are `plan` and `stages`, see `System`."""
 
     card: SystemCard
     network: Any
@@ -90,6 +99,19 @@ class NetworkSystem:
     @property
     def device(self) -> str:
         return self.network.device
+
+    def stages(
+        self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None
+    ) -> Iterator[Stage]:
+        """What is known of the clip so far, to show it early; the last one is what `run`, as of `System`, gives."""
+        raise NotImplementedError
+
+    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
+        """See `System.run`."""
+        *_, last = self.stages(video, options, masks, progress)
+        if not isinstance(last, Estimate):
+            raise TypeError(f"{type(self).__name__}.stages ended with {type(last).__name__}, not with an Estimate.")
+        return last
 
 
 class System(Protocol):
@@ -132,3 +154,11 @@ class System(Protocol):
         masks: what moves, if the user knows it better: (T,H,W) bool, or `OwnMasks`, which may know some frames only.
         progress(fraction, text), fraction in [0,1], may raise to cancel.
         """
+
+
+def stages(system: System, video: Video, options: Options, masks: Any, progress: Progress) -> Iterator[Stage]:
+    """Those of `NetworkSystem.stages`; of a system that has none, what it ends with."""
+    if isinstance(system, NetworkSystem):
+        yield from system.stages(video, options, masks, progress)
+    else:
+        yield system.run(video, options, masks, progress)

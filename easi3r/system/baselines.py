@@ -19,7 +19,7 @@ from ..motion.mask_heads import mean_probability
 from ..options import Options
 from ..video import Video
 from ..zoom import find_zoom
-from .base import Estimate
+from .base import Stage
 from .pairwise import ONE_PASS, Pairwise
 
 
@@ -38,8 +38,10 @@ class OnePass(Pairwise):
         """(T,H,W) float32 in [0,1], high = moves, of frames (T,H,W,3) uint8 RGB; uses up the predictions."""
         raise NotImplementedError
 
-    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
-        """See `System.run`."""
+    def stages(
+        self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None
+    ) -> Iterator[Stage]:
+        """See `NetworkSystem.stages`."""
         frames = video.frames
         clock, edges, given = self._start(video, options, masks, progress)
         clock.start("encode", f"Looking at {len(frames)} frames")
@@ -52,9 +54,10 @@ class OnePass(Pairwise):
             moving = given.over(values > shifted(self.cut, options.sensitivity))
             motion = Motion(moving, values, {self.shown: _per_token(values, self.patch)})
             zoom, info = find_zoom(frames, moving), self._info(edges, clock)
+            yield motion
             result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
-        return result
+        yield result
 
 
 class Monst3r(OnePass):

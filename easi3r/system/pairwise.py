@@ -1,6 +1,6 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from ..options import Options
 from ..own_masks import OwnMasks
 from ..video import Video
 from ..zoom import find_zoom
-from .base import Estimate, NetworkSystem, Plan
+from .base import Coarse, Estimate, NetworkSystem, Plan, Stage
 from .by_flow import Geometry, by_flow
 from .planning import plan_pairs
 from .steps import Clock, align, given_masks
@@ -53,8 +53,10 @@ class Easi3r(Pairwise):
         """As shown to the user."""
         return f"Easi3R on {self.network.name}"
 
-    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
-        """See `System.run`."""
+    def stages(
+        self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None
+    ) -> Iterator[Stage]:
+        """See `NetworkSystem.stages`."""
         frames = video.frames
         clock, edges, given = self._start(video, options, masks, progress)
         clock.start("encode", f"Looking at {len(frames)} frames")
@@ -66,6 +68,7 @@ class Easi3r(Pairwise):
         how = options.sensitivity, options.refine
         first = outline(Evidence(maps, values), clusters, frames, *how, progress=clock.progress)
         ignored = given.over(first.dynamic)
+        yield first.with_masks(ignored)
         clock.start("geometry", "Measuring depth and cameras")
         again = AttentionStatistics(len(frames), features.grid)
         with Store() as store:
@@ -81,7 +84,7 @@ class Easi3r(Pairwise):
             zoom, info = find_zoom(frames, ignored), self._info(edges, clock)
             result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
-        return result
+        yield result
 
 
 class Plain(Pairwise):
@@ -91,8 +94,10 @@ class Plain(Pairwise):
 
     shares = ONE_PASS
 
-    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
-        """See `System.run`; masks of the user are kept out of the cameras."""
+    def stages(
+        self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None
+    ) -> Iterator[Stage]:
+        """See `NetworkSystem.stages`; masks of the user are kept out of the cameras."""
         frames = video.frames
         clock, edges, given = self._start(video, options, masks, progress)
         motion = Motion.none(frames.shape[:3]).with_masks(given.masks)
@@ -108,8 +113,10 @@ class Plain(Pairwise):
             how = (replace(options, sam2=False) if looking else options), options.fov, zoom, clock, info, given.known
             result = self.align(store, frames, motion, *how)
             if looking:  # and once more, without what moves
+                yield Coarse(**vars(result))
                 geometry = Geometry(result.depth, result.confidence, result.cam2world, result.intrinsics)
                 motion, _ = by_flow(frames, geometry, given, replace(options, flow=False), clock.progress)
+                yield motion
                 result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
-        return result
+        yield result

@@ -1,5 +1,6 @@
 """The preview's recipe: flow tells what moves, bundle adjustment on flow gives cameras and depth."""
 
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from ..bundle.depth import frame_depth
 from ..bundle.ground_guess import guess_depth
 from ..bundle.observations import Observations, observe
 from ..camera import Camera, focal_of, invert
+from ..cleanup.objects import place_objects
 from ..motion import Motion, cluster, outline
 from ..motion.background import against_background
 from ..motion.epipolar import epipolar_evidence
@@ -26,7 +28,7 @@ from ..options import Options
 from ..threads import in_order, workers
 from ..video import Video
 from ..zoom import find_zoom
-from .base import Estimate
+from .base import Coarse, Estimate, Stage
 from .pairwise import Pairwise
 from .steps import Clock, sharpened, zoom_sentence
 
@@ -50,8 +52,10 @@ class Preview(Pairwise):
 
     network: PreviewNetwork
 
-    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
-        """See `System.run`."""
+    def stages(
+        self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None
+    ) -> Iterator[Stage]:
+        """See `NetworkSystem.stages`."""
         frames = video.frames
         clock, edges, given = self._start(video, options, masks, progress)
         clock.start("encode", f"Looking at {len(frames)} frames")
@@ -68,6 +72,7 @@ class Preview(Pairwise):
             return found.with_masks(given.over(found.dynamic))
 
         motion = outlined(evidence, clock.part(0, 1))
+        yield motion
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic
         zoom = find_zoom(frames, moving, flows)
@@ -80,6 +85,11 @@ class Preview(Pairwise):
         cameras = [Camera.centred(f, *video.framing.size) for f in focals]
         intrinsics = np.stack([camera.intrinsics for camera in cameras])
         depth, confidence = np.ones((2, *moving.shape), np.float32)
+        if focal.turns_only:  # all directions are equally far away
+            depth[:] = [1 / np.linalg.norm(camera.rays(), axis=-1) for camera in cameras]
+        else:
+            coarse = place_objects(_coarse(seen, state, moving), np.where(moving, 1, GROUND), moving)
+            yield Coarse(state.cam2world, intrinsics, coarse, confidence, motion)
 
         def measure(which: np.ndarray, progress: Progress) -> None:
             if focal.turns_only:
@@ -89,8 +99,6 @@ class Preview(Pairwise):
             for done, (i, (depth[i], confidence[i])) in enumerate(zip(which, found)):
                 progress((done + 1) / len(which), f"Measuring depth: frame {i + 1} of {n_frames}")
 
-        if focal.turns_only:  # all directions are equally far away
-            depth[:] = [1 / np.linalg.norm(camera.rays(), axis=-1) for camera in cameras]
         measure(np.arange(n_frames), clock.part(0, 0.5))
         if not given.known.all():
             geometry = depth, state.cam2world, intrinsics, moving
@@ -113,7 +121,7 @@ class Preview(Pairwise):
         how = "given" if options.fov is not None else "estimated" if focal.known else "assumed"
         info = self._info(edges, clock, focal=how, flow_cost=round(float(solved.cost), 4))
         said = _said(focal, cameras[0].fov[0], zoom, options, guess is not None) + sharp
-        return Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, {**info, **told})
+        yield Estimate(state.cam2world, intrinsics, depth, confidence, motion, said, {**info, **told})
 
     def _solve(
         self,
@@ -158,6 +166,14 @@ class Preview(Pairwise):
         at = np.ix_(seen.rows, seen.columns)
         depth = np.stack([cv2.resize(d, (width, height))[at].ravel() for d in world.depth])
         return State(invert(world.cam2world), 1 / depth.astype(np.float64), focal.pixels)
+
+
+def _coarse(seen: Observations, state: State, moving: np.ndarray) -> np.ndarray:
+    """Depth (T,H,W) float32 between the points that cameras were solved with; moving (T,H,W) bool."""
+    height, width = moving.shape[1:]
+    shape = len(seen.rows), len(seen.columns)
+    maps = [cv2.resize(grid.reshape(shape), (width, height)) for grid in state.inverse.astype(np.float32)]
+    return (1 / np.stack(maps)).astype(np.float32)
 
 
 def _fixed(focal: Focal, options: Options) -> bool:

@@ -12,7 +12,7 @@ from ..camera import Camera, focal_of, invert
 from ..motion import Motion
 from ..options import Options
 from ..video import Video
-from .base import Estimate, NetworkSystem, Plan
+from .base import Coarse, Estimate, NetworkSystem, Plan, Stage
 from .by_flow import Geometry, by_flow
 from .planning import plan_frames
 from .steps import Clock, given_masks, sharpened
@@ -40,8 +40,10 @@ class Sequence(NetworkSystem):
         """What the network says of frames (T,H,W,3) uint8 RGB, in order and in one world."""
         return self.network.predict(frames, progress, world=False)
 
-    def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
-        """See `System.run`. What the network says of a frame is kept as cameras, depth and confidence alone."""
+    def stages(
+        self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None
+    ) -> Iterator[Stage]:
+        """See `NetworkSystem.stages`. Of a frame only cameras, depth and confidence are kept."""
         frames = video.frames
         shape, size = frames.shape[:3], video.framing.size
         given = given_masks(masks, shape)
@@ -58,17 +60,19 @@ class Sequence(NetworkSystem):
         cam2world[0] = np.eye(4)
         warnings = _believe(intrinsics, size[0], options.fov)
         if looking:
+            yield Coarse(cam2world, intrinsics.copy(), depth, confidence, motion)
             clock.start("masks", "Looking for what moves")
             geometry = Geometry(depth, confidence, cam2world, intrinsics)
             motion, geometry = by_flow(frames, geometry, given, options, clock.progress)
             depth, cam2world, intrinsics = geometry.depth, geometry.cam2world, geometry.intrinsics
+            yield motion
         clock.start("cleanup", "Cleaning up")
         motion, sharp, told = sharpened(motion, frames, options, clock, None if looking else given.known)
         cameras = [Camera(matrix, size) for matrix in intrinsics]
         depth, confidence = cleanup.apply(depth, confidence, cam2world, cameras, motion.dynamic)
         clock.stop()
         info = {"backbone": self.network.info, "seconds": clock.seconds, **told}
-        return Estimate(cam2world, intrinsics, depth, confidence, motion, warnings + sharp, info)
+        yield Estimate(cam2world, intrinsics, depth, confidence, motion, warnings + sharp, info)
 
 
 def _usable(found: FramePrediction) -> tuple[np.ndarray, np.ndarray]:

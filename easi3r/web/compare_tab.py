@@ -95,7 +95,8 @@ class CompareTab:
             self.table = gr.Markdown(elem_id="compare-table")
             self.masks = gr.Video(label="What moves", elem_id="compare-masks", autoplay=True, loop=True)
             buttons: list[Any] = ["download", "fullscreen"]
-            self.paths = gr.Image(label="Camera paths", elem_id="compare-paths", interactive=False, buttons=buttons)
+            look = {"label": "Camera paths", "alt_text": "Camera paths", "interactive": False, "buttons": buttons}
+            self.paths = gr.Image(elem_id="compare-paths", **look)
 
     def _look(self, choice: choices.Choice) -> dict[str, Any]:
         return {"label": choice.label, "info": choice.hint, "interactive": choice.ready}

@@ -11,7 +11,7 @@ import spaces  # first: on ZeroGPU it must come before anything that touches CUD
 
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,18 +19,19 @@ import cv2
 from threadpoolctl import threadpool_limits
 
 from .. import comparison, video
-from .. import reconstruct as run_pipeline
 from ..backbones.base import Progress
 from ..backbones.weights import has_gpu, sam2
 from ..errors import InputError
 from ..options import Options
 from ..own_masks import OwnMasks, read_masks
-from ..reconstruction import Reconstruction
+from ..pipeline import stages as stages_of
+from ..reconstruction import Masked, Reconstruction
 from ..system import System, registry
 from ..video import Video
 from .pool import POOL
 
 ON_ZERO_GPU = bool(os.environ.get("SPACES_ZERO_GPU"))
+AWAY = 0.1  # of the progress bar, while a GPU is lent: from there nothing is told of progress
 
 if ON_ZERO_GPU:
     cv2.setNumThreads(1)  # once OpenCV has had threads, a fork cannot do without them
@@ -44,38 +45,52 @@ def gpu_seconds(clip: Video, name: str, options: Options, *_: Any) -> int:
 
 @spaces.GPU(duration=gpu_seconds)
 def compute_on_gpu(
-    clip: Video, name: str, options: Options, masks: OwnMasks | None = None, progress: Progress | None = None
-) -> Reconstruction | InputError:
-    """The part that wants a GPU; an `InputError` that ends it is returned, as ZeroGPU hands on no exceptions."""
+    clip: Video, name: str, options: Options, masks: OwnMasks | None = None
+) -> Iterator[Masked | Reconstruction | InputError]:
+    """The part that wants a GPU; an `InputError` that ends it is given, as ZeroGPU hands on no exceptions."""
     try:
         with threadpool_limits(1) if ON_ZERO_GPU else nullcontext():
-            return run_pipeline(clip, POOL.system(name), options, masks, progress)
+            yield from stages_of(clip, POOL.system(name), options, masks)
     except InputError as error:
-        return error
+        yield error
 
 
 def reconstruct(
     source: Any, name: str, options: Options, masks: Any, progress: Progress
-) -> tuple[Reconstruction, System]:
-    """Decode here, compute where it is fast; also which system it was. name: "auto" or one of the registry."""
+) -> Iterator[tuple[Masked | Reconstruction, str]]:
+    """Decode here, compute where it is fast. Yields what is known so far, see `pipeline.stages`, with a note on the
+    system for the visitor; the last one is the result. name: "auto" or one of the registry.
+    """
     system = POOL.system(name, progress)
     if options.sam2:
         sam2.check(progress)  # fetched here, and not in the time of a GPU
     clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
     if masks is not None:
         masks = read_masks(masks, clip)
-    return run(clip, system, options, masks, progress), system
+    for found in _stages(clip, system, options, masks, progress):
+        yield found, system.note
+
+
+def _stages(clip, system, options, masks, progress):
+    """What a system of the pool makes of a clip, where that is fast."""
+    away = ON_ZERO_GPU and (system.device.startswith("cuda") or (options.sam2 and has_gpu()))
+    if away:
+        steps = _in_a_fork(clip, system.card.name, options, masks, progress)
+    else:
+        steps = stages_of(clip, system, options, masks, progress)
+    for found in steps:
+        if isinstance(found, InputError):
+            raise found
+        if isinstance(found, Reconstruction) and not found.coarse:
+            POOL.note_run(system, found)
+        if away:
+            progress(AWAY, "Computing on a GPU")  # and may end it
+        yield found
 
 
 def run(clip: Video, system: System, options: Options, masks: OwnMasks | None, progress: Progress) -> Reconstruction:
-    """What a system of the pool makes of a clip, where that is fast."""
-    if ON_ZERO_GPU and (system.device.startswith("cuda") or (options.sam2 and has_gpu())):
-        result = _in_a_fork(clip, system.card.name, options, masks, progress)
-    else:
-        result = run_pipeline(clip, system, options, masks, progress)
-    if isinstance(result, InputError):
-        raise result
-    POOL.note_run(system, result)
+    """What a system of the pool makes of a clip in the end, where that is fast."""
+    *_, result = _stages(clip, system, options, masks, progress)
     return result
 
 
@@ -97,10 +112,10 @@ def names() -> tuple[str, ...]:
 
 def _in_a_fork(clip, name, options, masks, progress):
     """`compute_on_gpu` on ZeroGPU. Video decoders hold threads: a fork that frees one waits for these for ever."""
-    progress(0.1, f"Computing on a GPU (at most {gpu_seconds(clip, name, options)} seconds once there is a free one)")
+    progress(AWAY, f"Computing on a GPU (at most {gpu_seconds(clip, name, options)} seconds once there is a free one)")
     gc.collect()
     gc.freeze()
     try:
-        return compute_on_gpu(clip, name, options, masks)
+        yield from compute_on_gpu(clip, name, options, masks)
     finally:
         gc.unfreeze()

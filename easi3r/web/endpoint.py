@@ -1,11 +1,10 @@
 """The endpoint for programs: `reconstruct` over the network. Its parameters are the fields of `Options`."""
 
 import inspect
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
@@ -16,16 +15,17 @@ from ..export.archive import plain
 from ..options import Options
 from ..reconstruction import Reconstruction
 from ..system.registry import OF_BACKBONE
-from . import clips, compute, files
+from . import clips, compute, files, jobs
 from .sessions import Session, Sessions
 
 KIND = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _handed = Sessions()  # what programs have been given; deleted at exit, or by `files.sweep`
-_log = logging.getLogger(__name__)
 
 
-def reconstruct_clip(*given: Any) -> tuple[dict, dict]:
-    """Reconstruct a clip on this server. Returns the zip with the files, and the report (dict of `report.json`).
+def reconstruct_clip(*given: Any) -> Iterator[tuple[dict | None, dict]]:
+    """Reconstruct a clip on this server. Gives the zip with the files, and the report (dict of `report.json`).
+
+    Before these, for programs that follow a job: no zip, and {"progress": share, "doing": text}.
 
     clip: a video, a photo, a zip of photos, or a list of photos. backbone: Easi3R on auto, preview, dust3r or monst3r.
     masks: what moves, as one file or a list of files, see `own_masks.read_masks`. system: a name of the registry, in
@@ -35,20 +35,30 @@ def reconstruct_clip(*given: Any) -> tuple[dict, dict]:
     named = dict(zip(PARAMETERS.parameters, given))
     files.sweep()
     _handed.prune()
-    try:
+    try:  # before the minutes that a run may take
         clip, masks = (_uploaded(name, named.pop(name)) for name in ("clip", "masks"))
         system, wanted = _system(named.pop("backbone"), named.pop("system")), named.pop("files")
-        chosen_files(wanted)  # before the minutes that a run may take
-        result, _ = compute.reconstruct(clip, system, Options(**named), masks, lambda fraction, text: None)
-        return _handed_over(result, wanted)
+        chosen_files(wanted)
+        options = Options(**named)
     except InputError as error:
-        sentence = str(error)
-    except gr.Error:  # ZeroGPU's own: no GPU free
-        raise
-    except Exception:  # noqa: BLE001 - a bug: the program gets a sentence, the server's log gets the trace
-        _log.exception("A run for a program failed")
-        sentence = "Something went wrong on the server; please try another clip or fewer frames."
-    raise gr.Error(sentence, print_exception=False)
+        raise gr.Error(str(error), print_exception=False) from None
+
+    def steps(report: jobs.Report) -> Iterator[jobs.Event]:
+        *_, (result, _) = compute.reconstruct(clip, system, options, masks, report)
+        yield jobs.Handed(*_handed_over(cast("Reconstruction", result), wanted))
+
+    job = jobs.Job(steps, known=(gr.Error,))  # ZeroGPU's own: no GPU free
+    try:
+        for event in job.events():
+            match event:
+                case jobs.Progress():
+                    yield None, {"progress": round(event.fraction, 3), "doing": event.text}
+                case jobs.Handed():
+                    yield event.archive, event.report
+                case jobs.Failed():
+                    raise gr.Error(event.sentence, print_exception=False)
+    finally:
+        job.cancel()
 
 
 def _system(backbone: Any, system: Any) -> str:
@@ -70,7 +80,9 @@ def _signature() -> inspect.Signature:
     first = [clip, options.pop("max_frames"), backbone, options.pop("sensitivity"), masks]
     system = inspect.Parameter("system", KIND, default=None, annotation=str | None)
     wanted = inspect.Parameter("files", KIND, default=None, annotation=list[str] | None)
-    return inspect.Signature([*first, *options.values(), system, wanted], return_annotation=tuple[dict, dict])
+    return inspect.Signature(
+        [*first, *options.values(), system, wanted], return_annotation=Iterator[tuple[dict | None, dict]]
+    )
 
 
 PARAMETERS = _signature()

@@ -7,31 +7,54 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from .. import video
 from ..backbones.base import Progress
 from ..comparison import Comparison
+from ..export import chosen_files, write_into
 from ..export.archive import ARCHIVE, load_small, write_archive
-from ..export.glb import GlbInfo, write_glb
-from ..export.scene import CUT
-from ..reconstruction import Reconstruction
+from ..export.player import write_player
+from ..export.scene import Scene
+from ..export.videos import mark, playback_fps
+from ..reconstruction import Masked, Reconstruction
 from .sessions import Session
 
+PLAYER = "player.html"
+_FIRST_LOOK = 0.25  # share of the points of a player that is soon replaced: quicker to write and to load
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
 
 
-def write_scene(result: Reconstruction, folder: Path, cut: float, style: str) -> tuple[dict, int, GlbInfo]:
-    """The 3D view, quickly. Returns (info, number of frames, view), what the page shows first.
-
-    cut: share of unsure points left out; style: "surfaces" or "points".
-    """
-    view = write_glb(result, folder / "view.glb", cut=cut, colours="babylon", points=style == "points")
-    return result.info, len(result.frames), view
+def write_masks(found: Masked, folder: Path) -> str:
+    """A video of what moves, before anything else is known. Returns its path."""
+    path = folder / "masks.mp4"
+    video.write(path, map(mark, found.frames, found.dynamic), playback_fps(found.timestamps))
+    return str(path)
 
 
-def write_files(result: Reconstruction, folder: Path) -> tuple[dict[str, str], str]:
-    """Everything else: what other views are made from, and the downloads, see `write_downloads`."""
-    write_archive(result, folder / "unfinished")
-    os.replace(folder / "unfinished", folder / ARCHIVE)  # a view may be reading it this very moment
-    return write_downloads(result, folder)
+def write_first_look(result: Reconstruction, folder: Path) -> str:
+    """The player of a result that is coarse, with fewer points. Returns its path."""
+    write_player(Scene(result), folder / "coarse.html", _FIRST_LOOK)
+    return str(folder / "coarse.html")
+
+
+def write_scene(scene: Scene, folder: Path) -> str:
+    """The player, and what other results are made from. Returns the player's path."""
+    write_player(scene, folder / PLAYER)
+    write_archive(scene.result, folder / "unfinished")
+    os.replace(folder / "unfinished", folder / ARCHIVE)  # it may be read this very moment
+    return str(folder / PLAYER)
+
+
+def write_files(scene: Scene, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
+    """All that a user takes home, after `write_scene`. Returns (dict name -> path as of `save`, path of the zip)."""
+    results, there = folder / "results", (PLAYER, ARCHIVE)
+    results.mkdir()
+    for name in there:
+        shutil.copy(folder / name, results / name)
+    names = chosen_files(None)
+    write_into(scene, results, [name for name in names if name not in there], progress)
+    progress(1, "Packing the downloads")
+    written = {name: str(results / name) for name in names if (results / name).exists()}
+    return written, shutil.make_archive(str(folder / "easi3r-results"), "zip", results)
 
 
 def write_downloads(
@@ -63,30 +86,33 @@ class Examples:
 
     def __init__(self, folder: Path) -> None:
         self.clips = sorted(p for p in folder.glob("*.mp4") if p.with_suffix(".result.npz").exists())
-        self._prepared: dict[Path, tuple[tuple[dict, int, GlbInfo], tuple[dict[str, str], str], Session]] = {}
+        self._prepared: dict[Path, Session] = {}
 
     def prepare(self) -> None:
         """Write the files of all, once per server, so that a click has nothing to wait for."""
         for clip in self.clips:
             session, result = Session(), self.load(clip)
-            scene = write_scene(result, session.folder, CUT, "surfaces")
-            self._prepared[clip] = scene, write_files(result, session.folder), session
+            scene = Scene(result)
+            write_scene(scene, session.folder)
+            session.info = result.info
+            session.files, session.archive = write_files(scene, session.folder, lambda fraction, text: None)
+            self._prepared[clip] = session
 
     def load(self, clip: Path) -> Reconstruction:
         """The result of one."""
         return load_small(clip.with_suffix(".result.npz"), clip)
 
-    def prepared(self, clip: Path) -> tuple[tuple[dict, int, GlbInfo], tuple[dict[str, str], str], Session] | None:
-        """(scene, files, a session for the visitor) of one that is ready, else None."""
-        if clip not in self._prepared:
+    def prepared(self, clip: Path, note: str) -> Session | None:
+        """A session for the visitor of one that is ready, else None; note: for the visitor."""
+        kept = self._prepared.get(clip)
+        if kept is None:
             return None
-        scene, files, kept = self._prepared[clip]
         session = Session()
         shutil.copy(kept.folder / ARCHIVE, session.folder)  # a copy: the visitor's page deletes its own
-        session.files = dict(files[0])
-        return scene, files, session
+        session.info, session.files, session.archive, session.note = kept.info, dict(kept.files), kept.archive, note
+        return session
 
     def close(self) -> None:
         """Delete what was prepared."""
-        for _, _, session in self._prepared.values():
+        for session in self._prepared.values():
             session.close()

@@ -2,19 +2,19 @@
 
 import contextvars
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..comparison import Comparison
 from ..errors import InputError
-from ..export.glb import GlbInfo
-from ..reconstruction import Reconstruction
+from ..export.scene import Scene
+from ..reconstruction import Masked, Reconstruction
 from . import files
 from .sessions import Session
 
 TICK = 0.4  # seconds; a run can be cancelled only when there is an event, so there is one at least so often
+CANCELLED = "Cancelled."
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +32,19 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class SceneReady:
-    """There is something to see."""
+class MasksReady:
+    """What moves can be seen."""
 
+    path: str  # of a video
+
+
+@dataclass(frozen=True)
+class SceneReady:
+    """There is a scene to turn."""
+
+    player: str  # path of its page
     info: dict  # of the `Reconstruction`
-    n_frames: int
-    view: GlbInfo
+    coarse: bool  # a first look; the whole scene follows
     note: str  # for the visitor, Markdown
 
 
@@ -47,6 +54,21 @@ class FilesReady:
 
     files: dict[str, str]  # name -> path
     archive: str  # path of the zip of all
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The video of a camera move is done."""
+
+    files: dict[str, str]  # of the result, it among them
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A program can have its result."""
+
+    archive: dict  # gradio's FileData of the zip
+    report: dict  # of the `Reconstruction`, in terms of JSON
 
 
 @dataclass(frozen=True)
@@ -70,28 +92,46 @@ class Failed:
     sentence: str
 
 
-Event = Tick | Progress | SceneReady | FilesReady | Compared | Fetched | Failed
+Event = Tick | Progress | MasksReady | SceneReady | FilesReady | Rendered | Handed | Compared | Fetched | Failed
 Report = Callable[[float, str], None]
-Make = Callable[[Report], tuple[Reconstruction, str]]  # (progress) -> (result, note)
+# (progress) -> what is known so far and a note for the visitor; the last one is the result
+Make = Callable[[Report], Iterator[tuple[Masked | Reconstruction, str]]]
 Steps = Callable[[Report], Iterator[Event]]  # (progress) -> what there is to show, step by step
-_LAST = FilesReady, Compared, Fetched, Failed
+_LAST = FilesReady, Rendered, Handed, Compared, Fetched, Failed
 
 
 class Cancelled(Exception):
     """The visitor left or pressed Cancel."""
 
 
-def reconstruction(make: Make, session: Session, cut: float, style: str) -> Steps:
-    """Steps that run `make(progress)`, show the result with these settings and write its files into the session's
-    folder.
+def reconstruction(make: Make, session: Session, keep: Callable[[], None]) -> Steps:
+    """Steps that run `make(progress)`, show what is known so far and then the result, and write its files into the
+    session's folder. keep(): makes the session the visitor's, as soon as there is a result; without one it is closed.
     """
 
     def steps(report: Report) -> Iterator[Event]:
-        result, note = make(report)
-        report(1, "Building the scene")
-        yield SceneReady(*files.write_scene(result, session.folder, cut, style), note)
-        report(1.05, "Making the player, the videos and the downloads")
-        yield FilesReady(*files.write_files(result, session.folder))
+        kept = False
+        try:
+            for found, note in make(report):
+                if isinstance(found, Masked):
+                    yield MasksReady(files.write_masks(found, session.folder))
+                elif found.coarse:
+                    yield SceneReady(files.write_first_look(found, session.folder), found.info, True, note)
+                else:
+                    report(1, "Building the scene")
+                    scene = Scene(found)
+                    player = files.write_scene(scene, session.folder)
+                    session.info, session.note = found.info, note
+                    keep()
+                    kept = True
+                    yield SceneReady(player, found.info, False, note)
+                    session.files, session.archive = files.write_files(
+                        scene, session.folder, lambda share, text: report(1 + 0.1 * share, text)
+                    )
+                    yield FilesReady(session.files, session.archive)
+        finally:
+            if not kept:
+                session.close()
 
     return steps
 
@@ -111,30 +151,52 @@ def comparison(make: Callable[[Report], Comparison], session: Session) -> Steps:
 class Job:
     """Runs `steps(progress)` in a thread; what they yield are its events.
 
+    about: whatever its readers need to know of it.
     known: errors of others whose message is for the visitor, such as ZeroGPU's (no GPU free).
     """
 
-    def __init__(self, steps: Steps, known: tuple[type[Exception], ...] = ()) -> None:
-        self._steps, self._known = steps, known
-        self._news: queue.Queue[Event] = queue.Queue()
+    def __init__(self, steps: Steps, known: tuple[type[Exception], ...] = (), about: str = "") -> None:
+        self._steps, self._known, self.about = steps, known, about
+        self._changed = threading.Condition()
+        self._done: list[Event] = []
+        self._told: Progress | None = None
         self._stop = threading.Event()
         context = contextvars.copy_context()  # says who asks: ZeroGPU lends to a visitor, not to a thread
         self._thread = threading.Thread(target=context.run, args=(self._work,), daemon=True)
         self._thread.start()
 
+    @property
+    def masks(self) -> str | None:
+        """Path of the video of what moves, while it is all there is."""
+        paths = [event.path for event in self._done if isinstance(event, MasksReady)]
+        return paths[-1] if paths else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return not self._thread.is_alive()
+
     def events(self) -> Iterator[Event]:
-        """What happens, up to what is done or `Failed`; of progress that piled up only the last."""
+        """What has happened and happens, up to what is done or `Failed`; of what replaces each other only the last.
+
+        Any number of readers, from the beginning.
+        """
+        seen, told = 0, None
         while True:
-            try:
-                event = self._news.get(timeout=TICK)
-            except queue.Empty:
+            with self._changed:
+                if len(self._done) == seen and self._told is told:
+                    self._changed.wait(TICK)
+                news, progress, seen = self._done[seen:], self._told, len(self._done)
+            if progress is not told and progress is not None and not (news and isinstance(news[-1], _LAST)):
+                told = progress
+                yield progress
+            elif not news:
                 yield Tick()
-                continue
-            while isinstance(event, Progress) and not self._news.empty() and isinstance(self._news.queue[0], Progress):
-                event = self._news.get()
-            yield event
-            if isinstance(event, _LAST):
-                return
+            for k, event in enumerate(news):
+                if not any(type(later) is type(event) for later in news[k + 1 :]):
+                    yield event
+                if isinstance(event, _LAST):
+                    return
 
     def cancel(self) -> None:
         """Ask it to stop; it does at its next progress."""
@@ -152,19 +214,26 @@ class Job:
     def _progress(self, fraction, text):
         if self._stop.is_set():
             raise Cancelled
-        self._news.put(Progress(0.9 * fraction, text))
+        with self._changed:
+            self._told = Progress(0.9 * fraction, text)
+            self._changed.notify_all()
+
+    def _put(self, event):
+        with self._changed:
+            self._done.append(event)
+            self._changed.notify_all()
 
     def _work(self):
         try:
             self._progress(0, "Loading")
             for event in self._steps(self._progress):
-                self._news.put(event)
+                self._put(event)
         except Cancelled:
-            self._news.put(Failed("Cancelled."))
+            self._put(Failed(CANCELLED))
         except InputError as error:
-            self._news.put(Failed(str(error)))
+            self._put(Failed(str(error)))
         except self._known as error:
-            self._news.put(Failed(getattr(error, "message", str(error))))
+            self._put(Failed(getattr(error, "message", str(error))))
         except Exception:  # noqa: BLE001 - a bug: the visitor gets a sentence, the server's log gets the trace
             _log.exception("A run for a visitor failed")
-            self._news.put(Failed("Something went wrong on our side; please try another clip or fewer frames."))
+            self._put(Failed("Something went wrong on our side; please try another clip or fewer frames."))

@@ -1,4 +1,4 @@
-"""Visitors: what the page keeps for each, for as long as their page is open."""
+"""Results of visitors: what the page keeps for each."""
 
 import atexit
 import shutil
@@ -6,8 +6,11 @@ import tempfile
 import threading
 from pathlib import Path
 
+import numpy as np
+
 from .. import load_reconstruction
 from ..export.archive import ARCHIVE
+from ..export.scene import Scene
 from ..reconstruction import Reconstruction
 
 PREFIX = "easi3r-"  # of the folders
@@ -19,8 +22,13 @@ class Session:
     def __init__(self, prefix: str = PREFIX) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=prefix))
         self.files: dict[str, str] = {}  # name -> path, as of `Reconstruction.save`
+        self.number = self.folder.name  # of the result; one that changes another keeps its number
+        self.archive = ""  # path of the zip of all of them
+        self.info: dict = {}  # of the result
+        self.note = ""  # on it, for the visitor
         self._lock = threading.Lock()
         self._result: Reconstruction | None = None
+        self._movers: np.ndarray | None = None
 
     def result(self) -> Reconstruction | None:
         """The stored result, kept for the next view of it; None before it is written and after the session's end."""
@@ -30,10 +38,19 @@ class Session:
                 self._result = load_reconstruction(path)
             return self._result
 
+    def movers(self) -> np.ndarray:
+        """Which mover each pixel of the stored result belongs to, as of `Scene`; there must be one."""
+        result = self.result()
+        with self._lock:
+            if self._movers is None:
+                assert result is not None  # as promised
+                self._movers = Scene(result).movers
+            return self._movers
+
     def close(self) -> None:
         """Forget all of it."""
         with self._lock:
-            self._result = None
+            self._result = self._movers = None
             self.files = {}
             shutil.rmtree(self.folder, ignore_errors=True)
 

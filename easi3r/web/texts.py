@@ -1,9 +1,11 @@
 """What the page says."""
 
+import base64
 import html
 from pathlib import Path
 
 from ..backbones.weights import sam2
+from ..scale import in_words
 from ..system import systems
 
 PAGE = """# See your video in 3D over time
@@ -11,15 +13,22 @@ Drop in a clip. You get the camera's path, what moves in it, and a 4D scene to t
 the moving people and animals playing on top. Nothing to install, nothing to sign up for."""
 FOOT = """Method: [Easi3R](https://arxiv.org/abs/2503.24391) (Chen et al., 2025), written anew under the MIT licence.
 The *weights* of DUSt3R, MonST3R, DAS3R and CUT3R are CC BY-NC-SA 4.0, for non-commercial use only; those of Depth
-Anything 3 are Apache-2.0, for any use; the preview needs none. The scale of every result is arbitrary: a video alone
-does not tell metres from miles."""
+Anything 3 are Apache-2.0, for any use; the preview needs none. The scale of every result is arbitrary until you give it
+a real size: a video alone does not tell metres from miles."""
 COMPARE = """Two to four systems on **your clip**, each in turn, with the frames and masks chosen on the left; then side
 by side: one clock plays all, one hand turns all, and a bar wipes between two."""
 FILES = """**Everything in one zip**, with a README.txt that says how each file opens: the player, the scene for
 Blender, COLMAP and nerfstudio datasets, depth and mask images, point clouds, arrays. Or singly, below (what is a folder
 comes in the zip only)."""
 COMPUTED = "Computed beforehand; press Reconstruct to compute it here."
-CSS = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+WAITING = "<p>What moves is shown first, then the scene; a few seconds.</p>"
+NOTHING = "<p>There is no result yet.</p>"
+EXAMPLES = {  # name -> what it shows
+    "orbit": "Toy train",
+    "phone": "Filmed look-alike (rendered)",
+    "room": "Living room",
+    "street": "Street",
+}
 
 
 def menu() -> list[tuple[str, str]]:
@@ -37,15 +46,33 @@ def sharper() -> tuple[str, bool, bool]:
 
 
 def made_with(info: dict, note: str) -> str:
-    """What made a result and what to mind, Markdown; info: of the `Reconstruction`, note: for the visitor."""
+    """What made a result, Markdown; info: of the `Reconstruction`, note: for the visitor."""
     seconds = sum(info["seconds"].values())
     pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
-    made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. Scale is arbitrary."
-    mind = ["⚠️ **Mind when you look at it:**", "", *(f"- {said}" for said in info["warnings"])]
-    return "\n\n".join(filter(None, [made, "\n".join(mind) if info["warnings"] else "", note]))
+    made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. {in_words(info)}"
+    if info.get("coarse"):
+        made = f"**A first look**, made with {info['system']} from {info['frames']} frames; the whole scene follows."
+    return "\n\n".join(filter(None, [made, note]))
 
 
-def embedded(player: str | Path) -> str:
-    """The player's file as a part of the page."""
+def to_mind(info: dict) -> str:
+    """What to mind when looking at a result, Markdown; empty if nothing."""
+    said = info["warnings"]
+    return "\n".join(["⚠️ **Mind when you look at it:**", "", *(f"- {each}" for each in said)]) if said else ""
+
+
+def embedded(player: str | Path, number: str = "") -> str:
+    """The player's file as a part of the page. Players of one `number` that replace each other keep what the visitor
+    sees; the name tells them that there is a page around them.
+    """
     text = html.escape(Path(player).read_text(encoding="utf-8"))
-    return f'<iframe title="4D player" allow="fullscreen" srcdoc="{text}"></iframe>'
+    about = f'name="easi3r-page" data-number="{number}" title="4D player" allow="fullscreen"'
+    return f'<iframe {about} srcdoc="{text}"></iframe>'
+
+
+def first_masks(path: str) -> str:
+    """What moves, where the scene will be."""
+    video = base64.b64encode(Path(path).read_bytes()).decode()
+    said = "This moves, as far as is known now. The scene follows."
+    return f"""<figure id="first-masks"><video src="data:video/mp4;base64,{video}" autoplay loop muted playsinline
+        aria-label="What moves"></video><figcaption>{said}</figcaption></figure>"""

@@ -13,31 +13,46 @@ import numpy as np
 from ..opening import find_opening
 from ..scene import Scene
 from ..videos import playback_fps
-from .splats import compress, pack, without_hem
+from . import filmed
+from .movers import one_by_one
+from .splats import compress, find_range, pack, without_hem
 
 FOLDER = Path(__file__).parent  # of page.html, style.css and
 SCRIPTS = (  # in order
     "scene.js",
+    "colours.js",
     "shaders.js",
     "camera.js",
     "cells.js",
+    "filmed.js",
+    "lines.js",
+    "movers.js",
     "drawing.js",
     "playback.js",
+    "pointing.js",
+    "measure.js",
+    "path.js",
+    "path_panel.js",
     "controls.js",
+    "keeping.js",
     "start.js",
 )
+MOST_BYTES = 12_000_000  # of the file: what phones open from their downloads, and messengers take
 _FIELD = 1.2, 0.75  # most that a viewer opens with, tangents of half: 100 and 74 degrees; wider, the rim is stretched
-_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # keep the file under 12 MB, however long the clip
+_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # together about 9 MB, however long the clip
+_FEWEST = 0.02  # share of the points; when no more would fit, it is not they that take the bytes
+_LESS = 0.95  # of the points that would just fit: their bytes are not quite in proportion to their number
 
 
-def write_player(scene: Scene, path: Path) -> None:
-    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing).
+def write_player(scene: Scene, path: Path, share: float = 1) -> None:
+    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing) below 12 MB.
 
     The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
-    the result (OpenCV axes of the first camera), together with the camera of every frame. Grids of pixels are thinned
-    to about 800 000 points in all.
+    the result (OpenCV axes of the first camera), together with the camera of every frame and small pictures of the
+    frames. Grids of pixels are thinned to about 800 000 points in all (share: of these), and further until the file is
+    small enough.
     """
-    write_linked({"": scene}, path)
+    _write({"": scene}, path, share)
 
 
 def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
@@ -47,37 +62,65 @@ def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
     Each has its share of the points that one alone has: its view has that share of the screen, and the browser draws as
     many points, and loads about as much, as for one.
     """
-    packed = [_packed(name, scene, 1 / len(scenes)) for name, scene in scenes.items()]
-    text = json.dumps([about for about, _ in packed], allow_nan=False).replace("<", "\\u003c")  # may not end the script
+    _write(scenes, path, 1 / len(scenes))
+
+
+def _write(scenes, path, share):
+    pictures = json.dumps(filmed.encode(next(iter(scenes.values())).result.frames))
+    budgets = [(share * _STATIC_POINTS, share * _MOVING_POINTS)] * len(scenes)
+    while True:
+        packed = [_packed(name, scene, *budget) for (name, scene), budget in zip(scenes.items(), budgets)]
+        tables = [compress(table) for _, table in packed]
+        page = _page([about for about, _ in packed], tables, pictures)
+        excess = len(page) - MOST_BYTES
+        left = _LESS * (1 - excess / sum(map(len, tables)))
+        if excess <= 0 or left < _FEWEST:
+            break
+        budgets = [(left * about["stillCount"], left * (len(table) - about["stillCount"])) for about, table in packed]
+    path.write_bytes(page)
+
+
+def _page(about, tables, pictures):
     points = '<script type="application/octet-stream" class="points">{}</script>'
     parts = {
         "STYLE": _read("style.css"),
         "SCRIPT": "\n".join(map(_read, SCRIPTS)),
-        "SCENE": text,
-        "POINTS": "\n".join(points.format(compress(table)) for _, table in packed),
+        "SCENE": json.dumps(about, allow_nan=False).replace("<", "\\u003c"),  # may not end the script
+        "FILMED": pictures,
+        "POINTS": "\n".join(map(points.format, tables)),
     }
-    page = re.sub("@([A-Z]+)@", lambda found: parts[found[1]], _read("page.html"))
-    path.write_text(page, encoding="utf-8")
+    return re.sub("@([A-Z]+)@", lambda found: parts[found[1]], _read("page.html")).encode()
 
 
-def _packed(name, scene, share):
-    """What the page has to know of a scene, and the table of its points; share: of the points one alone may have."""
+def _packed(name, scene, most_static, most_moving):
+    """What the page has to know of a scene, and the table of its points, with at most about so many."""
     result, shown = scene.result, scene.static | scene.moving
-    surroundings = [without_hem(patch) for patch in scene.surfaces(int(share * _STATIC_POINTS))]
-    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), int(share * _MOVING_POINTS))]
-    table, ranges = pack(surroundings + objects)
+    surroundings = [without_hem(patch) for patch in scene.surfaces(max(1, int(most_static)))]
+    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), max(1, int(most_moving)))]
+    movers, moving, objects = one_by_one(scene, objects)
+    sure = find_range(result.confidence[shown])
+    table, ranges = pack(surroundings + objects, result, sure)
+    whole = sum(int(each.fresh.sum()) for each in scene.shares) + int(scene.moving.sum())
     opening = find_opening(scene, _FIELD, narrows=True)
     distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
+    scale = result.info.get("scale")
     about = {
         "name": name,
-        "static": sum(len(patch.points) for patch in surroundings),
-        "moving": [len(patch.points) for patch in objects],
+        "static": [[patch.t, len(patch.points)] for patch in surroundings],  # of which frame
+        "stillCount": sum(len(patch.points) for patch in surroundings),
+        "moving": moving,  # of each frame and mover
+        "movers": movers,
         **ranges,
+        "sure": [float(f"{x:.3g}") for x in sure],
+        "thinned": round(max(1.0, whole / max(len(table), 1)), 2),  # each point stands for so many
         "size": [int(side) for side in result.depth.shape[:0:-1]],
         "distance": distance,
         "opening": {**vars(opening), "target": opening.target.tolist()},
         "fps": playback_fps(result.timestamps),
         "system": str(result.info.get("system", "unknown")),
+        "scale": {key: str(scale.get(key, "")) for key in ("unit", "from", "metres_per_unit")}
+        if isinstance(scale, dict)
+        else None,
         "frames": [
             {
                 "time": round(float(time), 4),

@@ -21,17 +21,21 @@ function solvedCamera({ frames }, step) {
   return { right, down, forward, eye };
 }
 
+const outlined = scene => flight.open && !pressed("through") ? PICTURE : scene.size;  // which picture's rim is shown
+
 function zoomToFit({ scene, width, height }) {  // canvas pixels per picture pixel with the whole picture in sight
-  return Math.min(width / scene.size[0], height / scene.size[1]);
+  const [across, upright] = outlined(scene);
+  return Math.min(width / across, height / upright);
 }
 
 function focalOfOrbit({ width, height }) {  // canvas pixels, the field of the view in sight
-  const [across, upright] = state.view.field;
+  const [across, upright] = flight.open ? framed(state.view.field) : state.view.field;
   return Math.min(width / across, height / upright) / 2;
 }
 
 function currentCamera(cell) {
   const { scene, width, height } = cell;
+  if (flight.view) return lookFrom(flight.view, cell);
   if (!pressed("through")) {
     const { right, down, forward } = axes(state.view), focal = focalOfOrbit(cell);
     const eye = add(state.view.target, forward, -state.view.away);
@@ -46,10 +50,26 @@ function currentCamera(cell) {
 }
 
 function leaveCamera() {  // go on freely from where the camera is
-  if (!pressed("through")) return;
-  const { forward, eye } = solvedCamera(scene, state.step), [fx, fy] = scene.frames[state.step].lens;
-  const away = scene.distance, field = [scene.size[0] / 2 / fx, scene.size[1] / 2 / fy];
+  if (!pressed("through") && !flight.view) return;
+  const { place: eye, turn } = viewNow(), { forward } = axesOf(turn);
+  const away = scene.distance, field = fieldNow();
   state.view = { field, target: add(eye, forward, away), away, yaw: Math.atan2(forward[0], forward[2]),
                  pitch: Math.asin(Math.max(-1, Math.min(1, forward[1]))) };
+  leavePath();
   press("through", false);
+}
+
+function onScreen(cell, place, density) {  // CSS pixels from the corner of the cell; null if it is behind the camera
+  const { view, lens } = currentCamera(cell);
+  const [x, y, z] = [0, 1, 2].map(row => dot([view[row], view[row + 4], view[row + 8]], place) + view[row + 12]);
+  if (z <= 0) return null;
+  return [(1 + lens[0] * x / z + lens[2]) * cell.width / 2, (1 + lens[1] * y / z + lens[3]) * cell.height / 2]
+    .map(value => value / density);
+}
+
+function pixelOf({ frames, size }, step, place) {  // [row, column] where the camera of that step saw it
+  const { right, down, forward, eye } = solvedCamera({ frames }, step), [fx, fy, cx, cy] = frames[step].lens;
+  const ray = add(place, eye, -1), z = Math.max(dot(ray, forward), 1e-9);
+  return [fy * dot(ray, down) / z + cy, fx * dot(ray, right) / z + cx]
+    .map((value, k) => limit(Math.round(value), 0, size[1 - k] - 1));
 }

@@ -1,4 +1,4 @@
-// Points, lines and the outline of the picture on the canvas.
+// Points on the canvas, and what is drawn over them.
 
 function program(vertex, fragment) {
   const made = gl.createProgram();
@@ -27,6 +27,7 @@ function prepare() {  // also after the browser has taken the graphics card away
   layers = kept = null;
   splats = program(SPLAT, SPLAT_PIXEL);
   lines = program(LINE, LINE_PIXEL);
+  prepareFilm();
   buffers = { points: pointData.map(() => gl.createBuffer()), lines: gl.createBuffer() };
   pointData.forEach((rows, k) => {
     gl.bindBuffer(gl.ARRAY_BUFFER, buffers.points[k]);
@@ -39,7 +40,7 @@ function prepare() {  // also after the browser has taken the graphics card away
 }
 
 function attributes(which, buffer, stride, ...columns) {
-  for (let k = 0; k < 4; k++) gl.disableVertexAttribArray(k);
+  for (let k = 0; k < 5; k++) gl.disableVertexAttribArray(k);
   gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   for (const [name, length, type, offset] of columns) {
     gl.enableVertexAttribArray(which[name]);
@@ -120,26 +121,45 @@ function draw() {
   }
   const [still, whole] = layers, drawn = cells().map(cell => ({ ...cell, camera: currentCamera(cell) }));
   const seen = JSON.stringify([drawn.map(({ scene, ...cell }) => cell), wiping() && [$("left").value, $("right").value],
-                               $("dots").value, $("ground").value, pressed("static"), every]);
+                               $("dots").value, $("ground").value, paint(), pressed("static"),
+                               pressed("trail") && [...hidden], every]);
   if (seen !== kept) {
     gl.bindFramebuffer(gl.FRAMEBUFFER, still.frame);
     gl.scissor(0, 0, width, height);
     gl.clearColor(...$("ground").value.match(/\w\w/g).map(pair => parseInt(pair, 16) / 255), 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    if (pressed("static")) drawn.forEach(cell => drawStatic(cell, every));
+    const rebuilt = drawn.filter(cell => !cell.film);
+    if (pressed("static")) rebuilt.forEach(cell => drawStatic(cell, every));
+    if (pressed("trail")) {  // ghosts hide nothing of what is drawn later: the depth stays as it was
+      copy(still.frame, whole.frame, gl.DEPTH_BUFFER_BIT);
+      gl.bindFramebuffer(gl.FRAMEBUFFER, still.frame);
+      rebuilt.forEach(cell => drawGhosts(cell, every));
+      copy(whole.frame, still.frame, gl.DEPTH_BUFFER_BIT);
+    }
     kept = seen;
   }
   copy(still.frame, whole.frame, gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
   gl.bindFramebuffer(gl.FRAMEBUFFER, whole.frame);
   for (const cell of drawn) {
-    drawMoving(cell, Math.ceil(coarse / 2));
-    if (pressed("path") && !pressed("through")) drawLines(cell, density);
+    if (cell.film) drawFilm(cell);
+    else drawOver(cell, density, Math.ceil(coarse / 2));
   }
   copy(whole.frame, null, gl.COLOR_BUFFER_BIT);
   placeFrames(drawn, density);
+  showFilmed();
   if (state.cost) return;
   state.cost = 1;
   requestAnimationFrame(measure);
+}
+
+function drawOver(cell, density, every) {  // what stands still
+  drawMoving(cell, every);
+  const { scene } = cell;
+  if (flight.view) return;  // to see what the video will show
+  if (pressed("path") && !pressed("through")) drawLines(cell, density, cameraPath(scene));
+  if (flight.open && !pressed("through")) drawLinesThrough(cell, density, pathLines());
+  if (pressed("trail")) drawLinesThrough(cell, density, trails(scene));
+  drawLinesThrough(cell, density, rulerLine());
 }
 
 function use(which, { scene, width, height, camera: { view, lens } }) {
@@ -155,84 +175,51 @@ function usePoints(cell, every) {  // each so many points only, larger ones
   const { scene } = cell;
   enter(cell);
   use(splats, cell);
-  attributes(splats, buffers.points[scenes.indexOf(scene)], 16 * every, ["place", 3, gl.UNSIGNED_SHORT, 0],
-             ["along", 3, gl.BYTE, 6], ["across", 3, gl.BYTE, 9], ["colour", 4, gl.UNSIGNED_BYTE, 12]);
+  attributes(splats, buffers.points[scenes.indexOf(scene)], POINT * every, ["place", 3, gl.UNSIGNED_SHORT, 0],
+             ["along", 3, gl.BYTE, 6], ["across", 3, gl.BYTE, 9], ["colour", 4, gl.UNSIGNED_BYTE, 12],
+             ["marks", 2, gl.UNSIGNED_BYTE, 16]);
   gl.uniform3fv(splats.low, scene.low);
   gl.uniform3fv(splats.span, scene.span);
   gl.uniform2fv(splats.sizes, scene.sizes);
   gl.uniform1f(splats.scale, 1.4 * every ** 0.65 * $("dots").value);
-  gl.uniform1f(splats.push, 1);
   gl.uniform1f(splats.alpha, 1);
+  useColours();
 }
 
-function drawRange(start, count, every) {
+function drawRange({ start, count }, every) {
   const first = Math.ceil(start / every), number = Math.floor((start + count - 1) / every) + 1 - first;
   if (number > 0) gl.drawArrays(gl.POINTS, first, number);
 }
 
 function drawStatic(cell, every) {
+  const { still, stillCount } = cell.scene;
   usePoints(cell, every);
-  drawRange(0, cell.scene.static, every);
+  if (paint() !== "seen") return drawRange({ start: 0, count: stillCount }, every);
+  for (const range of still) {
+    useMoment(range.index);
+    drawRange(range, every);
+  }
 }
 
 function drawMoving(cell, every) {
-  const { scene } = cell;
+  if (!pressed("moving")) return;
   usePoints(cell, every);
-  const step = which => drawRange(scene.starts[which], scene.moving[which], every);
-  if (pressed("moving")) step(state.step);
-  if (!pressed("trail")) return;
+  drawStep(cell, state.step, every);
+}
+
+function drawStep({ scene }, step, every) {
+  useMoment(step);
+  shownParts(scene, step).forEach(range => drawRange(range, every));
+}
+
+function drawGhosts(cell, every) {  // where the moving objects are at other times, faintly
+  usePoints(cell, every);
   // Depth first, then colour where the depth is the same: every pixel of the ghosts is blended once.
-  const ghosts = trailSteps();
-  gl.uniform1f(splats.push, 1.004);  // behind the object of this moment where both are
   gl.colorMask(false, false, false, false);
-  ghosts.forEach(step);
+  trailSteps().forEach(step => drawStep(cell, step, every));
   gl.colorMask(true, true, true, true);
   gl.enable(gl.BLEND);
   gl.uniform1f(splats.alpha, 0.45);
-  ghosts.forEach(step);
-  gl.disable(gl.BLEND);
-}
-
-function trailSteps() {
-  const stride = Math.max(1, lastStep / 8);
-  const steps = Array.from({ length: Math.floor(lastStep / stride + 1e-6) + 1 }, (_, k) => Math.round(k * stride));
-  return steps.filter(step => step !== state.step);
-}
-
-function timeColour(step, alpha) {  // blue at the start of the clip, over magenta, to orange at its end
-  const stops = [[70, 130, 255], [225, 80, 200], [255, 160, 50]], at = 2 * step / Math.max(lastStep, 1);
-  const first = Math.min(Math.floor(at), 1);
-  return [...stops[first].map((value, k) => (value + (at - first) * (stops[first + 1][k] - value)) / 255), alpha];
-}
-
-function drawLines(cell, density) {
-  const { scene } = cell, segments = [], [pictureWidth, pictureHeight] = scene.size;
-  for (let k = 0; k < lastStep; k++) {
-    const [from, to] = [k, k + 1].map(step => solvedCamera(scene, step).eye);
-    segments.push([from, to, timeColour(k, k < state.step ? 1 : 0.4)]);
-  }
-  const { right, down, forward, eye } = solvedCamera(scene, state.step);
-  const [fx, fy, cx, cy] = scene.frames[state.step].lens;
-  const depth = 0.04 * scene.distance, colour = timeColour(state.step, 1);
-  const corner = (u, v) => [[right, (u - cx) / fx], [down, (v - cy) / fy], [forward, 1]]
-    .reduce((at, [axis, length]) => add(at, axis, length * depth), eye);
-  const [l, r, t, b] = [-0.5, pictureWidth - 0.5, -0.5, pictureHeight - 0.5];
-  const corners = [corner(l, t), corner(r, t), corner(r, b), corner(l, b)];
-  const tip = corner((l + r) / 2, t - 0.2 * pictureHeight);
-  corners.forEach((place, k) => segments.push([eye, place, colour], [place, corners[(k + 1) % 4], colour]));
-  segments.push([corners[0], tip, colour], [tip, corners[1], colour]);  // marks the upper side
-
-  const vertices = segments.flatMap(([from, to, c]) => {
-    const p = [[from, to, 1], [from, to, -1], [to, from, 1], [to, from, -1]]
-      .map(([near, far, side]) => [...near, ...far, ...c, side]);
-    return [...p[0], ...p[1], ...p[2], ...p[0], ...p[2], ...p[3]];
-  });
-  use(lines, cell);
-  attributes(lines, buffers.lines, 44, ["from", 3, gl.FLOAT, 0], ["to", 3, gl.FLOAT, 12], ["colour", 4, gl.FLOAT, 24],
-             ["corner", 1, gl.FLOAT, 40]);
-  gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(vertices), gl.DYNAMIC_DRAW);
-  gl.uniform1f(lines.width, 3.2 * density);  // the outer half pixels fade
-  gl.enable(gl.BLEND);
-  gl.drawArrays(gl.TRIANGLES, 0, segments.length * 6);
+  trailSteps().forEach(step => drawStep(cell, step, every));
   gl.disable(gl.BLEND);
 }

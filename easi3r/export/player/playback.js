@@ -1,5 +1,7 @@
 // Time.
 
+const icon = playing => playing ? "M4 3h4v14H4zM12 3h4v14h-4z" : "M5 2.5v15l12.5-7.5z";
+
 function setStep(step) {
   state.step = Math.max(0, Math.min(lastStep, step));
   $("time").value = state.step;
@@ -11,8 +13,7 @@ function setStep(step) {
 function setPlaying(playing) {
   state.playing = playing && lastStep > 0;
   $("play").setAttribute("aria-label", state.playing ? "Pause" : "Play");
-  const icon = state.playing ? "M4 3h4v14H4zM12 3h4v14h-4z" : "M5 2.5v15l12.5-7.5z";
-  $("play").querySelector("path").setAttribute("d", icon);
+  $("play").querySelector("path").setAttribute("d", icon(state.playing));
   state.clock = performance.now();
   if (state.playing) requestAnimationFrame(tick);
 }

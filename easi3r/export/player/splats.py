@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...reconstruction import Reconstruction
 from ..surfaces import Patch
 
-# One point as the graphics card reads it (little endian, 16 bytes). The splat that stands for it is the ellipse
+# One point as the graphics card reads it (little endian, 18 bytes). The splat that stands for it is the ellipse
 # { place + x * along + y * across : x^2 + y^2 <= 1 }, which closes the gaps to its neighbours and no more.
 POINT = np.dtype(
     [
@@ -17,8 +18,11 @@ POINT = np.dtype(
         ("across", "i1", 3),  # 127 = the point's size
         ("colour", "u1", 3),  # sRGB
         ("size", "u1"),  # logarithm, 0..255 over the range of all points
+        ("confidence", "u1"),  # logarithm, 0..255 over the range that `find_range` gives
+        ("motion", "u1"),  # 0..255
     ]
 )
+_LEVEL = 5  # confidence and motion come in steps of this: 52 colours are enough, and take half the bytes of 256
 _COVER = 2 / 9  # ellipse from a triangle's summed edge products: on a regular lattice three of them meet in its middle
 
 
@@ -40,23 +44,42 @@ def without_hem(patch: Patch) -> Patch:
     )
 
 
-def pack(patches: list[Patch]) -> tuple[np.ndarray, dict[str, list[float]]]:
-    """All points as one `POINT` table, and the ranges that its numbers are relative to."""
+def find_range(values: np.ndarray) -> list[float]:
+    """Between which values colours tell differences: 2nd and 98th percentile of (N,) float; [0, 0] of none."""
+    return np.quantile(values, [0.02, 0.98]).tolist() if len(values) else [0.0, 0.0]
+
+
+def pack(patches: list[Patch], result: Reconstruction, sure: list[float]) -> tuple[np.ndarray, dict[str, list[float]]]:
+    """All points as one `POINT` table, and the ranges that its numbers are relative to.
+
+    patches: of frames of `result`; sure: the range of confidence that is told apart.
+    """
     parts = [(patch.points, patch.colours, *_ellipses(patch)) for patch in patches]
     if not sum(len(points) for points, *_ in parts):
         return np.zeros(0, POINT), {"low": [0, 0, 0], "span": [1, 1, 1], "sizes": [0, 0]}
     points, colours, along, across = (np.concatenate(column) for column in zip(*parts))
-    low = points.min(axis=0)
-    span = np.maximum(points.max(axis=0) - low, 1e-9)
+    corner = points.min(axis=0)
+    span = np.maximum(points.max(axis=0) - corner, 1e-9)
     size = np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
     logs = np.log2(size[:, 0])
     least, most = float(logs.min()), float(max(logs.max(), logs.min() + 1e-3))
     table = np.zeros(len(points), POINT)
-    table["place"] = np.round((points - low) / span * 65535)
+    table["place"] = np.round((points - corner) / span * 65535)
     table["along"], table["across"] = np.round(along / size * 127), np.round(across / size * 127)
     table["colour"] = colours
     table["size"] = np.round((logs - least) / (most - least) * 255)
-    return table, {"low": low.tolist(), "span": span.tolist(), "sizes": [least, most]}
+    confidence, motion = (
+        np.concatenate([getattr(result, name)[patch.t].ravel()[patch.pixels] for patch in patches])
+        for name in ("confidence", "motion")
+    )
+    low, high = np.log1p(sure)
+    table["confidence"] = _levels((np.log1p(confidence) - low) / max(high - low, 1e-6))
+    table["motion"] = _levels(motion)
+    return table, {"low": corner.tolist(), "span": span.tolist(), "sizes": [least, most]}
+
+
+def _levels(share):
+    return np.round(np.clip(share, 0, 1) * (255 / _LEVEL)) * _LEVEL
 
 
 def _ellipses(patch):

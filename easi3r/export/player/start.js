@@ -3,22 +3,39 @@
 function describe() {
   $("time").max = lastStep;
   $("play").disabled = $("time").disabled = !lastStep;
-  const nothingMoves = !scenes.some(each => each.moving.some(Boolean));
-  const missing = { static: !scenes.some(each => each.static), moving: nothingMoves, trail: nothingMoves || !lastStep };
+  const nothingMoves = !scenes.some(each => each.moving.flat().some(Boolean));
+  const missing = { static: !scenes.some(each => each.stillCount), moving: nothingMoves,
+                    trail: nothingMoves || !lastStep };
   for (const id in missing) {
     $(id).disabled = missing[id];
     if (missing[id]) press(id, false);
   }
-  $("hint").textContent = matchMedia("(pointer: coarse)").matches
-    ? "One finger turns, two fingers zoom and move" : "Drag to turn · wheel to zoom · right-drag to move";
-  const thinned = `Each shows 1/${scenes.length} of the points that it has in a player of its own.`;
-  $("note").textContent = scenes.length < 2
-    ? `Reconstructed from a video with “${scene.system}”. The scale is arbitrary: sizes are right relative to each `
-      + "other, not in metres."
-    : `The same video, reconstructed in ${scenes.length} ways and brought into one world; its scale is arbitrary. `
-      + thinned;
-  $("wipe").hidden = scenes.length < 2;
+  say(matchMedia("(pointer: coarse)").matches
+    ? "One finger turns, two fingers zoom and move" : "Drag to turn · wheel to zoom · right-drag to move", Infinity);
+  const several = scenes.length > 1;
+  $("made").textContent = !several ? `Reconstructed from a video with “${scene.system}”.`
+    : `The same video, reconstructed in ${scenes.length} ways and brought into one world. `
+      + `Each shows 1/${scenes.length} of the points that it has in a player of its own.`;
+  const thinned = Math.max(...scenes.map(each => each.thinned));
+  $("thinned").textContent = several || thinned < 1.15 ? ""
+    : `Thinned to one point of ${thinned.toFixed(1)}, to stay a small file.`;
+  describeScale();
+  if (several) Object.assign($("wipe"), { textContent: "Wipe between two",
+    title: "Lay two on top of each other and drag the line between them (key W)" });
   document.documentElement.dataset.scenes = scenes.length;
+}
+
+function describeScale() {
+  $("scale").textContent = metres ? "In metres, from the length that you gave (in this window only)."
+    : scene.scale ? `In ${scene.scale.unit === "m" ? "metres" : scene.scale.unit}, from ${scene.scale.from}.`
+    : "The scale is arbitrary: sizes are right relative to each other, not in metres.";
+}
+
+function say(text, milliseconds = 6000) {  // for a while, over the scene
+  $("hint").textContent = text;
+  $("hint").style.opacity = text ? 1 : 0;
+  clearTimeout(say.timer);
+  if (milliseconds < Infinity) say.timer = setTimeout(() => { $("hint").style.opacity = 0; }, milliseconds);
 }
 
 async function start() {
@@ -26,17 +43,28 @@ async function start() {
   describe();
   makeFrames();
   wire();
+  wirePath();
   wireWipe();
-  setStep(0);
-  setPlaying(false);
-  const say = text => { $("status").textContent = text; document.documentElement.dataset.state = "failed"; };
+  wireFilmed();
+  wireColours();
+  wirePointing();
+  wireRuler();
+  makeChips();
+  if (!takeUp()) {
+    setStep(0);
+    setPlaying(false);
+  }
+  addEventListener("pagehide", keep);
+  const fail = text => { $("status").textContent = text; document.documentElement.dataset.state = "failed"; };
   gl = canvas.getContext("webgl2", { alpha: false, antialias: false, depth: false });
-  if (!gl) return say("This browser cannot draw in 3D: WebGL is missing or switched off. "
+  if (!gl) return fail("This browser cannot draw in 3D: WebGL is missing or switched off. "
                       + "Please try another browser or device.");
-  if (!window.DecompressionStream) return say("This browser is too old to unpack the scene. Please use a current one.");
+  if (!window.DecompressionStream) {
+    return fail("This browser is too old to unpack the scene. Please use a current one.");
+  }
   const rows = await unpackAll();
   const nothing = rows.every(each => !each.length);
-  if (nothing) return say("There is nothing to show: no pixel of this video got a usable depth.");
+  if (nothing) return fail("There is nothing to show: no pixel of this video got a usable depth.");
   pointData = rows;
   prepare();
   $("status").hidden = true;

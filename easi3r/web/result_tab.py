@@ -1,0 +1,304 @@
+"""The tab "Result": its widgets, and what a run or a visitor's stored result changes on them."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import InputError
+from ..reconstruction import Reconstruction
+from . import camera_moves, jobs, texts
+from .compare_tab import QUIET, going_on
+from .real_size import RealSize
+from .sessions import Session, Sessions
+from .visitors import Visitors
+from .what_moves import WhatMoves
+
+WHAT_MOVES = "What moves"
+PICTURES = {  # tab -> file of the result -> label
+    WHAT_MOVES: {"masks.mp4": "What moves"},
+    "Without movers": {"background.mp4": "The clip without what moves; striped where no frame shows what is there"},
+    "Video": {"orbit.mp4": "The scene as a video"},
+    "Depth": {"depth.mp4": "Depth: red is near, blue is far", "confidence.mp4": "How sure: yellow is sure"},
+    "Camera path": {"path.png": "From above"},
+    "Look inside": {"inside.mp4": "How the moving pixels were found"},
+}
+MOVES = "Video"  # the tab with the videos of camera moves
+HEAR = """() => addEventListener("message", event => {
+    const box = document.querySelector("#from-player textarea, #from-player input");
+    if (!event.data?.easi3r || !box) return;
+    box.value = JSON.stringify({...event.data, at: Date.now()});  // the same again is news too
+    box.dispatchEvent(new Event("input", {bubbles: true}));
+    if (event.data.easi3r === "path") document.querySelector("#status")?.scrollIntoView({block: "nearest"});
+})"""
+Answer = Callable[[dict, str], Iterator[dict]]  # (what the player says, page) -> what changes
+BUSY = "Your clip is being computed. Wait for it, or press Cancel first."
+
+
+def looped(label: str, name: str) -> gr.Video:
+    """A video of the result that plays by itself."""
+    return gr.Video(label=label, elem_id=name, autoplay=True, loop=True, buttons=["download"])
+
+
+class ResultTab:
+    """Functions return or yield what changes: widget -> value."""
+
+    def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
+        self._sessions, self._visitors = sessions, visitors
+        self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
+        self.touch = WhatMoves(lambda page: sessions.get(visitors.of(page)), self.change, self.run)
+        # to what a player in the page says: kind -> answer
+        self.answers: dict[str, Answer] = {
+            "path": self._render,
+            "call": self.touch.heard,
+            "scale": self.size.from_player,
+        }
+
+    def lay_out(self, teaser: Path) -> None:
+        """The widgets. teaser: a video that is shown until there is a result."""
+        look: dict[str, Any]
+        with gr.Row():
+            look = {"label": "Progress", "interactive": False, "max_lines": 1, "container": False, "scale": 4}
+            self.status = gr.Textbox(visible=False, elem_id="status", min_width=320, **look)
+            look = {"variant": "stop", "visible": False, "scale": 1, "min_width": 90}
+            self.cancel = gr.Button("Cancel", elem_id="cancel", **look)
+        look = {"interactive": False, "autoplay": True, "loop": True, "buttons": []}
+        self.teaser = gr.Video(str(teaser), label="What comes out (an example)", elem_id="teaser", **look)
+        with gr.Column(visible=False) as self.outputs:
+            self.mind = gr.Markdown(visible=False, elem_id="mind")
+            self.heard = gr.Textbox(visible="hidden", elem_id="from-player")
+            with gr.Tabs(elem_id="views", overflow_behavior="wrap") as self.views:
+                with gr.Tab("4D scene"):
+                    self.player = gr.HTML(elem_id="player")
+                    self.size.lay_out()
+                self._lay_out_pictures()
+                with gr.Tab("Downloads"):
+                    gr.Markdown(texts.FILES)
+                    look = {"interactive": False, "variant": "primary"}
+                    self.everything = gr.DownloadButton("Download everything (zip)", elem_id="everything", **look)
+                    look = {"interactive": False, "file_count": "multiple"}
+                    self.singly = gr.File(label="Single files", elem_id="files", **look)
+            self.report = gr.Markdown(elem_id="report")  # below: on a phone the scene comes first
+        self.state = [self.status, self.cancel]
+        self.all = [*self.state, self.teaser, self.outputs, self.mind, self.report, self.views, self.player]
+        self.all += [*self.pictures, *self.moves.widgets]
+        self.all += [self.everything, self.singly]
+
+    def _lay_out_pictures(self):
+        """Tabs with videos and images; `pictures` widget -> file of the result."""
+        self.tabs, self.pictures = [], {}
+        for title, shown in PICTURES.items():
+            with gr.Tab(title, id=title) as tab:
+                self.tabs.append(tab)
+                if title == MOVES:
+                    self.moves.lay_out()
+                for file, label in shown.items():
+                    name, kind = file.split(".")
+                    look = {
+                        "label": label,
+                        "elem_id": name,
+                        "interactive": False,
+                        "buttons": ["download", "fullscreen"],
+                    }
+                    widget = looped(label, name) if kind == "mp4" else gr.Image(alt_text=label, **look)
+                    self.pictures[widget] = file
+                if title == WHAT_MOVES:
+                    self.touch.lay_out()
+
+    def wire(self, blocks: gr.Blocks, clip: gr.State) -> None:
+        """Events. clip: the page's `clips.Chosen`."""
+        blocks.load(None, js=HEAR, **QUIET)
+        heard = self.heard.change  # its "input" is for keys only
+        heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
+        self.size.wire(self.all)
+        for tab in self.tabs:
+            tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
+        masks = next(widget for widget, file in self.pictures.items() if file == "masks.mp4")
+        self.touch.wire(blocks, clip, self.tabs[list(PICTURES).index(WHAT_MOVES)], masks, self.all)
+
+    # ---- what the player says
+
+    def _answer(self, said: str, request: gr.Request) -> Iterator[dict]:
+        try:
+            message = json.loads(said)
+            answer = self.answers[message["easi3r"]]
+        except (ValueError, TypeError, KeyError):  # not from our player
+            yield {self.status: gr.skip()}
+            return
+        try:
+            yield from answer(message, str(request.session_hash))
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    def change(self, edit: Callable[[Reconstruction], Reconstruction], page: str) -> Iterator[dict]:
+        """Replace the visitor's result by what `edit` makes of it; the scene follows at once, then all files.
+
+        What is there stays until then, or if `edit` fails. Files that are just being written give way. Raises
+        `InputError` if there is nothing.
+        """
+        visitor = self._visitors.of(page)
+        session, job = self._sessions.get(visitor), self._visitors.going_on(visitor)
+        result = session.result() if session else None
+        if session is None or result is None:
+            raise InputError("There is no result to change; reconstruct a clip first.")
+        note = session.note
+        given_way = job if job and not session.files else None
+        if given_way:
+            self._visitors.cancel(visitor)
+
+        def make(progress: jobs.Report) -> Iterator[tuple[Reconstruction, str]]:
+            progress(0.5, "Changing the result")
+            changed = edit(result)
+            while given_way and not given_way.ended:  # it writes into the session that this one replaces
+                progress(0.5, "Changing the result")
+                time.sleep(0.1)
+            yield changed, note
+
+        yield from self.run(make, page, session.number)
+
+    def _render(self, said: dict, page: str) -> Iterator[dict]:
+        """The player asks for the video of a camera move."""
+        visitor = self._visitors.of(page)
+        session = self._sessions.get(visitor)
+        if self._visitors.going_on(visitor):
+            raise InputError(BUSY)
+        if session is None or not session.files:
+            raise InputError("There is no result to make a video of; reconstruct a clip first.")
+        job = jobs.Job(camera_moves.steps(said, session), about=session.number)
+        self._visitors.start(visitor, job)
+        yield {self.views: gr.Tabs(selected=MOVES)}
+        yield from self._follow(job, fresh=False)
+
+    # ---- runs
+
+    def run(self, make: jobs.Make, page: str, number: str = "") -> Iterator[dict]:
+        """Run `make(progress)`, see `jobs.reconstruction`, for the visitor of a page and show what there is to see.
+
+        While they have a run that goes on, there is no other. number: of the result that this one changes.
+        """
+        visitor = self._visitors.of(page)
+        if self._visitors.going_on(visitor):
+            gr.Warning(BUSY)
+            yield {self.status: gr.skip()}
+            return
+        session = Session()
+        session.number = number or session.folder.name
+        steps = jobs.reconstruction(make, session, lambda: self._sessions.keep(visitor, session))
+        # ZeroGPU's: no GPU free, the day's share used up
+        job = jobs.Job(steps, known=(gr.Error,), about=session.number)
+        self._visitors.start(visitor, job)
+        yield from self._follow(job, fresh=not number)
+
+    def came(self, page: str, visitor: str) -> Iterator[dict]:
+        """A page is loaded: show what its visitor has, a run that goes on or a result."""
+        self._visitors.came(page, visitor)
+        job, session = self._visitors.going_on(visitor), self._sessions.get(visitor)
+        shown = self.stored(session) or {self.status: gr.skip()}
+        if job is None:
+            yield shown
+        elif session is not None and job.about == session.number:  # it adds to this result or changes it
+            yield shown
+            yield from self._follow(job, fresh=False)
+        else:
+            yield from self._follow(job)
+
+    def example(self, session: Session, page: str) -> Iterator[dict]:
+        """Show a result that is there already and make it that of the page's visitor."""
+        visitor = self._visitors.of(page)
+        if self._visitors.going_on(visitor):
+            gr.Warning(BUSY)
+            session.close()
+            yield {self.status: gr.skip()}
+        else:
+            self._sessions.keep(visitor, session)
+            yield self.stored(session)
+
+    def _follow(self, job, fresh=True):
+        """Show a run; it goes on when this is closed."""
+        yield {
+            self.status: gr.update(value="Starting", visible=True),
+            self.cancel: gr.update(visible=True),
+            self.outputs: gr.update(visible=True),
+            self.teaser: gr.update(visible=False),
+            **({self.player: texts.WAITING, self.report: "", self.mind: gr.update(visible=False)} if fresh else {}),
+        }
+        for event in job.events():
+            match event:
+                case jobs.Failed(sentence=jobs.CANCELLED):
+                    yield self.quiet()
+                case jobs.Failed(jobs.CANCELLED):  # who cancelled has said so, or another run takes its place
+                    return
+                case jobs.Tick() | jobs.Progress() | jobs.Failed():
+                    yield from going_on(event, self.status, self.cancel)
+                case jobs.MasksReady():
+                    yield {self.player: texts.first_masks(event.path), **self._picture("masks.mp4", event.path)}
+                case jobs.SceneReady():
+                    yield self._scene(event.player, event.info, event.note, job.about)
+                case jobs.FilesReady():
+                    yield {**self._files(event.files, event.archive), self.cancel: gr.update(visible=False)}
+                    yield {self.status: "done"}
+                case jobs.Rendered():
+                    yield {**self.moves.shown(event.files), self.cancel: gr.update(visible=False)}
+                    yield {self.status: "done"}
+
+    def cancelled(self, request: gr.Request) -> dict:
+        """Cancel was pressed: the run ends, and what was there before is there again."""
+        visitor = self._visitors.of(str(request.session_hash))
+        self._visitors.cancel(visitor)
+        changes = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
+        return {**changes, self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
+
+    def quiet(self) -> dict:
+        """After Cancel: what was still on its way may have come since."""
+        return {self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
+
+    # ---- results
+
+    def stored(self, session: Session | None) -> dict:
+        """What shows a result that is there already; nothing if there is none."""
+        if session is None or not session.files:
+            return {}
+        return {
+            self.status: gr.update(value="done", visible=True),
+            self.outputs: gr.update(visible=True),
+            self.teaser: gr.update(visible=False),
+            **self._scene(session.files["player.html"], session.info, session.note, session.number),
+            **self._files(session.files, session.archive),
+        }
+
+    def _scene(self, player, info, note, number):
+        mind = texts.to_mind(info)
+        return {
+            self.mind: gr.update(value=mind, visible=bool(mind)),
+            self.report: texts.made_with(info, note),
+            self.player: texts.embedded(player, number),
+            self.everything: gr.DownloadButton(interactive=False),
+        }
+
+    def _picture(self, name, path):
+        return {widget: path for widget, file in self.pictures.items() if file == name}
+
+    def _files(self, files, archive):
+        return {
+            **{widget: files.get(name) for widget, name in self.pictures.items()},
+            **self.moves.shown(files),
+            self.singly: [path for path in files.values() if Path(path).is_file()],
+            self.everything: gr.DownloadButton(value=archive, interactive=True),
+        }
+
+    def _show_pictures(self, request: gr.Request) -> dict:
+        """Videos and images of the stored result: gradio loses what comes for a closed tab; opening it asks again."""
+        visitor = self._visitors.of(str(request.session_hash))
+        session, job = self._sessions.get(visitor), self._visitors.going_on(visitor)
+        files = dict(session.files) if session else {}
+        files |= {"masks.mp4": job.masks} if job and job.masks else {}
+        pictures = {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
+        return {**pictures, **self.moves.shown(files)}
+
+
+def settled() -> None:
+    """Waits until progress that was on its way has come."""
+    time.sleep(0.5)
