@@ -72,13 +72,14 @@ def test_two_visitors_get_their_own_scenes_videos_and_files(browser, address, wa
     for tab, names in {
         "Video": ["orbit"],
         "What moves": ["masks"],
+        "Without movers": ["background"],
         "Depth": ["depth", "confidence"],
         "Look inside": ["inside"],
     }.items():
         open_tab(page, tab)
         for name in names:
             page.wait_for_function(
-                "(v => v && v.readyState >= 2 && v.videoWidth > 0 && !v.error)"
+                "(v => v && v.readyState >= 2 && v.videoWidth > 0 && v.currentTime > 0 && !v.error)"
                 f"(document.querySelector('#{name} video'))"
             )
     open_tab(page, "Camera path")
