@@ -22,6 +22,7 @@ FLAGS = [
 def open_page(browser, address, width=390, height=844):
     """A page of a phone's size unless said otherwise, and coarse: drawing in software takes as long as all the rest."""
     page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=0.5)
+    page.set_default_timeout(90000)  # a busy machine is no failure
     page.goto(address)
     page.wait_for_selector("#run")
     return page
@@ -29,12 +30,12 @@ def open_page(browser, address, width=390, height=844):
 
 def upload(page, clip):
     page.locator("#clip input[type=file]").set_input_files(clip)
-    page.wait_for_function("document.querySelector('#plan').innerText.match(/pairs|⚠/)", timeout=60000)
+    page.wait_for_function("document.querySelector('#plan').innerText.match(/pairs|⚠/)", timeout=90000)
 
 
 def upload_another(page, files, text):
     page.locator("#clip input[type=file]").set_input_files(files)
-    page.locator("#plan", has_text=text).wait_for(timeout=20000)
+    page.locator("#plan", has_text=text).wait_for(timeout=90000)
 
 
 def open_tab(page, name):
@@ -56,7 +57,7 @@ def wait_until_done(page):
 def wait_until_drawn(page):
     """The scene in the page."""
     frame = page.locator("#player iframe").content_frame
-    frame.locator("html[data-state=ready]").wait_for(state="attached", timeout=60000)
+    frame.locator("html[data-state=ready]").wait_for(state="attached", timeout=90000)
 
 
 def player(page):

@@ -20,7 +20,7 @@ def page(browser, address, walk):
     page = pages.open_page(browser, address)
     pages.upload(page, walk)
     pages.open_tab(page, "Compare")
-    page.locator("#compare-plan", has_text="2 runs one after another").wait_for(timeout=20000)
+    page.locator("#compare-plan", has_text="2 runs one after another").wait_for(timeout=90000)
     yield page
     page.close()
 
@@ -34,7 +34,7 @@ def wait_for(page, text):
 def test_a_comparison_is_cancelled(page):
     before = pages.our_folders()
     page.locator("#compare").click()
-    page.locator("#compare-cancel").click(timeout=20000)
+    page.locator("#compare-cancel").click(timeout=90000)
     wait_for(page, "Cancelled")
     assert not page.locator("#compare-views iframe").count()
     pages.wait_for_folders(before)
@@ -46,7 +46,7 @@ def test_two_systems_are_compared(page, tmp_path):
     table = page.locator("#compare-table")
     assert "Preview without masks" in table.inner_text() and "moving pixels" in table.inner_text()
     inside = page.frame_locator("#compare-views iframe")
-    inside.get_by_text("Preview without masks", exact=True).first.wait_for(timeout=20000)
+    inside.get_by_text("Preview without masks", exact=True).first.wait_for(timeout=90000)
     with page.expect_download() as download:
         page.locator("#compare-everything").click()
     download.value.save_as(tmp_path / "all.zip")
@@ -64,7 +64,7 @@ def test_one_that_fails_is_a_sentence_in_the_table(page, monkeypatch, tiny_resul
     monkeypatch.setattr(compute, "run", run)
     page.locator("#compare").click()
     table = page.locator("#compare-table", has_text="Preview without masks: This one cannot be run today.")
-    table.wait_for(timeout=60000)
+    table.wait_for(timeout=90000)
     assert "failed" in table.inner_text()
     wait_for(page, "done")
 
@@ -94,12 +94,12 @@ def test_the_page_offers_to_fetch_real_depth(browser, address, monkeypatch, tmp_
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     page.locator("#offer").click()
-    page.get_by_text("the model hub cannot be reached").wait_for(timeout=20000)
+    page.get_by_text("the model hub cannot be reached").wait_for(timeout=90000)
     assert page.locator("#offer").is_visible()
     page.get_by_label("Close", exact=False).first.click()
     monkeypatch.setattr(POOL, "system", lambda name, report: report(1, f"Fetching {name}"))
     page.locator("#offer").click()
-    page.locator("#offer").wait_for(state="hidden", timeout=20000)
+    page.locator("#offer").wait_for(state="hidden", timeout=90000)
     pages.open_tab(page, "Compare")
     page.locator("#fetch > button").click()
     page.locator("#fetch-da3").click()

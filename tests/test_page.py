@@ -104,7 +104,7 @@ def test_an_example_is_there_at_once(browser, address, monkeypatch, tiny_result)
     page.on("request", lambda request: asked.append(request.url))
     page.locator("#examples button.gallery-item, #examples button").first.click()
     page.wait_for_function(
-        "document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=20000
+        "document.querySelector('#report')?.innerText.includes('Computed beforehand')", timeout=90000
     )
     wait_until_done(page)
     page.wait_for_function(
@@ -164,9 +164,9 @@ def test_cancel_stops_a_run(browser, address):
     page = open_page(browser, address)
     upload(page, long)
     page.locator("#run").click()
-    page.locator("#cancel").click(timeout=20000)
+    page.locator("#cancel").click(timeout=90000)
     page.wait_for_function(
-        "document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=10000
+        "document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=90000
     )
     wait_for_folders(before)
     page.close()
@@ -245,13 +245,13 @@ def test_on_zero_gpu_a_run_gets_its_gpu_for_the_visitor(browser, zero_gpu, walk)
         page.locator("#run").click()
         page.get_by_role("tab", name="4D scene", exact=True).wait_for()
         open_tab(page, "Downloads")
-        page.locator("#report", has_text=f"Made with {name} from 4 frames").wait_for(timeout=60000)
+        page.locator("#report", has_text=f"Made with {name} from 4 frames").wait_for(timeout=90000)
         wait_until_done(page)
     (asked,) = [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
     assert asked["token"] == "who.e30.asks" and 10 < int(asked["durationSeconds"]) < 20
 
     (folder / "refuse").touch()
     page.locator("#run").click()
-    page.locator("[data-testid=toast-body]", has_text="exceeded your").wait_for(timeout=20000)
+    page.locator("[data-testid=toast-body]", has_text="exceeded your").wait_for(timeout=90000)
     assert not page.locator("#cancel").is_visible()
     context.close()

@@ -49,7 +49,7 @@ def show(browser, tmp_path):
         if script:
             page.add_init_script(script)
         page.goto((tmp_path / "player.html").as_uri())
-        page.wait_for_selector(state, state="attached", timeout=30000)
+        page.wait_for_selector(state, state="attached", timeout=90000)
         page.add_style_tag(content="#hint, #film { display: none }")  # so that pictures can be compared
         assert not page.problems
         return page
@@ -197,7 +197,7 @@ def test_mouse_and_keyboard(show):
     press(page, "moving")  # a button that was clicked does not take the space bar for itself
     page.keyboard.press(" ")
     assert page.locator("#play").get_attribute("aria-label") == "Pause"
-    page.wait_for_selector("#clock:not(:text(' 2 / 6'))", timeout=10000)
+    page.wait_for_selector("#clock:not(:text(' 2 / 6'))", timeout=90000)
     page.keyboard.press(" ")
     assert page.locator("#play").get_attribute("aria-label") == "Play"
     assert page.locator("#moving").get_attribute("aria-pressed") == "false"
@@ -414,7 +414,7 @@ def test_in_the_page_it_passes_on_what_the_visitor_says(browser, tmp_path):
         f'<body style="margin: 0"><iframe name="easi3r-page" width="700" height="600" srcdoc="{text}"></iframe>'
     )
     inside = page.frame_locator("iframe")
-    inside.locator(READY).wait_for(state="attached", timeout=30000)
+    inside.locator(READY).wait_for(state="attached", timeout=90000)
     inside.locator("#time").fill("2")
     for name in ("through", "correct"):
         inside.locator(f"#{name}").click()
@@ -516,7 +516,7 @@ def test_embedded_it_asks_for_nothing(browser, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.set_content(f'<iframe width="600" height="500" srcdoc="{html.escape(text)}"></iframe>')
     frame = page.frame_locator("iframe")
-    frame.locator(READY).wait_for(state="attached", timeout=30000)
+    frame.locator(READY).wait_for(state="attached", timeout=90000)
     assert 'my </script><b>folder</b> & "more"' in frame.locator("#note").inner_text()
     frame.locator("#time").fill("1")
     assert drawn(pixels(page, {"x": 20, "y": 80, "width": 500, "height": 200})).mean() > 0.3

@@ -38,7 +38,7 @@ def show(browser, tmp_path):
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
         page.goto((tmp_path / "player.html").as_uri())
-        page.wait_for_selector(READY, state="attached", timeout=30000)
+        page.wait_for_selector(READY, state="attached", timeout=90000)
         press(page, "move")
         return page
 
@@ -135,7 +135,7 @@ def test_the_clip_runs_along_the_move_once(show, scene):
     assert page.locator("#time").input_value() == "5" and page.locator("#along").input_value() == "1000"
     page.keyboard.press(" ")
     page.locator("#fly[aria-label='Stop the move']").wait_for()
-    page.locator("#fly[aria-label='Play the move']").wait_for(timeout=10000)  # at the end it stops
+    page.locator("#fly[aria-label='Play the move']").wait_for(timeout=90000)  # at the end it stops
     assert page.locator("#along").input_value() == "1000" and page.locator("#time").input_value() == "5"
 
 
@@ -212,7 +212,7 @@ def test_a_page_around_it_is_asked_for_the_video(browser, scene, tmp_path):
     page.set_content(f'<iframe name="easi3r-page" width="600" height="700" srcdoc="{text}"></iframe>')
     page.evaluate("addEventListener('message', event => { window.told = event.data; })")
     frame = page.frame_locator("iframe")
-    frame.locator(READY).wait_for(state="attached", timeout=30000)
+    frame.locator(READY).wait_for(state="attached", timeout=90000)
     frame.locator("#move").click()
     frame.locator("#render").click()
     assert frame.locator("#hint").inner_text() == "Add a second view first." and not page.evaluate("window.told")
@@ -232,31 +232,31 @@ def test_the_page_renders_a_move_and_cancels_one(browser, address, monkeypatch):
     page.locator("#examples button.gallery-item, #examples button").first.click()
     wait_until_done(page)
     frame = page.frame_locator("#player iframe")
-    frame.locator(READY).wait_for(state="attached", timeout=30000)
+    frame.locator(READY).wait_for(state="attached", timeout=90000)
     page.evaluate("dispatchEvent(new MessageEvent('message', { data: { easi3r: 'path', document: { a: 1 } } }))")
-    page.locator("[data-testid=toast-body]", has_text="This is no camera path").wait_for(timeout=20000)
+    page.locator("[data-testid=toast-body]", has_text="This is no camera path").wait_for(timeout=90000)
     frame.locator("#move").click()
     frame.locator("#around").click()
     frame.locator("#seconds").fill("60")
     frame.locator("#render").click()
-    page.locator("#cancel").click(timeout=20000)
+    page.locator("#cancel").click(timeout=90000)
     status = "document.querySelector('#status :is(input, textarea)').value.startsWith"
-    page.wait_for_function(f"{status}('Cancelled')", timeout=20000)
+    page.wait_for_function(f"{status}('Cancelled')", timeout=90000)
     assert not page.locator("#camera-move").is_visible()
     open_tab(page, "4D scene")
-    frame.locator(READY).wait_for(state="attached", timeout=30000)
+    frame.locator(READY).wait_for(state="attached", timeout=90000)
     assert frame.locator("#views button").count() == 5  # the move is still there
     frame.locator("#seconds").fill("1")
     frame.locator("#render").click()
     page.wait_for_function(
         "(v => v && v.readyState >= 2 && v.videoWidth === 1280)(document.querySelector('#camera-move video'))",
-        timeout=60000,
+        timeout=90000,
     )
     with page.expect_download() as download:
         page.locator("#camera-move-file").click()
     assert download.value.suggested_filename == "camera_path.mp4"
     page.reload()
-    page.wait_for_selector("#player iframe", state="attached", timeout=30000)
+    page.wait_for_selector("#player iframe", state="attached", timeout=90000)
     open_tab(page, "Video")
-    page.locator("#camera-move video").wait_for(timeout=20000)
+    page.locator("#camera-move video").wait_for(timeout=90000)
     page.close()

@@ -451,10 +451,10 @@ def test_the_pages_switch(in_cache, browser, address, walk, monkeypatch):
     before = page.locator("#plan").inner_text()
     page.locator("#settings > button").click()
     page.locator("#sharper input").check()
-    page.wait_for_function("before => document.querySelector('#plan').innerText != before", arg=before, timeout=20000)
+    page.wait_for_function("before => document.querySelector('#plan').innerText != before", arg=before, timeout=90000)
     page.locator("#run").click()
     pages.wait_until_done(page)
     pages.open_tab(page, "What moves")
-    page.wait_for_function("document.querySelector('#masks video')?.videoHeight > 0", timeout=20000)
+    page.wait_for_function("document.querySelector('#masks video')?.videoHeight > 0", timeout=90000)
     assert made[0].info["sam2"]["size"] == SIZE and "before_sam2" in made[0].evidence
     page.close()

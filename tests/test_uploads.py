@@ -45,7 +45,7 @@ def test_every_kind_of_clip_is_taken_one_after_the_other(page, tmp_path):
     still = "document.querySelector('#preview figcaption')?.checkVisibility()"
     for name in kinds(tmp_path):
         page.locator("#clip input[type=file]").set_input_files(tmp_path / name)
-        page.locator("#plan", has_text=name).wait_for(timeout=20000)
+        page.locator("#plan", has_text=name).wait_for(timeout=90000)
         assert "96 x 64, 1.2 s. 12 frames" in page.locator("#plan").inner_text()
         page.wait_for_function(f"{shown} || {still} || '{name}'.includes('gif')")
         if name in ("IMG_0001.MOV", "walk.webm"):
@@ -72,7 +72,7 @@ def test_clips_can_be_dropped_and_chosen(page, tmp_path):
     with page.expect_file_chooser() as chooser:
         page.locator("#clip [aria-dropeffect]").click()
     chooser.value.set_files(tmp_path / "first.MTS.ts")
-    page.locator("#plan", has_text="first.MTS.ts").wait_for(timeout=20000)
+    page.locator("#plan", has_text="first.MTS.ts").wait_for(timeout=90000)
     content = list(encode(tmp_path / "b.mkv", [numbered(k) for k in range(12)]).read_bytes())
     drop = """([name, content]) => { // as of a file manager that knows no type for it
         const dropped = new DataTransfer();
@@ -82,7 +82,7 @@ def test_clips_can_be_dropped_and_chosen(page, tmp_path):
     }"""
     for name in ("second.MKV", "third.mkv"):
         page.evaluate(drop, [name, content])
-        page.locator("#plan", has_text=name).wait_for(timeout=20000)
+        page.locator("#plan", has_text=name).wait_for(timeout=90000)
 
 
 HOSTILE = {  # name -> a part of the sentence
@@ -119,7 +119,7 @@ def test_files_that_reach_elsewhere_get_a_sentence_and_no_frames(page, tmp_path,
     page.wait_for_function("document.querySelector('#plan').innerText.startsWith('⚠️')")  # once the spinner is gone
     assert not page.locator("#preview").is_visible()
     page.locator("#run").click()
-    page.locator("[data-testid=toast-body]", has_text=HOSTILE[name]).first.wait_for(timeout=20000)
+    page.locator("[data-testid=toast-body]", has_text=HOSTILE[name]).first.wait_for(timeout=90000)
     page.locator("[data-testid=toast-close]").first.click()
     assert our_folders() == before and page.title() == "Easi3R: video to 4D"
 
