@@ -34,6 +34,7 @@ def visit(browser, address, monkeypatch, tiny_result):
     def come(**options):
         contexts.append(browser.new_context(device_scale_factor=0.5, **options))
         page = contexts[-1].new_page()
+        page.set_default_timeout(90000)  # a busy machine is no failure
         page.goto(address)
         page.wait_for_selector("#run")
         page.wait_for_function("document.querySelector('#examples button')?.ariaLabel")
