@@ -188,5 +188,5 @@ def launch(**kwargs):
 
 
 if __name__ == "__main__":
-    threading.Thread(target=EXAMPLES.prepare, daemon=True).start()
+    threading.Thread(target=EXAMPLES.prepare, args=[VISITORS.wait_until_idle], daemon=True).start()
     launch()

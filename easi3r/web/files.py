@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .. import video
@@ -88,14 +88,18 @@ class Examples:
         self.clips = sorted(p for p in folder.glob("*.mp4") if p.with_suffix(".result.npz").exists())
         self._prepared: dict[Path, Session] = {}
 
-    def prepare(self) -> None:
-        """Write the files of all, once per server, so that a click has nothing to wait for."""
+    def prepare(self, wait: Callable[[], None] = lambda: None) -> None:
+        """Write the files of all, once per server, so that a click has nothing to wait for.
+
+        wait(): called before every file, to give way to what is more urgent.
+        """
         for clip in self.clips:
+            wait()
             session, result = Session(), self.load(clip)
             scene = Scene(result)
             write_scene(scene, session.folder)
             session.info = result.info
-            session.files, session.archive = write_files(scene, session.folder, lambda fraction, text: None)
+            session.files, session.archive = write_files(scene, session.folder, lambda fraction, text: wait())
             self._prepared[clip] = session
 
     def load(self, clip: Path) -> Reconstruction:

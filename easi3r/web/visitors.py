@@ -1,6 +1,7 @@
 """Who is on the page. A reload is a new page of the same visitor: their result and their run wait for them."""
 
 import threading
+import time
 from collections.abc import Callable
 
 from .jobs import Job
@@ -65,6 +66,11 @@ class Visitors:
         with self._lock:
             job = self._jobs.get(visitor)
         return job if job and not job.ended else None
+
+    def wait_until_idle(self) -> None:
+        """Wait while a visitor's run goes on: what is only prepared has time."""
+        while any(not job.ended for job in list(self._jobs.values())):
+            time.sleep(1)
 
     def cancel(self, visitor: str) -> None:
         """Stop the visitor's run."""
