@@ -184,7 +184,7 @@ class Job:
         seen, told = 0, None
         while True:
             with self._changed:
-                if len(self._done) == seen and self._told is told:
+                if len(self._done) == seen:
                     self._changed.wait(TICK)
                 news, progress, seen = self._done[seen:], self._told, len(self._done)
             if progress is not told and progress is not None and not (news and isinstance(news[-1], _LAST)):
@@ -214,9 +214,7 @@ class Job:
     def _progress(self, fraction, text):
         if self._stop.is_set():
             raise Cancelled
-        with self._changed:
-            self._told = Progress(0.9 * fraction, text)
-            self._changed.notify_all()
+        self._told = Progress(0.9 * fraction, text)  # readers look now and then: telling all takes them half of a core
 
     def _put(self, event):
         with self._changed:
