@@ -227,8 +227,6 @@ class ResultTab:
         }
         for event in job.events():
             match event:
-                case jobs.Failed(sentence=jobs.CANCELLED):
-                    yield self.quiet()
                 case jobs.Failed(jobs.CANCELLED):  # who cancelled has said so, or another run takes its place
                     return
                 case jobs.Tick() | jobs.Progress() | jobs.Failed():
