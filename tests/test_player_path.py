@@ -187,8 +187,12 @@ def test_the_video_shows_what_the_player_showed(show, scene, tmp_path):
     render_camera_path(scene, read_camera_path(one), tmp_path / "path.mp4")
     with av.open(str(tmp_path / "path.mp4")) as file:
         first = next(file.decode(video=0)).to_ndarray(format="rgb24")
-    filmed = Image.fromarray(first).resize((160, 90), Image.Resampling.BOX)
-    assert np.corrcoef(np.asarray(seen).ravel(), np.asarray(filmed).ravel())[0, 1] > 0.9
+    filmed = np.asarray(Image.fromarray(first).resize((160, 90), Image.Resampling.BOX))
+    alike = {
+        (x, y): np.corrcoef(np.roll(seen, (y, x), (0, 1)).ravel(), filmed.ravel())[0, 1]
+        for x, y in [(0, 0), (2, 0), (-2, 0), (0, 2), (0, -2)]
+    }
+    assert max(alike, key=alike.get) == (0, 0) and alike[0, 0] > 0.85, alike  # they close gaps in ways of their own
 
 
 def test_on_a_phone_everything_is_within_reach(show, scene):
