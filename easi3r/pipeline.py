@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -48,7 +49,7 @@ def reconstruct(
     `options.scale` names what lies outside of it; a length that its scene does not show leaves it without a size, which
     is then its first warning.
     """
-    *_, result = stages(source, system, options, masks, progress)
+    result = deque(stages(source, system, options, masks, progress), maxlen=1).pop()  # keeps none of the others
     assert isinstance(result, Reconstruction)  # the last one always is
     return result
 

@@ -29,13 +29,18 @@ def score(result: Reconstruction, truth: Truth) -> dict[str, float]:
     }
 
 
-def main(argv: list[str]) -> int:
-    """Print the table. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark examples", description=__doc__)
+def parse(name: str, about: str | None, argv: list[str]) -> argparse.Namespace:
+    """The arguments folder, system and max_frames of a benchmark over a folder of clips."""
+    parser = argparse.ArgumentParser(prog=f"python -m easi3r.benchmark {name}", description=about)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[2] / "examples")
     parser.add_argument("--system", default="preview")
     parser.add_argument("--max-frames", type=int, default=24)
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str]) -> int:
+    """Print the table. Returns the exit code."""
+    arguments = parse("examples", __doc__, argv)
     try:
         system = load_system(arguments.system)
         clips = [path for path in sorted(arguments.folder.glob("*.mp4")) if path.with_suffix(".npz").exists()]

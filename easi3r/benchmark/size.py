@@ -5,9 +5,6 @@ are measured then. Points stand still, are surer than half of them, not on the e
 apart.
 """
 
-import argparse
-from pathlib import Path
-
 import cv2
 import numpy as np
 
@@ -16,6 +13,7 @@ from ..camera import transform
 from ..reconstruction import Reconstruction
 from ..scale import Height, Pixels, Places
 from ..synthetic import Truth, load_truth
+from .examples import parse
 
 GIVEN, MEASURED, FRAMES = 25, 2000, 4  # pairs that give a size and that are measured, in each of so many frames
 EDGE = 1.15  # ratio of the true depths around a point, from which on it lies on an edge
@@ -81,11 +79,7 @@ def height_error(result: Reconstruction, truth: Truth, metres: float) -> float:
 
 def main(argv: list[str]) -> int:
     """Print the table. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m easi3r.benchmark size", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parents[2] / "examples")
-    parser.add_argument("--system", default="preview")
-    parser.add_argument("--max-frames", type=int, default=24)
-    arguments = parser.parse_args(argv)
+    arguments = parse("size", __doc__, argv)
     system = load_system(arguments.system)
     print("| clip | across the view: half | 75 % | 95 % | any direction: half | 75 % | 95 % | camera's height |")
     print("|---|---|---|---|---|---|---|---|")

@@ -1,5 +1,6 @@
 """What a system is, what it plans and what it gives."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -108,7 +109,7 @@ class NetworkSystem:
 
     def run(self, video: Video, options: Options, masks: Any = None, progress: Progress | None = None) -> Estimate:
         """See `System.run`."""
-        *_, last = self.stages(video, options, masks, progress)
+        last = deque(self.stages(video, options, masks, progress), maxlen=1).pop()  # keeps none of the others
         if not isinstance(last, Estimate):
             raise TypeError(f"{type(self).__name__}.stages ended with {type(last).__name__}, not with an Estimate.")
         return last

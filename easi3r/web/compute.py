@@ -11,6 +11,7 @@ import spaces  # first: on ZeroGPU it must come before anything that touches CUD
 
 import gc
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -90,8 +91,7 @@ def _stages(clip, system, options, masks, progress):
 
 def run(clip: Video, system: System, options: Options, masks: OwnMasks | None, progress: Progress) -> Reconstruction:
     """What a system of the pool makes of a clip in the end, where that is fast."""
-    *_, result = _stages(clip, system, options, masks, progress)
-    return result
+    return deque(_stages(clip, system, options, masks, progress), maxlen=1).pop()
 
 
 def compare(

@@ -1,6 +1,7 @@
 """The endpoint for programs: `reconstruct` over the network. Its parameters are the fields of `Options`."""
 
 import inspect
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -44,7 +45,7 @@ def reconstruct_clip(*given: Any) -> Iterator[tuple[dict | None, dict]]:
         raise gr.Error(str(error), print_exception=False) from None
 
     def steps(report: jobs.Report) -> Iterator[jobs.Event]:
-        *_, (result, _) = compute.reconstruct(clip, system, options, masks, report)
+        result, _ = deque(compute.reconstruct(clip, system, options, masks, report), maxlen=1).pop()
         yield jobs.Handed(*_handed_over(cast("Reconstruction", result), wanted))
 
     job = jobs.Job(steps, known=(gr.Error,))  # ZeroGPU's own: no GPU free
