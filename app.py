@@ -105,17 +105,17 @@ class Page:
         self.examples.click(self.choose_example, [self.examples, *chosen], shown, **QUIET)
         # first: events of a button wait for each other
         gr.on([self.start.click, self.examples.click], None, js=TO_PROGRESS, **QUIET)
-        result, results = self.result, [*self.result.all, self.sides]
+        result, results = self.result, [self.result.going, self.sides]
         given = [self.clip, *chosen, self.sensitivity, self.own_mask]
-        work = self.start.click(self.run, given, results, concurrency_limit=2, **QUIET)
-        ready = self.examples.click(self.show_example, self.examples, results, concurrency_limit=4, **QUIET)
-        back = blocks.load(self.came, self.visitor, result.all, js=KNOWN, concurrency_limit=20, **QUIET)
+        self.start.click(self.run, given, results, **QUIET)
+        self.examples.click(self.show_example, self.examples, [*result.all, self.sides], concurrency_limit=4, **QUIET)
+        blocks.load(self.came, self.visitor, result.all, js=KNOWN, **QUIET)
         fetch = self.offer.click(self.fetch, None, [*result.state, self.offer], concurrency_limit=1, **QUIET)
         fetch.then(clips.plan, [self.clip, *chosen], self.plan, **QUIET)
-        going = [work, ready, back, fetch]
+        result.wire(blocks, self.clip)
+        going = [*result.following, fetch]
         stopped = result.cancel.click(result.cancelled, None, result.all, cancels=going, queue=False, **QUIET)
         stopped.then(settled, **QUIET).then(result.quiet, None, result.state, **QUIET)
-        result.wire(blocks, self.clip)
         self.compare.wire(blocks, self.plan, [self.clip, self.frames, self.sharper, self.own_mask], self.sensitivity)
         blocks.unload(self.forget)
 
@@ -136,7 +136,7 @@ class Page:
     # ---- runs
 
     def run(self, clip, frames, system, sharper, sensitivity, own_mask, request: gr.Request):
-        """Reconstruct and show; yields what changes on the page."""
+        """Reconstruct and show."""
         if not clip:
             raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
         if clip.problem:
@@ -147,23 +147,22 @@ class Page:
             masks = clips.source_of(own_mask) if own_mask else None
             yield from compute.reconstruct(clip.source, system, options, masks, progress)
 
-        yield {self.sides: gr.Tabs(selected=RESULT)}
-        yield from self.result.run(make, request.session_hash)
+        return {self.sides: gr.Tabs(selected=RESULT), **self.result.run(make, request.session_hash)}
 
     def show_example(self, clicked, request: gr.Request):
         """The result computed beforehand; no GPU and no waiting. clicked: as of `choose_example`."""
         clip = EXAMPLES.clips[clicked[0]]
-        yield {self.sides: gr.Tabs(selected=RESULT)}
         ready = EXAMPLES.prepared(clip, texts.COMPUTED)
         if ready is None:
             make = lambda progress: iter([(EXAMPLES.load(clip), texts.COMPUTED)])
-            yield from self.result.run(make, request.session_hash)
+            shown = self.result.run(make, request.session_hash)
         else:
-            yield from self.result.example(ready, request.session_hash)
+            shown = self.result.example(ready, request.session_hash)
+        return {self.sides: gr.Tabs(selected=RESULT), **shown}
 
     def came(self, visitor, request: gr.Request):
         """The page is loaded, perhaps again; visitor: the name that their browser tab keeps."""
-        yield from self.result.came(request.session_hash, visitor or request.session_hash)
+        return self.result.came(request.session_hash, visitor or request.session_hash)
 
     def fetch(self):
         """Fetch what the page offers; "auto" is that from then on."""

@@ -1,8 +1,10 @@
 """Runs of visitors: a thread computes and writes, the page reads what happens as events."""
 
+import contextlib
 import contextvars
 import logging
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +16,9 @@ from . import files
 from .sessions import Session
 
 TICK = 0.4  # seconds; a run can be cancelled only when there is an event, so there is one at least so often
+AT_ONCE = 2  # runs; more only slow each other down, and each takes its memory
 CANCELLED = "Cancelled."
+_SLOTS = threading.Semaphore(AT_ONCE)
 _log = logging.getLogger(__name__)
 
 
@@ -151,12 +155,12 @@ def comparison(make: Callable[[Report], Comparison], session: Session) -> Steps:
 class Job:
     """Runs `steps(progress)` in a thread; what they yield are its events.
 
-    about: whatever its readers need to know of it.
+    about: whatever its readers need to know of it; `name` is one of its own. No more than `AT_ONCE` work at a time.
     known: errors of others whose message is for the visitor, such as ZeroGPU's (no GPU free).
     """
 
     def __init__(self, steps: Steps, known: tuple[type[Exception], ...] = (), about: str = "") -> None:
-        self._steps, self._known, self.about = steps, known, about
+        self._steps, self._known, self.about, self.name = steps, known, about, uuid.uuid4().hex
         self._changed = threading.Condition()
         self._done: list[Event] = []
         self._told: Progress | None = None
@@ -216,6 +220,15 @@ class Job:
             raise Cancelled
         self._told = Progress(0.9 * fraction, text)  # readers look now and then: telling all takes them half of a core
 
+    @contextlib.contextmanager
+    def _slot(self):
+        while not _SLOTS.acquire(timeout=TICK):
+            self._progress(0, "Waiting: other visitors' clips are being computed")
+        try:
+            yield
+        finally:
+            _SLOTS.release()
+
     def _put(self, event):
         with self._changed:
             self._done.append(event)
@@ -223,9 +236,10 @@ class Job:
 
     def _work(self):
         try:
-            self._progress(0, "Loading")
-            for event in self._steps(self._progress):
-                self._put(event)
+            with self._slot():
+                self._progress(0, "Loading")
+                for event in self._steps(self._progress):
+                    self._put(event)
         except Cancelled:
             self._put(Failed(CANCELLED))
         except InputError as error:

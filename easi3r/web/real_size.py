@@ -1,7 +1,7 @@
 """Below the 4D scene: a length that the visitor knows, after which everything is in metres."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import gradio as gr
 
@@ -15,11 +15,11 @@ every file.
 
 *Any two points*: press **Measure** in the player, click on them, and type how far they are apart. Or:"""
 # ResultTab.change: (edit, page) -> what changes
-Change = Callable[[Callable[[Reconstruction], Reconstruction], str], Iterator[dict]]
+Change = Callable[[Callable[[Reconstruction], Reconstruction], str], dict]
 
 
 class RealSize:
-    """Functions yield what changes: widget -> value."""
+    """Functions return what changes: widget -> value."""
 
     def __init__(self, change: Change) -> None:
         self._change = change
@@ -33,24 +33,22 @@ class RealSize:
                 self.height = gr.Number(1.6, label=label, elem_id="height", min_width=200)
                 self.apply = gr.Button("Apply", elem_id="apply-size", min_width=90, scale=0)
 
-    def wire(self, outputs: list) -> None:
-        """Events; outputs: what may change."""
-        gr.on(
-            [self.apply.click, self.height.submit], self._of_height, self.height, outputs, concurrency_limit=2, **QUIET
-        )
+    def wire(self, going: gr.Textbox) -> None:
+        """Events; going: what a change changes."""
+        gr.on([self.apply.click, self.height.submit], self._of_height, self.height, going, **QUIET)
 
-    def from_player(self, message: dict, page: str) -> Iterator[dict]:
+    def from_player(self, message: dict, page: str) -> dict:
         """The player's {"from": [x, y, z], "to": [x, y, z], "metres": n}; `InputError` if it is none."""
         return self._use(of_places(message), page)
 
-    def _of_height(self, metres: float | None, request: gr.Request) -> Iterator[dict]:
+    def _of_height(self, metres: float | None, request: gr.Request) -> dict:
         try:
-            yield from self._use(_height(metres), str(request.session_hash))
+            return self._use(_height(metres), str(request.session_hash))
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    def _use(self, scale: Scale, page: str) -> Iterator[dict]:
-        yield from self._change(lambda result: in_metres(result, scale), page)
+    def _use(self, scale: Scale, page: str) -> dict:
+        return self._change(lambda result: in_metres(result, scale), page)
 
 
 def _height(metres):

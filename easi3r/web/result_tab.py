@@ -11,7 +11,7 @@ import gradio as gr
 from ..errors import InputError
 from ..reconstruction import Reconstruction
 from . import camera_moves, jobs, texts
-from .compare_tab import QUIET, going_on
+from .compare_tab import QUIET
 from .real_size import RealSize
 from .sessions import Session, Sessions
 from .visitors import Visitors
@@ -34,7 +34,7 @@ HEAR = """() => addEventListener("message", event => {
     box.dispatchEvent(new Event("input", {bubbles: true}));
     if (event.data.easi3r === "path") document.querySelector("#status")?.scrollIntoView({block: "nearest"});
 })"""
-Answer = Callable[[dict, str], Iterator[dict]]  # (what the player says, page) -> what changes
+Answer = Callable[[dict, str], dict]  # (what the player says, page) -> what changes
 BUSY = "Your clip is being computed. Wait for it, or press Cancel first."
 
 
@@ -44,12 +44,17 @@ def looped(label: str, name: str) -> gr.Video:
 
 
 class ResultTab:
-    """Functions return or yield what changes: widget -> value."""
+    """Functions return or yield what changes: widget -> value.
+
+    Who starts a run names it in `going`. Its progress and what it has to show are followed from there, apart: with
+    every change gradio builds all widgets anew that a function may change, which takes a busy server long.
+    """
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
         self._sessions, self._visitors = sessions, visitors
         self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
-        self.touch = WhatMoves(lambda page: sessions.get(visitors.of(page)), self.change, self.run)
+        stored, busy = (lambda page: sessions.get(visitors.of(page))), lambda page: visitors.going_on(visitors.of(page))
+        self.touch = WhatMoves(stored, busy, self.change, self.run)
         # to what a player in the page says: kind -> answer
         self.answers: dict[str, Answer] = {
             "path": self._render,
@@ -60,6 +65,8 @@ class ResultTab:
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
         look: dict[str, Any]
+        # `Job.name` of the run to be followed; two, as what one change starts waits for each other
+        self.going, self.shown = (gr.Textbox(visible="hidden", elem_id=name) for name in ("going", "shown"))
         with gr.Row():
             look = {"label": "Progress", "interactive": False, "max_lines": 1, "container": False, "scale": 4}
             self.status = gr.Textbox(visible=False, elem_id="status", min_width=320, **look)
@@ -83,7 +90,17 @@ class ResultTab:
                     self.singly = gr.File(label="Single files", elem_id="files", **look)
             self.report = gr.Markdown(elem_id="report")  # below: on a phone the scene comes first
         self.state = [self.status, self.cancel]
-        self.all = [*self.state, self.teaser, self.outputs, self.mind, self.report, self.views, self.player]
+        self.all = [
+            *self.state,
+            self.going,
+            self.shown,
+            self.teaser,
+            self.outputs,
+            self.mind,
+            self.report,
+            self.views,
+            self.player,
+        ]
         self.all += [*self.pictures, *self.moves.widgets]
         self.all += [self.everything, self.singly]
 
@@ -112,28 +129,32 @@ class ResultTab:
         """Events. clip: the page's `clips.Chosen`."""
         blocks.load(None, js=HEAR, **QUIET)
         heard = self.heard.change  # its "input" is for keys only
-        heard(self._answer, self.heard, self.all, concurrency_limit=2, trigger_mode="multiple", **QUIET)
-        self.size.wire(self.all)
+        heard(self._answer, self.heard, [self.going, self.views], trigger_mode="multiple", **QUIET)
+        each: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
+        self.following = [
+            self.going.change(self._results, None, self.all, **each),
+            self.shown.change(self._progress, None, self.status, **each),
+        ]
+        self.size.wire(self.going)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
         masks = next(widget for widget, file in self.pictures.items() if file == "masks.mp4")
-        self.touch.wire(blocks, clip, self.tabs[list(PICTURES).index(WHAT_MOVES)], masks, self.all)
+        self.touch.wire(blocks, clip, self.tabs[list(PICTURES).index(WHAT_MOVES)], masks, self.going)
 
     # ---- what the player says
 
-    def _answer(self, said: str, request: gr.Request) -> Iterator[dict]:
+    def _answer(self, said: str, request: gr.Request) -> dict:
         try:
             message = json.loads(said)
             answer = self.answers[message["easi3r"]]
         except (ValueError, TypeError, KeyError):  # not from our player
-            yield {self.status: gr.skip()}
-            return
+            return {self.going: gr.skip()}
         try:
-            yield from answer(message, str(request.session_hash))
+            return answer(message, str(request.session_hash))
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    def change(self, edit: Callable[[Reconstruction], Reconstruction], page: str) -> Iterator[dict]:
+    def change(self, edit: Callable[[Reconstruction], Reconstruction], page: str) -> dict:
         """Replace the visitor's result by what `edit` makes of it; the scene follows at once, then all files.
 
         What is there stays until then, or if `edit` fails. Files that are just being written give way. Raises
@@ -157,9 +178,9 @@ class ResultTab:
                 time.sleep(0.1)
             yield changed, note
 
-        yield from self.run(make, page, session.number)
+        return self.run(make, page, session.number)
 
-    def _render(self, said: dict, page: str) -> Iterator[dict]:
+    def _render(self, said: dict, page: str) -> dict:
         """The player asks for the video of a camera move."""
         visitor = self._visitors.of(page)
         session = self._sessions.get(visitor)
@@ -168,79 +189,102 @@ class ResultTab:
         if session is None or not session.files:
             raise InputError("There is no result to make a video of; reconstruct a clip first.")
         job = jobs.Job(camera_moves.steps(said, session), about=session.number)
-        self._visitors.start(visitor, job)
-        yield {self.views: gr.Tabs(selected=MOVES)}
-        yield from self._follow(job, fresh=False)
+        return {self.views: gr.Tabs(selected=MOVES), **self._start(job, visitor)}
 
     # ---- runs
 
-    def run(self, make: jobs.Make, page: str, number: str = "") -> Iterator[dict]:
-        """Run `make(progress)`, see `jobs.reconstruction`, for the visitor of a page and show what there is to see.
+    def run(self, make: jobs.Make, page: str, number: str = "") -> dict:
+        """Run `make(progress)`, see `jobs.reconstruction`, for the visitor of a page; what there is to see is shown.
 
         While they have a run that goes on, there is no other. number: of the result that this one changes.
         """
         visitor = self._visitors.of(page)
         if self._visitors.going_on(visitor):
             gr.Warning(BUSY)
-            yield {self.status: gr.skip()}
-            return
+            return {self.going: gr.skip()}
         session = Session()
         session.number = number or session.folder.name
         steps = jobs.reconstruction(make, session, lambda: self._sessions.keep(visitor, session))
         # ZeroGPU's: no GPU free, the day's share used up
-        job = jobs.Job(steps, known=(gr.Error,), about=session.number)
-        self._visitors.start(visitor, job)
-        yield from self._follow(job, fresh=not number)
+        return self._start(jobs.Job(steps, known=(gr.Error,), about=session.number), visitor)
 
-    def came(self, page: str, visitor: str) -> Iterator[dict]:
+    def _start(self, job, visitor):
+        self._visitors.start(visitor, job)
+        return {self.going: job.name}
+
+    def came(self, page: str, visitor: str) -> dict:
         """A page is loaded: show what its visitor has, a run that goes on or a result."""
         self._visitors.came(page, visitor)
         job, session = self._visitors.going_on(visitor), self._sessions.get(visitor)
-        shown = self.stored(session) or {self.status: gr.skip()}
-        if job is None:
-            yield shown
-        elif session is not None and job.about == session.number:  # it adds to this result or changes it
-            yield shown
-            yield from self._follow(job, fresh=False)
+        if job is None or self._adds(job, session):
+            shown = self.stored(session)
         else:
-            yield from self._follow(job)
+            shown = {}
+        return {self.going: job.name if job else gr.skip(), **shown}
 
-    def example(self, session: Session, page: str) -> Iterator[dict]:
+    def _adds(self, job, session):
+        """Whether a run adds to this result or changes it."""
+        return session is not None and job.about == session.number
+
+    def example(self, session: Session, page: str) -> dict:
         """Show a result that is there already and make it that of the page's visitor."""
         visitor = self._visitors.of(page)
         if self._visitors.going_on(visitor):
             gr.Warning(BUSY)
             session.close()
-            yield {self.status: gr.skip()}
-        else:
-            self._sessions.keep(visitor, session)
-            yield self.stored(session)
+            return {self.going: gr.skip()}
+        self._sessions.keep(visitor, session)
+        return self.stored(session)
 
-    def _follow(self, job, fresh=True):
-        """Show a run; it goes on when this is closed."""
+    def _progress(self, request: gr.Request) -> Iterator[Any]:
+        """How far the visitor's run is; it goes on when this is closed."""
+        job = self._visitors.last(self._visitors.of(str(request.session_hash)))
+        told = "Starting"
+        for event in job.events() if job else ():
+            match event:
+                case jobs.Failed(sentence):
+                    if sentence != jobs.CANCELLED:  # who cancelled has said so, or another run takes its place
+                        raise gr.Error(sentence, duration=None, print_exception=False)
+                case jobs.Tick():
+                    yield told  # it can be stopped only between yields
+                case jobs.Progress():
+                    told = f"{event.fraction:4.0%}  {event.text}"
+                    yield told
+
+    def _results(self, request: gr.Request) -> Iterator[dict]:
+        """What the visitor's run has to show."""
+        visitor = self._visitors.of(str(request.session_hash))
+        job, session = self._visitors.last(visitor), self._sessions.get(visitor)
+        if job is None:
+            yield {self.going: gr.skip()}
+            return
+        fresh = {self.player: texts.WAITING, self.report: "", self.mind: gr.update(visible=False)}
         yield {
-            self.status: gr.update(value="Starting", visible=True),
+            self.shown: job.name,
+            self.status: gr.update(visible=True),
             self.cancel: gr.update(visible=True),
             self.outputs: gr.update(visible=True),
             self.teaser: gr.update(visible=False),
-            **({self.player: texts.WAITING, self.report: "", self.mind: gr.update(visible=False)} if fresh else {}),
+            **({} if self._adds(job, session) else fresh),
         }
+        done = {self.status: "done", self.cancel: gr.update(visible=False)}
         for event in job.events():
             match event:
-                case jobs.Failed(jobs.CANCELLED):  # who cancelled has said so, or another run takes its place
-                    return
-                case jobs.Tick() | jobs.Progress() | jobs.Failed():
-                    yield from going_on(event, self.status, self.cancel)
+                case jobs.Failed(sentence):
+                    if sentence != jobs.CANCELLED:
+                        before = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
+                        hidden = gr.update(value="", visible=False)
+                        yield {**before, self.status: hidden, self.cancel: gr.update(visible=False)}
                 case jobs.MasksReady():
                     yield {self.player: texts.first_masks(event.path), **self._picture("masks.mp4", event.path)}
                 case jobs.SceneReady():
                     yield self._scene(event.player, event.info, event.note, job.about)
                 case jobs.FilesReady():
-                    yield {**self._files(event.files, event.archive), self.cancel: gr.update(visible=False)}
-                    yield {self.status: "done"}
+                    yield self._files(event.files, event.archive)
+                    yield done
                 case jobs.Rendered():
-                    yield {**self.moves.shown(event.files), self.cancel: gr.update(visible=False)}
-                    yield {self.status: "done"}
+                    yield self.moves.shown(event.files)
+                    yield done
 
     def cancelled(self, request: gr.Request) -> dict:
         """Cancel was pressed: the run ends, and what was there before is there again."""

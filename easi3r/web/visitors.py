@@ -67,6 +67,11 @@ class Visitors:
             job = self._jobs.get(visitor)
         return job if job and not job.ended else None
 
+    def last(self, visitor: str) -> Job | None:
+        """The visitor's run, also if it has ended."""
+        with self._lock:
+            return self._jobs.get(visitor)
+
     def wait_until_idle(self) -> None:
         """Wait while a visitor's run goes on: what is only prepared has time."""
         while any(not job.ended for job in list(self._jobs.values())):

@@ -1,5 +1,6 @@
 """In the tab "What moves": a picture of one moment in which a click says what moves and what stands still."""
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -58,20 +59,25 @@ KEYS = """() => {
     ["focusin", "pointerdown"].forEach(kind => document.addEventListener(kind, gone));
     addEventListener("scroll", () => cross.remove(), true);
 }"""
-Change = Callable[[Callable[[Reconstruction], Reconstruction], str], Iterator[dict]]
+Change = Callable[[Callable[[Reconstruction], Reconstruction], str], dict]
 Place = tuple[int, int, int]  # frame, row, column
 
 
 class WhatMoves:
     """Functions return or yield what changes: widget -> value.
 
-    stored(page): the session of a page's visitor. change(edit, page), run(make, page): see `ResultTab`.
+    stored(page): the session of a page's visitor; busy(page): their run that goes on. change(edit, page),
+    run(make, page): see `ResultTab`.
     """
 
     def __init__(
-        self, stored: Callable[[str], Session | None], change: Change, run: Callable[[jobs.Make, str], Iterator[dict]]
+        self,
+        stored: Callable[[str], Session | None],
+        busy: Callable[[str], jobs.Job | None],
+        change: Change,
+        run: Callable[[jobs.Make, str], dict],
     ) -> None:
-        self._stored, self._change, self._run = stored, change, run
+        self._stored, self._busy, self._change, self._run = stored, busy, change, run
 
     def lay_out(self) -> None:
         """The widgets, below the video."""
@@ -87,24 +93,24 @@ class WhatMoves:
         self.seen = gr.State()  # folder of the session whose result is in the picture
         self._mine = [self.moment, self.picture, self.place, self.said, self.call, self.again, self.seen]
 
-    def wire(self, blocks: gr.Blocks, clip: gr.State, tab: gr.Tab, masks: gr.Video, changed: list[Any]) -> None:
+    def wire(self, blocks: gr.Blocks, clip: gr.State, tab: gr.Tab, masks: gr.Video, going: gr.Textbox) -> None:
         """Events. clip: the page's `clips.Chosen`; tab: where this is; masks: the video above, which changes with the
-        result; changed: what `change` and `run` change.
+        result; going: what `change` and `run` change.
         """
         blocks.load(None, js=KEYS, **QUIET)
         masks.change(self._news, [self.moment, self.seen], self._mine, **QUIET)
         shows = [tab.select, self.moment.input]
         gr.on(shows, self._show, self.moment, self._mine, trigger_mode="always_last", **QUIET)
         self.picture.select(self._clicked, self.moment, self._mine, **QUIET)
-        given, results = [self.place, self.moment], [*changed, *self._mine]
+        given, results = [self.place, self.moment], [going, *self._mine]
         # the next correction need not wait for the files of the last
         self.call.click(self._call, given, results, concurrency_limit=4, trigger_mode="multiple", **QUIET)
-        self.again.click(self._again, clip, changed, concurrency_limit=2, **QUIET)
+        self.again.click(self._again, clip, going, **QUIET)
 
-    def heard(self, message: dict, page: str) -> Iterator[dict]:
+    def heard(self, message: dict, page: str) -> dict:
         """The player says that what is seen somewhere moves or stands still: {moving, frame, row, column}."""
         place = tuple(message.get(name) for name in ("frame", "row", "column"))
-        yield from self._change(_edit(bool(message.get("moving")), place), page)
+        return self._change(_edit(bool(message.get("moving")), place), page)
 
     # ---- what the visitor does
 
@@ -156,17 +162,17 @@ class WhatMoves:
         if place is None or session is None:
             raise gr.Error("Tap something in the picture first.", print_exception=False)
         moving = not mover_at(session.movers()[place[0]], *place[1:])
-        yield {self.said: "Changing the scene and the files ...", self.call: gr.update(visible=False)}
         try:
-            for changes in self._change(_edit(moving, place), page):
-                yield changes
-                if self._stored(page) is not session:
-                    session = self._stored(page)
-                    yield {**self._show(moment, request), self.said: NOW.format("moves" if moving else "stands still")}
+            started = self._change(_edit(moving, place), page)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        yield {self.said: "Changing the scene and the files ...", self.call: gr.update(visible=False), **started}
+        while self._stored(page) is session and self._busy(page):
+            time.sleep(jobs.TICK / 4)
+        if self._stored(page) is not session:
+            yield {**self._show(moment, request), self.said: NOW.format("moves" if moving else "stands still")}
 
-    def _again(self, clip: Any, request: gr.Request) -> Iterator[dict]:
+    def _again(self, clip: Any, request: gr.Request) -> dict:
         """Reconstruct the clip with what moves now as masks, by the same system with the same options."""
         page = str(request.session_hash)
         session = self._stored(page)
@@ -183,7 +189,7 @@ class WhatMoves:
             name = names.get(info["system"], "auto")
             yield from compute.reconstruct(clip.source, name, options, result.dynamic, progress)
 
-        yield from self._run(make, page)
+        return self._run(make, page)
 
     def _frame(self, result, moment):
         return int(np.clip(int(moment or 1) - 1, 0, len(result.frames) - 1))
