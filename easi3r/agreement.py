@@ -73,12 +73,12 @@ def check(
     pixels.
     """
     n_frames, (height, width) = len(frames), depth.shape[1:]
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     near = np.ones((2 * grown + 1,) * 2, np.uint8)
 
     def compare(pair: tuple[int, int]) -> tuple[float, float, float] | None:
         i, j = pair
-        flow = confirm(measure(greys[i], greys[j]), measure(greys[j], greys[i]), RETURNS, 0)
+        first, second = (cv2.cvtColor(frames[t], cv2.COLOR_RGB2GRAY) for t in pair)
+        flow = confirm(measure(first, second), measure(second, first), RETURNS, 0)
         asked = flow.consistent & ~(cv2.dilate(moving[i].astype(np.uint8), near) > 0)
         if asked.sum() < FEWEST:
             return None

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import re
+import shutil
 import sys
 import time
 import zipfile
@@ -18,6 +19,7 @@ from .scale import in_words
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
+UNFINISHED = "unfinished"  # in the folder for the results, while a long clip is computed: its parts that are done
 _EPILOG = (
     "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
     "benchmark; easi3r render DIR camera_path.json makes a video of saved results, easi3r view DIR "
@@ -48,11 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        done = "what was done is kept, --resume goes on" if argv[:1] == ["evaluate"] else "nothing was written"
+        kept = argv[:1] == ["evaluate"] or Path(_out_of(argv), UNFINISHED).is_dir()
+        done = "what was done is kept, --resume goes on" if kept else "nothing was written"
         print(f"Stopped; {done}.", file=sys.stderr)
         return 130
     finally:
         log.setLevel(before)
+
+
+def _out_of(argv):
+    """What --out says."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--out", default="out")
+    return parser.parse_known_args(argv)[0].out
 
 
 class _Parser(argparse.ArgumentParser):
@@ -82,6 +92,9 @@ def _parser():
         choices=("working", "source"),
         default="working",
         help="size of the pictures in the folder dataset: as processed, or as in the clip (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a long clip whose run was stopped, from what it left in --out"
     )
     return _finish(parser)
 
@@ -146,10 +159,14 @@ def _run(arguments):
     check_folder(arguments.out)  # before the minutes that a run may take
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         system = _load(arguments, progress)
-        result = reconstruct(arguments.clip, system, options, masks, progress)
+        unfinished = Path(arguments.out, UNFINISHED)
+        if not arguments.resume:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        result = reconstruct(arguments.clip, system, options, masks, progress, unfinished)
         progress(1, "Writing the results")
         full_size = arguments.clip if arguments.dataset_size == "source" else None
         files = result.save(arguments.out, dataset_source=full_size)
+        shutil.rmtree(unfinished, ignore_errors=True)
     print(f"Made with {system.name}. {in_words(result.info)}")
     print(system.note)
     for warning in result.info["warnings"]:

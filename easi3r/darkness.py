@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from .on_disk import each
+
 COARSE = 3.0  # pixels, deviation of the blur beyond which contrast is the scene's and not noise
 # Contrast of the scene, in standard deviations of the noise. Measured on four real and three rendered clips: 9.7 to 46.
 # On a rendered clip made dark and noisy masks hold at 3.4 (J .56 of .54) and are nonsense at 1.4 (.17) and .7 (.07).
@@ -10,6 +12,7 @@ CLEAR = 2.5
 BLUR = 2.0  # pixels at working size: at .7 it brings J back to .40 and the focal from 507 to 436 of true 370
 ENDS = 0.005  # share of the pixels that may end black or white when the contrast is stretched
 FADED = 0.75  # share of the clip's usual contrast below which a frame is faded; frames of real clips keep .80 of it
+ASKED = 96  # frames, at most, that tell the contrast of a clip
 
 
 def is_noisy(frames: np.ndarray) -> bool:
@@ -28,9 +31,13 @@ def _clearness(grey):
 
 def brought_out(frames: np.ndarray) -> np.ndarray:
     """The frames (T,H,W,3) uint8 RGB without noise, and with the contrast that a clip in daylight has."""
-    smooth = np.stack([cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR) for frame in frames])
-    low, high = np.quantile(smooth, [ENDS, 1 - ENDS])
-    return np.clip((smooth - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+
+    def smooth(frame: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR)
+
+    low, high = np.quantile([smooth(frame) for frame in frames[:: -(-len(frames) // ASKED)]], [ENDS, 1 - ENDS])
+    stretch = 255 / max(high - low, 1)
+    return each(lambda frame: np.clip((smooth(frame) - low) * stretch, 0, 255).astype(np.uint8), frames)
 
 
 def evened(frames: np.ndarray) -> np.ndarray:
@@ -42,7 +49,7 @@ def evened(frames: np.ndarray) -> np.ndarray:
     if not faded.any():
         return frames
     middle = np.median([frame.mean() for frame in frames[~faded]])
-    mended = frames.copy()
+    mended = each(lambda frame: frame, frames)
     for t in np.flatnonzero(faded):
         frame = frames[t].astype(np.float32)
         mended[t] = np.clip((frame - frame.mean()) * (usual / spread[t]) + middle, 0, 255).astype(np.uint8)

@@ -25,7 +25,7 @@ class Options:
     its field or outside its range.
     """
 
-    max_frames: int = _option(24, "frames used, spread evenly over the whole clip", 1, 300)
+    max_frames: int = _option(24, 'frames used, spread evenly over the whole clip; 0 or "all": every one', 0, 5000)
     shot: int | None = _option(None, "which shot of a clip with cuts; the longest if left out", 1, 9999)
     graph: str = _option(
         "swinstride-5-noncyclic",
@@ -58,6 +58,8 @@ class Options:
     )
 
     def __post_init__(self) -> None:
+        if isinstance(self.max_frames, str) and self.max_frames == "all":
+            object.__setattr__(self, "max_frames", 0)
         if self.scale is not None:
             object.__setattr__(self, "scale", check_scale(self.scale))
         for option in fields(self):

@@ -5,8 +5,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,20 @@ from .backbones.weights import sam2
 from .bars import find_rim
 from .errors import InputError
 from .motion import Motion
+from .on_disk import each, let_go, picked, room
 from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
+from .paths import check_name
 from .reconstruction import Masked, Reconstruction, only_turns
 from .scale import Scale, in_metres, parse_scale
 from .system import Estimate, System, load_system
 from .system.base import Coarse, Stage
-from .system.base import stages as system_stages
+from .windows import stages as system_stages
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
+_LOOKS = 96  # frames, at most, in which what is laid over the picture is looked for
 
 
 def reconstruct(
@@ -36,6 +39,7 @@ def reconstruct(
     options: Options | None = None,
     masks: Any = None,
     progress: Progress | None = None,
+    resume: str | Path | None = None,
 ) -> Reconstruction:
     """Cameras, motion masks and 4D geometry of a clip; returns a `Reconstruction`.
 
@@ -44,12 +48,15 @@ def reconstruct(
     system: from `load_system`, or its name. masks: what moves, if you know it better: a video, PNGs or an array, see
     `own_masks.read_masks`; where given, they replace the masks found here. progress(fraction, text), fraction in [0,1],
     is called often from this thread; what it raises ends the run and reaches the caller (that is how to cancel).
+    resume: a folder, made if missing, in which the parts of a long clip that are done are kept; a run that was stopped
+    goes on from them if it is started again with the same. It is yours to delete.
 
-    Writes no file and keeps no state. Raises `InputError` if the source cannot be read or is too small, or
+    Large arrays of the result lie in files without a name, which go with it. Without `resume`, writes no other file and
+    keeps no state. Raises `InputError` if the source cannot be read or is too small, or
     `options.scale` names what lies outside of it; a length that its scene does not show leaves it without a size, which
     is then its first warning.
     """
-    result = deque(stages(source, system, options, masks, progress), maxlen=1).pop()  # keeps none of the others
+    result = deque(stages(source, system, options, masks, progress, resume), maxlen=1).pop()  # keeps none of the others
     assert isinstance(result, Reconstruction)  # the last one always is
     return result
 
@@ -60,11 +67,12 @@ def stages(
     options: Options | None = None,
     masks: Any = None,
     progress: Progress | None = None,
+    resume: str | Path | None = None,
 ) -> Iterator[Masked | Reconstruction]:
     """What is known of a clip while it is computed, to show it early: see `reconstruct`, which gives the last of these.
 
     First `Masked`, then a `Reconstruction` that is `coarse` as soon as cameras stand, where the system has them before
-    the end; each replaces the one before.
+    the end; each replaces the one before. Of a long clip, all but the last are of its first frames.
     """
     options, report = options or Options(), progress or (lambda fraction, text: None)
     if options.sam2:
@@ -82,11 +90,13 @@ def stages(
             f"Of '{clip.name}' the frames used ({len(clip.frames)}) show nothing of the scene: they are black, "
             "covered or of one colour. Use more frames, or leave these out."
         )
-    frames, said = _legible(clip.frames[clip.shows])  # the others take no part in anything until the end
-    overlay = find_overlay(clip.frames[clip.shows])
+    shown = picked(clip.frames, clip.shows)
+    frames, said = _legible(shown)  # the others take no part in anything until the end
+    looked = shown[:: -(-len(shown) // _LOOKS)]
+    overlay = find_overlay(looked)
     if overlay.any():
         said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
-    overlay |= find_rim(clip.frames[clip.shows])
+    overlay |= find_rim(looked)
     info = {
         "source": clip.name,
         "source_frames": clip.n_source_frames,
@@ -99,12 +109,15 @@ def stages(
     reading = {"read": round(time.perf_counter() - began, 3)}
     given = _showing(clip, frames), options, own and own.at(clip.shows)
     known: Stage | None = None
-    for stage in system_stages(system, *given, _part(report, _READING, 1 - _CHECKING)):
+    folder = None if resume is None else Path(check_name(resume))
+    for stage in system_stages(system, *given, _part(report, _READING, 1 - _CHECKING), folder):
         if isinstance(stage, Motion):
-            yield Masked(clip.frames, clip.timestamps, _moving(clip, stage, overlay, own))
+            part, masks = _beginning(clip, own, len(stage.dynamic))
+            yield Masked(part.frames, part.timestamps, _moving(part, stage, overlay, masks))
         elif isinstance(stage, Coarse):
+            part, masks = _beginning(clip, own, len(stage.depth))
             told = {**info, "coarse": True, "warnings": [*clip.warnings, *said], "seconds": reading}
-            yield _sized(Reconstruction(**_in_time(clip, stage, overlay, own), info=told), scale)
+            yield _sized(Reconstruction(**_in_time(part, stage, overlay, masks), info=told), scale)
         known = stage
     report(1 - _CHECKING, "Checking the result")
     assert isinstance(known, Estimate)  # as a system promises
@@ -150,6 +163,16 @@ def _versions():
     return {name: version(name) for name in _LIBRARIES}
 
 
+def _beginning(clip, own, count):
+    """The `Video` and the user's masks up to the last of the first `count` frames that show the scene."""
+    if count == clip.shows.sum():
+        return clip, own
+    end = int(np.flatnonzero(clip.shows)[count - 1]) + 1
+    names = ("frames", "timestamps", "positions", "shows")
+    part = replace(clip, **{name: getattr(clip, name)[:end] for name in names})
+    return part, own and own.at(np.arange(end))
+
+
 def _showing(clip, frames):
     """The `Video` of those frames that show the scene, as they are looked at: `frames`."""
     kept = clip.shows
@@ -181,31 +204,45 @@ def _in_time(clip, estimate, overlay, own):
     The others have the camera and depth of the nearest of these, and nothing (0, False) of everything else. What is
     laid over the picture, `overlay` (H,W) bool, has no confidence and does not move.
     """
-    nearest = np.abs(np.arange(len(clip.shows))[:, None] - np.flatnonzero(clip.shows)).argmin(axis=1)
-    shown = partial(_filled, clip)
+    nearest = _nearest(np.flatnonzero(clip.shows), len(clip.shows))
+    confidence = estimate.confidence
+    if overlay.any():
+        confidence = each(lambda frame: np.where(overlay, np.float32(0), frame), confidence)
     return {
         "frames": clip.frames,
         "timestamps": clip.timestamps,
         "cam2world": estimate.cam2world[nearest],
         "intrinsics": estimate.intrinsics[nearest],
-        "depth": estimate.depth[nearest],
-        "confidence": shown(np.where(overlay, np.float32(0), estimate.confidence)),
+        "depth": picked(estimate.depth, nearest),
+        "confidence": _filled(clip, confidence),
         "dynamic": _moving(clip, estimate.motion, overlay, own),
-        "motion": shown(estimate.motion.values),
-        "evidence": {name: shown(array) for name, array in estimate.motion.maps.items()},
+        "motion": _filled(clip, estimate.motion.values),
+        "evidence": {name: _filled(clip, array) for name, array in estimate.motion.maps.items()},
         "framing": clip.framing,
     }
 
 
+def _nearest(numbers, count):
+    """(count,) for each of so many frames the place in `numbers`, ascending, of the nearest; of two the first."""
+    after = np.searchsorted(numbers, np.arange(count)).clip(1, max(1, len(numbers) - 1))
+    before = after - 1
+    after = np.minimum(after, len(numbers) - 1)
+    return np.where(np.arange(count) - numbers[before] <= numbers[after] - np.arange(count), before, after)
+
+
 def _filled(clip, array):
     """Of the whole time line: `array`, of those frames that show the scene, and nothing (0, False) of the others."""
-    whole = np.zeros((len(clip.shows), *array.shape[1:]), array.dtype)
-    whole[clip.shows] = array
+    if clip.shows.all():
+        return array
+    whole = room((len(clip.shows), *array.shape[1:]), array.dtype)
+    for frame, t in zip(array, np.flatnonzero(clip.shows)):
+        whole[t] = frame
+    let_go(array, whole)
     return whole
 
 
 def _moving(clip, motion, overlay, own):
-    moves = _filled(clip, motion.dynamic & ~overlay)
+    moves = _filled(clip, each(lambda frame: frame & ~overlay, motion.dynamic) if overlay.any() else motion.dynamic)
     return moves if own is None else own.over(moves)
 
 

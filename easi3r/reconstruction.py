@@ -10,12 +10,14 @@ import numpy as np
 from .camera import Camera, Framing, transform
 
 _LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
+_ASKED = 96  # frames whose depth that is compared with
 
 
 def only_turns(cam2world: np.ndarray, depth: np.ndarray) -> bool:
     """Whether the cameras (T,4,4) of a clip with this depth (T,H,W) turn or stand: their path shows no depth."""
     path = np.linalg.norm(np.ptp(cam2world[:, :3, 3], axis=0))
-    return len(cam2world) > 1 and bool(path < _LEAST_PATH * np.median(depth))
+    few = depth[:: -(-len(depth) // _ASKED)]  # of a long clip, some
+    return len(cam2world) > 1 and bool(path < _LEAST_PATH * np.median(few))
 
 
 @dataclass(frozen=True)

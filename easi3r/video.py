@@ -1,7 +1,7 @@
 """Video in and out: choose frames, turn them upright, resize, crop; encode H.264.
 
-Only the frames asked for are kept, and one at a time is held at full size, so length and resolution of a clip cost time
-and not memory.
+Only the frames asked for are kept, on the disk if they are many, and one at a time is held at full size, so length and
+resolution of a clip cost time and not memory.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from . import decode, fields, survey
 from .camera import Framing
 from .errors import InputError
+from .on_disk import let_go, room
 from .sources import check_file, check_rgb, open_source
 
 BT709: dict[str, Any] = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
@@ -60,7 +61,9 @@ class ClipInfo:
 
 
 def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | None = None) -> Video:
-    """At most `max_frames` frames spread evenly in time over the whole of `source`, at working size; returns a `Video`.
+    """At most `max_frames` frames (0: all) spread evenly in time over the whole of `source`, at working size.
+
+    Returns a `Video`.
 
     source: path of a video, of an image, or of a folder of images (in natural order: 2 before 10); list of image paths;
     array (T, H, W, 3) or (H, W, 3) uint8 RGB; list of (H, W, 3) uint8 RGB arrays; a `Video`, returned as it is.
@@ -80,18 +83,21 @@ def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | No
         return source
     opened = open_source(source)
     look = survey.survey(opened)
-    chosen, warnings = survey.choose(look, opened, max_frames, shot)
+    chosen, warnings = survey.choose(look, opened, max_frames or len(opened.seconds), shot)
     inner = survey.inner_of(look, opened, chosen)
-    cut, read_at, woven = [], [], 0
+    read_at, woven = list[int](), 0
     framing: Any = None  # a `Framing` from the first picture on
+    frames: Any = None
     for position, image, size in opened.read(chosen):
         if framing is None:
             framing = Framing.fit(size, max_side, patch, inner)
+            frames = room((len(chosen), *framing.size[::-1], 3), np.uint8)
         if fields.is_woven(image, getattr(opened, "interlaced", False)):
             image, woven = fields.one_moment(image), woven + 1
-        cut.append(framing.cut(image))
+        frames[len(read_at)] = framing.cut(image)
         read_at.append(position)
-    frames, positions = np.stack(cut), np.array(read_at)
+    frames, positions = frames[: len(read_at)], np.array(read_at)
+    let_go(frames)
     shows = survey.shows_scene(frames, positions, look)
     if woven > len(frames) / 4:
         warnings.append(

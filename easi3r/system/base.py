@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Coarse(Estimate):
-    """Cameras and a first guess of depth, to be looked at while the rest is computed."""
+    """Cameras and a first guess of depth, to look at while the rest is computed; of a long clip its first frames."""
 
 
 Stage = Motion | Estimate  # what is known while a system computes: what moves; cameras, `Coarse`; the whole
@@ -82,6 +82,7 @@ class NetworkSystem:
     card: SystemCard
     network: Any
     note: str = ""
+    in_windows: ClassVar[bool] = False  # whether a long clip must be solved in windows, see the room `windows`
 
     @property
     def name(self) -> str:

@@ -28,6 +28,7 @@ class Pairwise(NetworkSystem):
 
     network: PairNetwork
     align: Callable[..., Estimate] = align  # the step after the network; an evaluation of masks alone does without
+    in_windows: ClassVar[bool] = True
     shares: ClassVar[dict[str, float]] = TWO_PASSES
 
     def plan(self, n_frames: int, options: Options) -> Plan:

@@ -6,6 +6,7 @@ from .. import pairs
 from ..backbones.weights import has_gpu, sam2
 from ..motion.refine import sam2_seconds
 from ..options import Options
+from ..windows.spans import spans_of
 from .base import Plan, SystemCard
 
 START = 5  # seconds that a run takes however few its pairs, roughly
@@ -35,7 +36,7 @@ def plan_pairs(
     """The `Plan` of a system over pairs; device: where its network runs; loaded: nothing is left to fetch; each:
     seconds per pair, where they have been measured.
     """
-    n_pairs = len(pairs.build(n_frames, options.graph))
+    n_pairs = sum(len(pairs.build(len(span.numbers), options.graph)) for span in spans_of(n_frames))
     more = MORE_PER_PAIR.get(card.name, 0.0)
     if each is None:
         each = SECONDS_PER_PAIR["preview" if card.weights is None else device.split(":")[0]] + more

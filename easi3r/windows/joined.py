@@ -1,0 +1,95 @@
+"""The windows of a clip as one `Estimate`."""
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from ..alignment.similarity import rigid_part, scale_of
+from ..camera import invert, pose
+from ..motion import Motion
+from ..on_disk import let_go, room
+from ..system.base import Estimate
+from .links import Window
+from .spans import Span
+
+STANDS = (
+    "For a part of the clip the camera only turns or stands still. How large what comes after it is, compared to what "
+    "came before, is a guess."
+)
+
+
+class Maps:
+    """What is known per pixel of T frames, from the window that each is taken from."""
+
+    def __init__(self, n_frames: int) -> None:
+        self._n_frames = n_frames
+        self.arrays: dict[str, np.ndarray] = {}  # of an `Estimate` and its `Motion`
+        self.evidence: dict[str, np.ndarray] = {}  # `Motion.maps`
+
+    def take(self, found: Estimate, span: Span) -> None:
+        """The frames of a window that are taken from it; lengths in its unit."""
+        motion = found.motion
+        mine = {"depth": found.depth, "confidence": found.confidence}
+        mine |= {"dynamic": motion.dynamic, "values": motion.values}
+        for whole, part in ((self.arrays, mine), (self.evidence, motion.maps)):
+            for name, array in part.items():
+                if name not in whole:
+                    whole[name] = room((self._n_frames, *array.shape[1:]), array.dtype)
+                whole[name][span.owned : span.until] = array[span.owned - span.begin : span.until - span.begin]
+        let_go(*self.arrays.values(), *self.evidence.values())
+
+
+def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[list[int]]) -> Estimate:
+    """All in the world of the first camera; worlds (n,4,4): similarities, from each window's."""
+    depth, n_frames = maps.arrays["depth"], windows[-1].span.end
+    intrinsics = np.zeros((n_frames, 3, 3))
+    for window, world in zip(windows, worlds):
+        span, grown = window.span, np.float32(scale_of(world))
+        for t in range(span.owned, span.until):
+            depth[t] *= grown
+        intrinsics[span.owned : span.until] = window.intrinsics[span.owned - span.begin : span.until - span.begin]
+        let_go(depth)
+    cameras = _cameras(windows, worlds)
+    cameras = invert(cameras[:1]) @ cameras
+    cameras[0] = np.eye(4)
+    motion = Motion(maps.arrays["dynamic"], maps.arrays["values"], maps.evidence)
+    info = {**_info(windows), "windows": len(windows), "seen_again": loops}
+    return Estimate(cameras, intrinsics, depth, maps.arrays["confidence"], motion, _warnings(windows), info)
+
+
+def _cameras(windows, worlds):
+    """(T,4,4); in frames of two windows what both say, from one to the other by and by."""
+    cameras = np.zeros((windows[-1].span.end, 4, 4))
+    before = 0  # frames that are known
+    for window, world in zip(windows, worlds):
+        span, mine = window.span, rigid_part(world @ window.cam2world)
+        shared = before - span.begin
+        cameras[before : span.end] = mine[max(0, shared) :]
+        for k in range(max(0, shared)):
+            cameras[span.begin + k] = _between(cameras[span.begin + k], mine[k], (k + 1) / (shared + 1))
+        before = span.end
+    return cameras
+
+
+def _between(a, b, share):
+    """The camera (4,4) that is as far on the way from a to b as `share`, of [0,1], says."""
+    turn = Slerp([0, 1], Rotation.from_matrix([a[:3, :3], b[:3, :3]]))(share)
+    return pose(turn.as_matrix(), (1 - share) * a[:3, 3] + share * b[:3, 3])
+
+
+def _info(windows: list[Window]) -> dict[str, Any]:
+    """Of the first window, with the seconds and pairs of all."""
+    info = dict(windows[0].info)
+    steps = [window.info.get("seconds", {}) for window in windows]
+    info["seconds"] = {step: round(sum(each.get(step, 0.0) for each in steps), 3) for step in steps[0]}
+    if "pairs" in info:
+        info["pairs"] = sum(window.info["pairs"] for window in windows)
+    return info
+
+
+def _warnings(windows: list[Window]) -> tuple[str, ...]:
+    """Each sentence once, however many windows say it."""
+    said = dict.fromkeys(sentence for window in windows for sentence in window.warnings)
+    turning = [window.turns for window in windows]
+    return (*said, *([STANDS] if any(turning) and not all(turning) else []))

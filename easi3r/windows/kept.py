@@ -1,0 +1,82 @@
+"""Windows that are solved, as files: a run that was stopped goes on from them."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import __version__
+from ..errors import InputError
+from ..motion import Motion
+from ..options import Options
+from ..own_masks import OwnMasks
+from ..paths import quoted
+from ..system.base import Estimate, System
+
+_MAP = "map/"  # before the name of a map of `Motion.maps`
+
+
+class Kept:
+    """A folder with a file per window. folder: None keeps nothing.
+
+    A file says what it was made of: frames, masks, system, options, our version; what was made of something else is
+    made anew.
+    """
+
+    def __init__(self, folder: Path | None, system: System) -> None:
+        self._folder = folder
+        info = json.dumps(getattr(system.network, "info", None), sort_keys=True, default=str)
+        self._made_with = f"{__version__} {system.card.name} {info}"
+
+    def load(self, frames: np.ndarray, masks: OwnMasks | None, options: Options) -> Estimate | None:
+        """What was made of these frames (n,H,W,3) before; None if nothing was, or not to the end."""
+        if self._folder is None or not (path := self._path(frames, masks, options)).is_file():
+            return None
+        try:
+            with np.load(path) as file:
+                arrays = {name: file[name] for name in file.files}
+            said = json.loads(str(arrays.pop("said")))
+        except (OSError, ValueError, KeyError):  # cut off by what stopped the machine
+            return None
+        maps = {name.removeprefix(_MAP): arrays.pop(name) for name in list(arrays) if name.startswith(_MAP)}
+        motion = Motion(arrays.pop("dynamic"), arrays.pop("values"), maps)
+        return Estimate(**arrays, motion=motion, warnings=tuple(said["warnings"]), info=said["info"])
+
+    def save(self, found: Estimate, frames: np.ndarray, masks: OwnMasks | None, options: Options) -> None:
+        """Keep what was made of frames; whole or not at all. Raises `InputError` if the folder cannot be written to."""
+        if self._folder is None:
+            return
+        motion, path = found.motion, self._path(frames, masks, options)
+        arrays = {name: getattr(found, name) for name in ("cam2world", "intrinsics", "depth", "confidence")}
+        arrays |= {"dynamic": motion.dynamic, "values": motion.values}
+        arrays |= {_MAP + name: array for name, array in motion.maps.items()}
+        said = json.dumps({"warnings": found.warnings, "info": found.info}, default=str)
+        unfinished = path.with_suffix(".unfinished")
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with open(unfinished, "wb") as file:
+                np.savez(file, said=said, **arrays)
+                os.fsync(file.fileno())
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise _unwritable(self._folder, error) from error
+
+    def _path(self, frames, masks, options):
+        made = hashlib.sha256(self._made_with.encode())
+        made.update(json.dumps(asdict(replace(options, max_frames=0)), sort_keys=True, default=str).encode())
+        made.update(np.ascontiguousarray(frames))
+        if masks is not None:
+            made.update(np.packbits(masks.masks))
+            made.update(masks.known)
+        return self._folder / f"window-{made.hexdigest()[:24]}.npz"
+
+
+def _unwritable(folder, error):
+    return InputError(
+        f"What is done of a long clip cannot be kept in {quoted(folder)} ({error.strerror or error}); "
+        "make room, or choose another folder."
+    )

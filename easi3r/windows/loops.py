@@ -1,0 +1,87 @@
+"""Where a clip comes back to what it has seen: frames that look alike, far apart in time."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from .. import agreement
+from ..options import Options
+from ..own_masks import OwnMasks
+from .graph import Edge
+from .joined import Maps
+from .links import View, Window, link
+from .solving import Solver
+from .spans import LENGTH, Span
+
+SMALL = (24, 15)  # pixels of the pictures that are compared
+BLUR = 0.8  # pixels there: a step aside must not matter
+ALIKE = 0.75  # correlation from which two frames may show the same place
+SIDE, STEP = 5, LENGTH // 16  # frames of each of the two places, and how far they lie apart
+AGREE = 0.6  # share of what is still that must go from one place to the other as depth and cameras say
+MOST = 2  # candidates per window of the clip, at most: each costs a fifth of a window
+
+
+def candidates(frames: np.ndarray, spans: list[Span]) -> list[tuple[int, int]]:
+    """Pairs of frames (i, j), i < j, of windows that share none, which may show the same place; the likeliest first.
+
+    frames (T,H,W,3) uint8. One pair per pair of windows, and none beside a likelier one.
+    """
+    small = np.stack([_small(frame) for frame in frames])  # (T,n), unit length
+    found = []
+    for b, after in enumerate(spans):
+        for before in spans[:b]:
+            if before.until + LENGTH > after.owned:
+                continue
+            alike = small[before.owned : before.until] @ small[after.owned : after.until].T
+            i, j = divmod(int(alike.argmax()), alike.shape[1])
+            if alike[i, j] > ALIKE:
+                found.append((float(alike[i, j]), before.owned + i, after.owned + j))
+    chosen: list[tuple[int, int]] = []
+    for _, i, j in sorted(found, reverse=True):
+        if all(abs(i - k) + abs(j - m) > LENGTH // 2 for k, m in chosen):
+            chosen.append((i, j))
+    return chosen[: MOST * len(spans)]
+
+
+def _small(frame):
+    grey = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), SMALL, interpolation=cv2.INTER_AREA)
+    picture = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), BLUR).ravel()
+    picture -= picture.mean()
+    return picture / max(float(np.linalg.norm(picture)), 1e-6)
+
+
+def closing(
+    solver: Solver, pair: tuple[int, int], windows: list[Window], maps: Maps, frames: np.ndarray, options: Options
+) -> Edge | None:
+    """How the windows of two frames lie to each other, if these show the same place: frames around both are solved
+    together. None if they do not, or if that cannot be told.
+    """
+    places = [_around(t, windows) for t in pair]
+    if min(len(numbers) for _, numbers in places) < SIDE:
+        return None
+    numbers = np.concatenate([found for _, found in places])
+    known = OwnMasks(np.array(maps.arrays["dynamic"][numbers]), np.ones(len(numbers), bool), ())
+    alone = replace(options, graph="complete", sam2=False)
+    found = solver.solve(numbers, alone, lambda fraction, text: None, known)
+    geometry = found.depth, found.cam2world, found.intrinsics, known.masks
+    seen = agreement.check(frames[numbers], *geometry, gaps=(SIDE,), every=1).agreement[SIDE]
+    if not seen > AGREE:
+        return None
+    links = []
+    for k, (window, numbers) in enumerate(places):
+        mine = windows[window]
+        its = [np.array(maps.arrays[name][numbers]) for name in ("depth", "confidence", "dynamic")]
+        here = View.of(mine.cam2world[numbers - mine.span.begin], *its)
+        links.append(link(View.of_estimate(found, np.s_[SIDE * k : SIDE * (k + 1)]), here))
+    if not all(each.holds for each in links):
+        return None
+    return Edge(places[0][0], places[1][0], links[0].matrix @ np.linalg.inv(links[1].matrix))
+
+
+def _around(t, windows):
+    """(number of the window that frame t is taken from, (n,) frames around t that are too)."""
+    number, span = next((k, w.span) for k, w in enumerate(windows) if w.span.owned <= t < w.span.until)
+    middle = int(np.clip(t, span.owned + SIDE // 2 * STEP, span.until - 1 - SIDE // 2 * STEP))
+    numbers = middle + STEP * (np.arange(SIDE) - SIDE // 2)
+    return number, numbers[(numbers >= span.owned) & (numbers < span.until)]

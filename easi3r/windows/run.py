@@ -1,0 +1,125 @@
+"""A system on a long clip, window by window."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..backbones.base import Progress
+from ..camera import Camera
+from ..on_disk import let_go
+from ..options import Options
+from ..own_masks import OwnMasks
+from ..reconstruction import only_turns
+from ..system.base import Coarse, Estimate, Stage, System
+from ..system.base import stages as all_at_once
+from ..system.steps import given_masks
+from ..video import Video
+from .graph import Edge, chained, settled
+from .joined import Maps, joined
+from .kept import Kept
+from .links import View, Window, link
+from .loops import candidates, closing
+from .solving import Solver
+from .spans import AT_ONCE, spans_of
+
+ZOOMS = 0.02  # change of the focal within a window from which the lens may zoom: windows then have focals of their own
+SAME = 0.03  # share by which a window's focal may miss that of the clip
+LOOPS = 0.15  # of the progress bar
+
+
+def stages(
+    system: System,
+    video: Video,
+    options: Options,
+    masks: OwnMasks | None,
+    progress: Progress,
+    folder: Path | None = None,
+) -> Iterator[Stage]:
+    """As `system.base.stages`; a long clip goes through systems over pairs in windows, see `spans_of`.
+
+    The first stages of a long clip are of its first frames only. Its arrays lie on the disk. folder: where windows that
+    are solved are kept, and taken from if they are there.
+    """
+    if len(video.frames) <= AT_ONCE or not getattr(system, "in_windows", False):
+        yield from all_at_once(system, video, options, masks, progress)
+        return
+    solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), Kept(folder, system))
+    spans = spans_of(len(video.frames))
+    share = _shares(progress, len(spans))
+    first: Stage | None = None
+    for first in solver.stages(spans[0].numbers, options, share(0)):
+        yield Coarse(**vars(first)) if isinstance(first, Estimate) else first
+    assert isinstance(first, Estimate)
+    options, solved = _same_focal(solver, spans, options, first, share(0))
+    maps, windows, edges = Maps(len(video.frames)), list[Window](), list[Edge]()
+    for number, span in enumerate(spans):
+        found = solved.pop(number, None) or solver.solve(span.numbers, options, share(number))
+        if windows:
+            here = View.of_estimate(found, np.s_[: windows[-1].span.end - span.begin])
+            edges.append(Edge(number - 1, number, link(here, windows[-1].last).matrix))
+        maps.take(found, span)
+        windows.append(_remembered(found, span, spans[number + 1 :]))
+        let_go(video.frames)
+    report = lambda fraction, text: progress(1 - LOOPS + LOOPS * fraction, text)
+    found_again = []
+    chosen = candidates(video.frames, spans)
+    for k, (i, j) in enumerate(chosen):
+        report(k / len(chosen), f"Looking at places seen twice: {k + 1} of {len(chosen)}")
+        edge = closing(solver, (i, j), windows, maps, video.frames, options)
+        if edge:
+            edges.append(edge)
+            found_again.append([i, j])
+    sizes = np.array([window.size for window in windows])
+    worlds = settled(chained(edges, len(windows)), edges, sizes)
+    yield joined(windows, worlds, maps, found_again)
+
+
+def _shares(progress, number):
+    """k -> the progress of window k."""
+
+    def of(k: int) -> Progress:
+        begin = (1 - LOOPS) * k / number
+        return lambda fraction, text: progress(
+            begin + (1 - LOOPS) * fraction / number, f"{text} (part {k + 1} of {number})"
+        )
+
+    return of
+
+
+def _same_focal(solver, spans, options, first, progress):
+    """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window tell the
+    focal of all, where the lens does not zoom.
+    """
+    if options.fov is not None:
+        return options, {0: first}
+    chosen = sorted({len(spans) // 2, len(spans) - 1})
+    found = {0: first, **{k: solver.solve(spans[k].numbers, options, progress) for k in chosen}}
+    focals = {k: estimate.intrinsics[:, 0, 0] for k, estimate in found.items()}
+    known = [
+        float(np.median(focals[k]))
+        for k, estimate in found.items()
+        if estimate.info.get("backbone", {}).get("focal", "estimated") == "estimated"
+    ]
+    if not known or any(np.ptp(f) > ZOOMS * np.median(f) for f in focals.values()):
+        return options, found
+    focal = float(np.median(known))
+    width, height = first.depth.shape[2], first.depth.shape[1]
+    fov = round(float(Camera.centred(focal, width, height).fov[0]), 3)
+    kept = {k: found[k] for k in found if np.abs(focals[k] / focal - 1).max() < SAME}
+    return replace(options, fov=fov), kept
+
+
+def _remembered(found, span, following):
+    begin = following[0].begin - span.begin if following else len(found.depth)
+    return Window(
+        span,
+        found.cam2world,
+        found.intrinsics,
+        View.of_estimate(found, np.s_[begin:]),
+        float(np.median(found.depth[:, ::4, ::4])),
+        only_turns(found.cam2world, found.depth),
+        found.warnings,
+        found.info,
+    )
