@@ -1,8 +1,10 @@
 """Windows that are solved, as files: a run that was stopped goes on from them."""
 
+import contextlib
 import hashlib
 import json
 import os
+import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -39,7 +41,7 @@ class Kept:
             with np.load(path) as file:
                 arrays = {name: file[name] for name in file.files}
             said = json.loads(str(arrays.pop("said")))
-        except (OSError, ValueError, KeyError):  # cut off by what stopped the machine
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut off by what stopped the machine
             return None
         maps = {name.removeprefix(_MAP): arrays.pop(name) for name in list(arrays) if name.startswith(_MAP)}
         motion = Motion(arrays.pop("dynamic"), arrays.pop("values"), maps)
@@ -62,7 +64,8 @@ class Kept:
                 os.fsync(file.fileno())
             os.replace(unfinished, path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise _unwritable(self._folder, error) from error
 
     def _path(self, frames, masks, options):

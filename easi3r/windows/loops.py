@@ -64,9 +64,10 @@ def closing(
     known = OwnMasks(np.array(maps.arrays["dynamic"][numbers]), np.ones(len(numbers), bool), ())
     alone = replace(options, graph="complete", sam2=False)
     found = solver.solve(numbers, alone, lambda fraction, text: None, known)
-    geometry = found.depth, found.cam2world, found.intrinsics, known.masks
-    seen = agreement.check(frames[numbers], *geometry, gaps=(SIDE,), every=1).agreement[SIDE]
-    if not seen > AGREE:
+    first, second = (int(np.abs(numbers - t).argmin()) for t in pair)
+    both = [first, second, first]
+    geometry = found.depth[both], found.cam2world[both], found.intrinsics[both], known.masks[both]
+    if not agreement.check(frames[numbers[both]], *geometry, gaps=(1,)).agreement[1] > AGREE:
         return None
     links = []
     for k, (window, numbers) in enumerate(places):
@@ -80,8 +81,9 @@ def closing(
 
 
 def _around(t, windows):
-    """(number of the window that frame t is taken from, (n,) frames around t that are too)."""
+    """(number of the window that frame t is taken from, (n,) frames around t, or beside it, that are too)."""
     number, span = next((k, w.span) for k, w in enumerate(windows) if w.span.owned <= t < w.span.until)
-    middle = int(np.clip(t, span.owned + SIDE // 2 * STEP, span.until - 1 - SIDE // 2 * STEP))
-    numbers = middle + STEP * (np.arange(SIDE) - SIDE // 2)
-    return number, numbers[(numbers >= span.owned) & (numbers < span.until)]
+    reach = STEP * (SIDE - 1)
+    begin = int(np.clip(t - STEP * (SIDE // 2), span.owned, max(span.owned, span.until - 1 - reach)))
+    numbers = begin + STEP * np.arange(SIDE)
+    return number, numbers[numbers < span.until]

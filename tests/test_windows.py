@@ -1,0 +1,220 @@
+"""Clips that are solved in windows, by a system that knows the truth up to what a window does not tell, and drifts."""
+
+import errno
+import itertools
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+import easi3r
+from easi3r import on_disk, video, windows
+from easi3r.camera import Camera, pose
+from easi3r.metrics import trajectory_errors
+from easi3r.motion import Motion
+from easi3r.reconstruction import Masked
+from easi3r.system.base import Estimate
+
+WIDTH, HEIGHT, ROOM = 64, 48, 3.0
+CAMERA = Camera.centred(0.8 * WIDTH, WIDTH, HEIGHT)
+
+
+class Clip:
+    """Frames, cameras and depth of someone who walks in a round room and looks at its wall.
+
+    turns: how often they walk round; again: how often the picture on the wall repeats.
+    """
+
+    def __init__(self, n_frames, turns=1.0, again=1):
+        random = np.random.default_rng(0)
+        wall = random.normal(size=(40, 240 // again))
+        wall = np.tile(np.fft.irfft2(np.fft.rfft2(wall) * _smooth(wall.shape), wall.shape), again)
+        wall = (wall - wall.min()) / np.ptp(wall) * 255
+        self.frames, self.depth, self.cam2world = [], [], []
+        for angle in np.linspace(0, 2 * np.pi * turns, n_frames):
+            matrix = pose(Rotation.from_euler("y", angle).as_matrix(), [np.sin(angle), 0, np.cos(angle)])
+            rays = CAMERA.rays() @ matrix[:3, :3].T
+            a, b = (rays[..., [0, 2]] ** 2).sum(-1), (rays[..., [0, 2]] * matrix[[0, 2], 3]).sum(-1)
+            depth = (-b + np.sqrt(b**2 - a * (1 - ROOM**2))) / a
+            hit = matrix[:3, 3] + depth[..., None] * rays
+            column = np.arctan2(hit[..., 0], hit[..., 2]) / (2 * np.pi) * wall.shape[1] % wall.shape[1]
+            row = (hit[..., 1] / 5 + 0.5).clip(0, 0.999) * (len(wall) - 1)
+            shade = _between(wall, row, column)
+            self.frames.append(np.repeat(shade[..., None], 3, axis=-1).astype(np.uint8))
+            self.depth.append(depth.astype(np.float32))
+            self.cam2world.append(matrix)
+        self.frames, self.depth, self.cam2world = map(np.array, (self.frames, self.depth, self.cam2world))
+        self.video = video.read(self.frames, 0, WIDTH, 8)
+
+
+def _smooth(shape):
+    return np.exp(-(np.add.outer(np.fft.fftfreq(shape[0]) ** 2, np.fft.rfftfreq(shape[1]) ** 2)) * 60)
+
+
+def _between(wall, row, column):
+    r, c = row.astype(int), column.astype(int) % wall.shape[1]
+    y, x, right = row - r, column - np.floor(column), (c + 1) % wall.shape[1]
+    upper, lower = (wall[k, c] * (1 - x) + wall[k, right] * x for k in (r, r + 1))
+    return upper * (1 - y) + lower * y
+
+
+class Drifting:
+    """Each window in a world and a unit of its own, which drift."""
+
+    name = note = "drifting"
+    card = SimpleNamespace(name="drifting", weights=None, label="drifting")
+    network = SimpleNamespace(info={})
+    patch, max_side, device, in_windows = 8, WIDTH, "cpu", True
+
+    def __init__(self, clip, stop_at=10**9):
+        self.clip, self.stop_at, self.solved = clip, stop_at, []
+
+    def run(self, video, options, masks=None, progress=None):
+        numbers = video.positions
+        if len(self.solved) == self.stop_at:
+            raise KeyboardInterrupt
+        self.solved.append(len(numbers))
+        random = np.random.default_rng(int(numbers[0]) + 7 * len(numbers))
+        unit, n = np.exp(random.normal() * 0.3), len(numbers)
+        turn = Rotation.from_rotvec(np.cumsum(random.normal(size=(n, 3)) * 0.001, axis=0)).as_matrix()
+        cameras = self.clip.cam2world[numbers].copy()
+        cameras[:, :3, :3] = turn @ cameras[:, :3, :3]
+        cameras = np.linalg.inv(cameras[0]) @ cameras
+        cameras[:, :3, 3] *= unit
+        depth = self.clip.depth[numbers] * np.float32(unit) * np.exp(random.normal(size=(n, 1, 1)) * 0.01)
+        depth = depth.astype(np.float32)
+        moving = np.zeros(depth.shape, bool)
+        intrinsics = np.tile(CAMERA.intrinsics, (n, 1, 1))
+        motion = Motion(moving, moving.astype(np.float32), {})
+        return Estimate(cameras, intrinsics, depth, np.ones_like(depth), motion, ("Said once.",), {"seconds": {}})
+
+
+@pytest.fixture(scope="module")
+def walk():
+    return Clip(240)
+
+
+def solve(clip, system, resume=None):
+    return easi3r.reconstruct(clip.video, system, easi3r.Options(max_frames="all"), resume=resume)
+
+
+def path_of(clip):
+    return np.linalg.norm(np.diff(clip.cam2world[:, :3, 3], axis=0), axis=1).sum()
+
+
+def test_windows_become_one_world_that_closes_where_the_clip_returns(walk):
+    result = solve(walk, Drifting(walk))
+    path = path_of(walk)
+    assert result.info["windows"] == 7 and result.info["frames"] == 240
+    assert result.info["warnings"].count("Said once.") == 1
+    assert any(i < 48 and j > 190 for i, j in result.info["seen_again"])
+    assert trajectory_errors(result.cam2world, walk.cam2world)["ate"] < 0.01 * path
+    unit = np.median(walk.depth / result.depth)
+    assert np.linalg.norm(result.cam2world[-1, :3, 3]) * unit < 0.005 * path
+    assert np.allclose(result.cam2world[0], np.eye(4))
+    ratio = result.depth * unit / walk.depth
+    assert np.quantile(np.abs(ratio - 1), 0.95) < 0.08
+
+
+def test_places_that_only_look_alike_are_not_taken_for_one():
+    clip = Clip(144, turns=0.75, again=4)  # sees its picture three times, each time on another part of the wall
+    result = solve(clip, Drifting(clip))
+    assert result.info["seen_again"] == []
+    assert trajectory_errors(result.cam2world, clip.cam2world)["ate"] < 0.03 * path_of(clip)
+
+
+def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(walk, tmp_path):
+    whole = solve(walk, Drifting(walk))
+    with pytest.raises(KeyboardInterrupt):
+        solve(walk, Drifting(walk, stop_at=5), tmp_path)
+    kept = sorted(tmp_path.glob("*.npz"))
+    assert len(kept) == 5 and not [path for path in tmp_path.iterdir() if path not in kept]
+    kept[0].write_bytes(kept[0].read_bytes()[:-1000])  # as a machine that dies may leave it
+    system = Drifting(walk)
+    again = solve(walk, system, tmp_path)
+    every = Drifting(walk)
+    solve(walk, every)
+    assert len(system.solved) == len(every.solved) - 4
+    for name in ("cam2world", "depth", "dynamic", "confidence"):
+        assert np.allclose(getattr(again, name), getattr(whole, name), atol=1e-6)
+    other = Drifting(walk)
+    easi3r.reconstruct(walk.video, other, easi3r.Options(max_frames=0, sensitivity=0.6), resume=tmp_path)
+    assert len(other.solved) == len(every.solved)  # what was made with other options is not taken
+
+
+def test_the_first_window_can_be_seen_while_the_rest_is_computed(walk):
+    seen = list(easi3r.pipeline.stages(walk.video, Drifting(walk), easi3r.Options(max_frames=0)))
+    assert [len(stage.frames) for stage in seen] == [48, 240]
+    assert seen[0].coarse and not seen[-1].coarse and not isinstance(seen[0], Masked)
+
+
+def test_short_clips_and_systems_that_need_none_have_no_windows(walk):
+    system = Drifting(walk)
+    short = easi3r.reconstruct(walk.frames, system, easi3r.Options(max_frames=96))
+    assert system.solved == [96] and "windows" not in short.info
+    system = Drifting(walk)
+    system.in_windows = False
+    solve(walk, system)
+    assert system.solved == [240]
+
+
+def test_the_users_masks_and_black_frames_find_their_windows(walk):
+    frames = walk.frames.copy()
+    frames[100:104] = 0
+    masks = np.zeros(frames.shape[:3], bool)
+    masks[:, 10:20, 10:20] = True
+
+    class Masked(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            found = super().run(video, options, masks, progress)
+            moving = masks.over(found.motion.dynamic)
+            return Estimate(**{**vars(found), "motion": Motion(moving, found.motion.values, {})})
+
+    options = easi3r.Options(max_frames=0)
+    result = easi3r.reconstruct(frames, Masked(walk), options, masks=masks)
+    assert len(result.frames) == 240 and result.info["frames_left_out"] == [100, 101, 102, 103]
+    assert (result.dynamic == masks).all()
+    assert (result.confidence[100:104] == 0).all() and (result.confidence[99] > 0).any()
+
+
+def test_large_arrays_lie_on_the_disk_and_a_full_one_gets_a_sentence(walk, monkeypatch):
+    monkeypatch.setattr(on_disk, "LARGE", 1 << 16)
+    before = set(os.listdir(os.environ["TMPDIR"]))
+    result = easi3r.reconstruct(walk.frames, Drifting(walk), easi3r.Options(max_frames=0))
+    assert isinstance(result.depth, np.memmap) and isinstance(result.frames, np.memmap)
+    assert set(os.listdir(os.environ["TMPDIR"])) == before
+    plain = np.array(result.depth)
+    on_disk.let_go(result.depth)
+    assert (result.depth == plain).all()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(easi3r.InputError, match="There is no room for 0.0 GB of results"):
+        solve(walk, Drifting(walk))
+
+
+def test_a_folder_that_cannot_be_written_to_gets_a_sentence(walk, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(easi3r.InputError, match="cannot be kept in"):
+        solve(walk, Drifting(walk), tmp_path / "file" / "folder")
+
+
+@pytest.mark.parametrize("n_frames", [97, 98, 112, 113, 300, 1000, 4999])
+def test_windows_cover_every_frame_once_and_share_some(n_frames):
+    spans = windows.spans_of(n_frames)
+    assert [t for span in spans for t in range(span.owned, span.until)] == list(range(n_frames))
+    assert all(span.begin <= span.owned < span.until <= span.end <= n_frames for span in spans)
+    assert min(before.end - after.begin for before, after in itertools.pairwise(spans)) >= 15
+
+
+def test_every_frame_can_be_asked_for():
+    assert easi3r.Options(max_frames="all").max_frames == easi3r.Options(max_frames=0).max_frames == 0
+    assert easi3r.Options(max_frames=5000).max_frames == 5000
+    with pytest.raises(easi3r.InputError, match="0 to 5000"):
+        easi3r.Options(max_frames=5001)
+    with pytest.raises(easi3r.InputError):
+        easi3r.Options(max_frames="many")
