@@ -32,8 +32,13 @@ def around_block(n_frames: int, width: int = 128, height: int = 80, seed: int = 
     From 100 to 430 frames the way gets longer with their number, by `STEP` a frame, up to 100 m. Someone walks ahead
     all the time, from side to side, with a dog that runs about. The same arguments give the same clip, see `render`.
     """
-    length = float(np.clip(STEP * n_frames / (1 + AGAIN), SHORTEST, LONGEST))
+    length = length_of(n_frames)
     return render(_scene(length, np.random.default_rng(seed)), n_frames, width, height, seed, seconds(length))
+
+
+def length_of(n_frames: int) -> float:
+    """Metres round the block in a walk of so many frames."""
+    return float(np.clip(STEP * n_frames / (1 + AGAIN), SHORTEST, LONGEST))
 
 
 def seconds(length: float) -> float:

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from scipy import fft
 
 TEXELS = 512  # side of a texture
 
@@ -52,9 +53,9 @@ def _rgb(*colours):
 
 def _noise(rng, slope=1.0, stretch=1.0):
     """Periodic noise (S, S) of all scales, unit deviation: white noise with its spectrum divided by f ** slope."""
-    f = np.fft.fftfreq(TEXELS) * TEXELS
-    f = np.hypot(*np.meshgrid(f * stretch, f / stretch)).clip(1) ** slope
-    field = np.fft.ifft2(np.fft.fft2(rng.standard_normal((TEXELS, TEXELS))) / f).real
+    across, down = fft.rfftfreq(TEXELS) * TEXELS, fft.fftfreq(TEXELS) * TEXELS
+    f = np.hypot(*np.meshgrid(across * stretch, down / stretch)).clip(1) ** slope
+    field = fft.irfft2(fft.rfft2(rng.standard_normal((TEXELS, TEXELS))) / f)
     return (field - field.mean()) / field.std()
 
 
