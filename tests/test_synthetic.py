@@ -10,6 +10,7 @@ import pytest
 
 from easi3r import InputError, synthetic
 from easi3r.camera import Camera, invert, transform
+from easi3r.synthetic import block
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 WIDTH, HEIGHT = 176, 96
@@ -132,6 +133,44 @@ def test_noisy_predictions_look_like_a_network(clip):
         assert np.abs(rays - camera_of(clip).rays()).max() < 5e-3  # errors lie along the ray
     again = next(synthetic.predictions(clip, edges[2:]))
     assert np.array_equal(again.pts2, pairs[2].pts2)  # whatever came before
+
+
+@pytest.fixture(scope="module")
+def walk():
+    """The shortest way round a block, whose last frame is back where the first one was."""
+    return synthetic.around_block(25, 64, 40)
+
+
+def test_a_walk_round_a_block_comes_back(walk):
+    steps = np.linalg.norm(np.diff(walk.cam2world[:, :3, 3], axis=0), axis=1)
+    assert np.allclose(steps, 0.92, atol=0.08)  # 23 m and 4 % in 25 frames; not on a line, so a little less
+    assert np.linalg.norm(walk.cam2world[-1, :3, 3]) < 0.15 and np.ptp(walk.cam2world[:, 2, 3]) > 6  # metres
+    turned = np.trace(walk.cam2world[:, :3, :3], axis1=1, axis2=2)
+    assert turned[-1] > 2.99 and turned.min() < -0.99  # half a turn in between
+    share = walk.dynamic.mean(axis=(1, 2))
+    assert share.min() > 0.03 and share.max() < 0.15
+
+
+@pytest.mark.parametrize("a, b, overlap", [(0, 1, 0.4), (12, 13, 0.4), (24, 0, 0.8)])
+def test_a_walk_round_a_block_is_consistent(walk, a, b, overlap):
+    pixels, _ = _project(walk, a, b)
+    visible = _visible(walk, a, b)
+    seen = cv2.remap(walk.frames[b], pixels, None, cv2.INTER_LINEAR).astype(float)
+    there, before = (np.abs(image - walk.frames[a]).mean(axis=-1)[visible] for image in (seen, walk.frames[b]))
+    assert visible.mean() > overlap * (~walk.dynamic[a]).mean()
+    assert np.median(there) < 6 and there.mean() < 0.7 * before.mean()
+
+
+@pytest.mark.parametrize("n_frames, length", [(2, 23), (300, 69.2), (1000, 100)])
+def test_the_way_round_a_block_is_closed_and_even(n_frames, length):
+    assert np.isclose(block.length_of(n_frames), length, atol=0.1)
+    frame = block.way(length)
+    places = np.array([frame(along) for along in np.linspace(0, length, 1001)])
+    assert np.allclose(places[0], places[-1], atol=1e-9)
+    step = np.linalg.norm(np.diff(places[:, :3, 3], axis=0), axis=1)
+    assert np.allclose(step, length / 1000, rtol=1e-3)
+    ahead = np.einsum("nk,nk->n", np.diff(places[:, :3, 3], axis=0), places[:-1, :3, 2]) / step
+    assert ahead.min() > 0.999  # it looks where it goes
 
 
 def test_truth_survives_saving(clip, tmp_path):

@@ -5,6 +5,7 @@ benchmark. Scenes are built in metres with x right, y up, z towards the viewer; 
 conventions of `easi3r.camera`, with the first camera as the world.
 """
 
+from .block import around_block
 from .phone import filmed
 from .raycaster import render
 from .scenes import SCENES, SECONDS, Scene, Solid
@@ -23,6 +24,7 @@ __all__ = [
     "Scene",
     "Solid",
     "Truth",
+    "around_block",
     "by_phone",
     "compressed",
     "filmed",

@@ -16,6 +16,8 @@ _LIGHT = np.array([0.45, 0.8, 0.4])  # direction towards the light, world
 _SAMPLES = [(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)]
 # Moments of an exposure, one colour sample each: what crosses 20 pixels meanwhile leaves a smear and no row of copies.
 _MOMENTS = 12
+_NEAR = 0.05  # metres before the camera, nothing nearer is seen
+_SHADOW = 0.35  # metres that the shadow around the foot of large things reaches
 
 
 def render(
@@ -91,9 +93,14 @@ class _View:
     """What the camera sees at one moment."""
 
     def __init__(self, placed, cam2scene, intrinsics, width, height):
-        self.placed, self.turn, self.eye, self.focal = placed, cam2scene[:3, :3], cam2scene[:3, 3], intrinsics[0, 0]
-        self.boxes = [_screen_box(solid, place, cam2scene, intrinsics, width, height) for solid, place in placed]
+        self.turn, self.eye, self.focal = cam2scene[:3, :3], cam2scene[:3, 3], intrinsics[0, 0]
+        self.placed = [(solid, place) for solid, place in placed if self._sees(solid, place[:3, 3])]
+        self.boxes = [_screen_box(solid, place, cam2scene, intrinsics, width, height) for solid, place in self.placed]
         self.centre = Camera(intrinsics, (width, height)).rays() @ self.turn.T
+
+    def _sees(self, solid, centre):
+        """Whether any of it, or of the shadow around its foot, may lie before the camera."""
+        return (centre - self.eye) @ self.turn[:, 2] > -np.linalg.norm(solid.size) - _SHADOW
 
     def hits(self):
         """Depth (H, W) and index of the solid (H, W) at the pixel centres."""
@@ -123,11 +130,17 @@ def _frame(view, seconds, exposure, seed):
 
 
 def _screen_box(solid, place, cam2scene, intrinsics, width, height):
-    """Slices of the image that can see the solid: its corners projected, or everything if one is behind the camera."""
+    """Slices of the image that can see the solid: its corners projected, and where its box is cut by a plane just
+    before the camera.
+    """
     corners = np.stack(np.meshgrid(*[(-s, s) for s in solid.size]), axis=-1).reshape(8, 3)
     seen = transform(invert(cam2scene), transform(place, corners))
-    if seen[:, 2].min() < 0.05:
-        return slice(0, height), slice(0, width)
+    ahead = seen[:, 2] >= _NEAR
+    if not ahead.any():
+        return slice(0, 0), slice(0, 0)
+    one, two = np.repeat(seen[ahead], (~ahead).sum(), axis=0), np.tile(seen[~ahead], (ahead.sum(), 1))
+    cut = one + (two - one) * ((one[:, 2:] - _NEAR) / (one[:, 2:] - two[:, 2:]))
+    seen = np.concatenate([seen[ahead], cut])
     uv = (seen @ intrinsics.T)[:, :2] / seen[:, 2:]
     (left, top), (right, bottom) = uv.min(axis=0) - 1, uv.max(axis=0) + 2
     return (slice(*np.clip([top, bottom], 0, height).astype(int)), slice(*np.clip([left, right], 0, width).astype(int)))
@@ -138,6 +151,8 @@ def _trace(placed, boxes, rays, eye):
     distance = np.full(rays.shape[:2], np.inf)
     winner = np.zeros(rays.shape[:2], dtype=int)
     for index, ((solid, place), box) in enumerate(zip(placed, boxes)):
+        if not distance[box].size:
+            continue
         inverse = invert(place)
         hit = _hit(solid.shape, transform(inverse, eye) / solid.size, rays[box] @ inverse[:3, :3].T / solid.size)
         closer = hit < distance[box]
@@ -175,21 +190,23 @@ def _slab(origin, rays):
 
 def _shade(placed, winner, rays, distance, eye, focal, seed):
     """Colours (H, W, 3) in 0..255 of the hits: texture, mild light from one side, soft contact shadows."""
-    colour = np.zeros(rays.shape)
+    colour = np.zeros((winner.size, 3))
     points = eye + rays * distance[..., None]
-    for index in np.unique(winner):
+    spots, rays, distance = points.reshape(-1, 3), rays.reshape(-1, 3), distance.ravel()  # (H,W,...) -> (H W,...)
+    order = np.argsort(winner, axis=None, kind="stable")
+    seen, starts = np.unique(winner.ravel()[order], return_index=True)
+    for index, pixels in zip(seen, np.split(order, starts[1:])):
         solid, place = placed[index]
-        mask = winner == index
-        local = transform(invert(place), points[mask]) / solid.size
+        local = transform(invert(place), spots[pixels]) / solid.size
         normal, u, v, metres = _surface(solid, local)
         normal = normal @ place[:3, :3].T
-        ray = rays[mask]
+        ray = rays[pixels]
         facing = np.abs(np.einsum("nk,nk->n", normal, ray)) / np.sqrt(np.einsum("nk,nk->n", ray, ray))
         # Half a pixel's footprint on the surface (four samples share a pixel), in texels.
-        footprint = 0.5 * distance[mask] / focal / np.sqrt(facing.clip(0.05)) / metres * TEXELS
+        footprint = 0.5 * distance[pixels] / focal / np.sqrt(facing.clip(0.05)) / metres * TEXELS
         light = 0.68 + 0.34 * (normal @ (_LIGHT / np.linalg.norm(_LIGHT))).clip(0) - 0.06 * (normal[:, 0] > 0.5)
-        colour[mask] = sample(solid.texture, seed, u, v, footprint) * light[:, None]
-    return colour * _contact(placed, winner, points)[..., None]
+        colour[pixels] = sample(solid.texture, seed, u, v, footprint) * light[:, None]
+    return colour.reshape(points.shape) * _contact(placed, winner, points)[..., None]
 
 
 def _surface(solid, local):
@@ -226,10 +243,12 @@ def _contact(placed, winner, points):
     spots = points[ground]
     dark = np.zeros(len(spots))
     for solid, place in placed:
-        reach = 0.35 * min(1.0, 2 * min(solid.size))  # small things cast small shadows
+        if not solid.contact:
+            continue
+        reach = _SHADOW * min(1.0, 2 * min(solid.size))  # small things cast small shadows
         apart = spots - place[:3, 3]
         near = np.einsum("nk,nk->n", apart, apart) < (np.linalg.norm(solid.size) + reach) ** 2
-        if not solid.contact or not near.any():
+        if not near.any():
             continue
         away = (np.abs(apart[near] @ place[:3, :3]) - solid.size).clip(0)
         dark[near] = np.maximum(dark[near], 0.4 * np.exp(-3 / reach**2 * np.einsum("nk,nk->n", away, away)))

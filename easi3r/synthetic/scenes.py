@@ -18,7 +18,7 @@ class Solid:
     shape: str
     size: tuple  # half extents along its own x, y, z, metres
     place: np.ndarray | Callable  # (4, 4) own frame -> scene, or a function of the time in seconds; then it moves
-    texture: str  # a name in TEXTURES
+    texture: str  # a name in TEXTURES, see `textures.sample`
     tile: float | None = 1.0  # metres covered by the texture; None = once per face
     contact: bool = True  # darkens the ground around its foot
 

@@ -5,12 +5,16 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from scipy import fft
 
 TEXELS = 512  # side of a texture
 
 
 def sample(name: str, seed: int, u: np.ndarray, v: np.ndarray, footprint: np.ndarray) -> np.ndarray:
-    """Trilinear texture look-up: colours (N, 3) at u, v (N,), 1 = one period, blurred to `footprint` (N,) texels."""
+    """Trilinear texture look-up: colours (N, 3) at u, v (N,), 1 = one period, blurred to `footprint` (N,) texels.
+
+    name: of `TEXTURES`, or with "#" and anything behind it, which is another texture of the same kind.
+    """
     texels, starts, sides = _pyramid(name, seed)
     level = np.log2(np.maximum(footprint, 1.0)).clip(0, len(sides) - 1.001)
     low = level.astype(int)
@@ -31,10 +35,10 @@ def _bilinear(texels, start, side, u, v):
     ) * fy
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _pyramid(name, seed):
     """A texture and its halvings in one array: texels (N, 3) uint8, start of each level, side of each level."""
-    image = TEXTURES[name](np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    image = TEXTURES[name.split("#")[0]](np.random.default_rng([seed, zlib.crc32(name.encode())]))
     levels = [np.clip(image, 0, 255).astype(np.uint8)]
     while len(levels[-1]) > 4:
         levels.append(cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
@@ -49,9 +53,9 @@ def _rgb(*colours):
 
 def _noise(rng, slope=1.0, stretch=1.0):
     """Periodic noise (S, S) of all scales, unit deviation: white noise with its spectrum divided by f ** slope."""
-    f = np.fft.fftfreq(TEXELS) * TEXELS
-    f = np.hypot(*np.meshgrid(f * stretch, f / stretch)).clip(1) ** slope
-    field = np.fft.ifft2(np.fft.fft2(rng.standard_normal((TEXELS, TEXELS))) / f).real
+    across, down = fft.rfftfreq(TEXELS) * TEXELS, fft.fftfreq(TEXELS) * TEXELS
+    f = np.hypot(*np.meshgrid(across * stretch, down / stretch)).clip(1) ** slope
+    field = fft.irfft2(fft.rfft2(rng.standard_normal((TEXELS, TEXELS))) / f)
     return (field - field.mean()) / field.std()
 
 
