@@ -1,10 +1,12 @@
 """reconstruct_all(): every clip with every system into folders of one table."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -75,14 +77,14 @@ def _row(job, done, folders):
 
 
 def _folders(clips):
-    """Clip -> name of its folder: that of the file without its ending, a number added where clips share it."""
+    """Clip -> name of its folder: that of the file, without its ending unless clips share it; else with a number."""
+    stems = Counter(Path(name_of(clip)).stem.lower() for clip in clips)  # some file systems take a and A for the same
     names: dict[str, str] = {}
-    taken = set()
+    taken: set[str] = set()
     for clip in clips:
-        name = stem = Path(name_of(clip)).stem
-        k = 1
-        while name.lower() in taken:  # some file systems take a and A for the same
-            name, k = f"{stem}-{k + 1}", k + 1
+        stem = Path(name_of(clip)).stem
+        first = stem if stems[stem.lower()] == 1 else name_of(clip)
+        name = next(name for name in chain([first], (f"{first}-{k}" for k in count(2))) if name.lower() not in taken)
         taken.add(name.lower())
         names[clip] = name
     return names
