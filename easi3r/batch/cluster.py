@@ -132,7 +132,7 @@ def _spread(
             if not ended:
                 _ask(ray, busy, shares)
             running = sum(name is not None for _, name in busy.values())
-            doing = f"{running} running" if running else "starting workers"
+            doing = f"{running} running" if running or done else "starting workers"
             progress(sum(shares.values()) / len(items), f"{done} of {len(items)} done, {doing}")
     finally:
         for actor in (*idle, *(actor for actor, _ in busy.values())):
