@@ -7,6 +7,7 @@ from .errors import InputError
 from .options import Options
 
 if TYPE_CHECKING:
+    from .batch import reconstruct_all
     from .comparison import Comparison, compare
     from .export import load_reconstruction
     from .motion.refine import refine_masks
@@ -26,6 +27,7 @@ __all__ = [
     "load_reconstruction",
     "load_system",
     "reconstruct",
+    "reconstruct_all",
     "refine_masks",
     "systems",
 ]
@@ -39,6 +41,7 @@ _ROOMS = {  # imported when first used: the libraries below take seconds, `easi3
     "load_reconstruction": "export",
     "load_system": "system",
     "reconstruct": "pipeline",
+    "reconstruct_all": "batch",
     "refine_masks": "motion.refine",
     "systems": "system",
 }

@@ -1,4 +1,4 @@
-"""The command line: easi3r CLIP --out DIR, and what else its first word may say: compare, evaluate, render, view."""
+"""The command line: easi3r CLIP --out DIR, or as its first word says: batch, compare, evaluate, render, view."""
 
 import argparse
 import logging
@@ -14,30 +14,31 @@ from typing import NoReturn, Self
 
 from .errors import InputError, shown
 from .options import Options, allowed, kind
-from .paths import quoted
+from .paths import UNFINISHED, quoted
 from .scale import in_words
 
 _LINE_SECONDS = 5  # between lines of progress where there is no terminal: a log of a minute fits on a screen
 _RUNS = 0.8  # of the time of a comparison; the rest is writing
-UNFINISHED = "unfinished"  # in the folder for the results, while a long clip is computed: its parts that are done
 _EPILOG = (
-    "easi3r compare CLIP --systems A,B runs several side by side; easi3r evaluate SET --data DIR measures them on a "
-    "benchmark; easi3r render DIR camera_path.json makes a video of saved results, easi3r view DIR "
-    "opens them in the browser; each has its --help"
+    "easi3r batch FOLDER --out DIR runs many clips; easi3r compare CLIP --systems A,B several side by side; easi3r "
+    "evaluate SET --data DIR measures them on a benchmark; easi3r render DIR camera_path.json makes a video of saved "
+    "results, easi3r view DIR opens them in the browser; each has its --help"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Reconstruct a clip and write all files; or, as the first word says, `compare` systems on it, `evaluate` them on
-    a benchmark, `render` a camera move or `view` what was written. Returns the exit code: 0, or 2 when the input cannot
-    be used; 1 when nothing could be evaluated.
+    """Reconstruct a clip and write all files; or, as the first word says, do so with a `batch` of them, `compare`
+    systems on it, `evaluate` them on a benchmark, `render` a camera move or `view` what was written. Returns the exit
+    code: 0, or 2 when the input cannot be used; 1 when a clip of many failed or nothing could be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
     before = log.level
     log.setLevel(logging.ERROR)  # what it warns of is printed at the end
     try:
-        if argv[:1] == ["compare"]:  # a clip of that name is ./compare
+        if argv[:1] == ["batch"]:  # a clip of that name is ./batch
+            return _batch(argv[1:])
+        if argv[:1] == ["compare"]:
             return _compare(_compare_parser().parse_args(argv[1:]))
         if argv[:1] == ["evaluate"]:
             return _evaluate(argv[1:])
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = argv[:1] == ["evaluate"] or Path(_out_of(argv), UNFINISHED).is_dir()
+        kept = argv[:1] in (["batch"], ["evaluate"]) or Path(_out_of(argv), UNFINISHED).is_dir()
         done = "what was done is kept, --resume goes on" if kept else "nothing was written"
         print(f"Stopped; {done}.", file=sys.stderr)
         return 130
@@ -125,6 +126,10 @@ def _finish(parser):
         metavar="PATH",
         help="what moves, if you know it better: a video, a folder of pictures or one PNG per frame; white = moving",
     )
+    return _add_options(parser)
+
+
+def _add_options(parser):
     for option in fields(Options):
         _add_option(parser, option)
     return parser
@@ -174,6 +179,17 @@ def _run(arguments):
     for path in files.values():
         print(path)
     return 0
+
+
+def _batch(argv):
+    from .batch import command  # here, as it takes seconds
+
+    parser = _Parser(prog="easi3r batch", description="See many videos in 3D over time: a folder or a list of clips.")
+    command.add_arguments(parser)
+    arguments = _add_options(parser).parse_args(argv)
+    options = _options(arguments)
+    with _Bar() if sys.stderr.isatty() else _Lines() as progress:
+        return command.run(arguments, options, progress)
 
 
 def _compare(arguments):

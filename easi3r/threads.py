@@ -9,11 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import cv2
 from threadpoolctl import threadpool_limits
 
 WORKERS = max(1, min(8, os.cpu_count() or 1))
 _lock = threading.Lock()
 _active: dict[str, Any] = {"runs": 0, "limit": None}
+
+
+def keep_to(cores: int) -> None:
+    """Let our threads and OpenCV's use so many cores, in a process that has them alone of a shared machine."""
+    global WORKERS
+    WORKERS = min(WORKERS, cores)
+    cv2.setNumThreads(cores)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def test_numbers_of_numpy_are_numbers():
 def test_every_option_can_be_given_in_the_terminal(clip, monkeypatch, tmp_path, capsys):
     seen = []
 
-    def stop(clip, system, options, masks, progress):
+    def stop(clip, system, options, masks, progress, resume):
         seen.append((options, masks))
         raise InputError("Enough.")
 

@@ -7,12 +7,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..backbones.base import Progress
+from ..batch import Failure
+from ..batch import run as run_all
+from ..batch.command import add_address
+from ..batch.runner import reason
 from ..errors import InputError
 from ..export import check_place, refuse_taken, replacing
 from ..paths import quoted
@@ -50,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--sequences", metavar="A,B", help="only these")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N")
     parser.add_argument("--resume", action="store_true", help="go on in --out: what is done is not run again")
+    add_address(parser)
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def run(arguments: Namespace, progress: Progress) -> int:
         jobs = _jobs(arguments, dataset, there, chosen, out)
         made = [_made(job) for job in jobs]
         for job, seconds in zip(jobs, made):
-            result = results[job.label] = _evaluate(job, seconds, progress, alone=len(jobs) == 1)
+            result = results[job.label] = _evaluate(job, seconds, progress, arguments.address, alone=len(jobs) == 1)
             own = {f"{job.label}: {key}": (there[key], _folder(job, key)) for key in worst(name, result)}
             shown |= own
             if kept and len(jobs) > 1:
@@ -185,26 +189,27 @@ def _place(kept: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _evaluate(job: _Job, seconds: dict[str, float], progress: Progress, alone: bool) -> dict[str, Any]:
+def _evaluate(
+    job: _Job, seconds: dict[str, float], progress: Progress, address: str | None, alone: bool
+) -> dict[str, Any]:
     """Predict what is not there yet, then score; what goes wrong with one sequence is said of it.
 
-    seconds: of what is there. A system that cannot be loaded ends the run if it is `alone`.
+    seconds: of what is there. A system that cannot be loaded here ends the run if it is `alone`.
     """
-    load = cache(partial(job.load, progress)) if job.load else None
+    worker = _Worker(replace(job, predictions=job.predictions.absolute()))
     entries = {}
     try:
-        if load and any(name not in seconds for name in job.sequences):
-            load()
+        if address is None and job.load and any(name not in seconds for name in job.sequences):
+            worker.load(progress)
     except InputError as error:
         if alone:
             raise
         entries = {name: Entry("failed", str(error)) for name in job.sequences}
-    for k, (name, path) in enumerate(job.sequences.items()):
-        if name not in entries:
-            report = _part(progress, k, len(job.sequences), name)
-            report(0, "scoring")
-            entries[name] = _entry(job, name, path, seconds.get(name), load, report)
-    found = summary(job.name, job.dataset, entries, job.left_out)
+    if not entries:
+        items = {name: (name, path.absolute(), seconds.get(name)) for name, path in job.sequences.items()}
+        for name, outcome in run_all(items, lambda: worker, progress, address, gpu=job.load is not None):
+            entries[name] = Entry("failed", outcome.reason) if isinstance(outcome, Failure) else outcome
+    found = summary(job.name, job.dataset, {name: entries[name] for name in job.sequences}, job.left_out)
     about = {"versions": {"easi3r": __version__}, "papers": [vars(row) for row in paper_rows(job.name)]}
     return found | about | ({} if job.settings is None else {"options": vars(job.settings)})
 
@@ -221,6 +226,26 @@ def _made(job):
     return {name: took for name, took in taken.items() if took is not None}
 
 
+class _Worker:
+    """Predicts and scores the sequences of a job; on a cluster there are several of it."""
+
+    def __init__(self, job: _Job) -> None:
+        self._job = job
+        self._system: System | None = None
+
+    def load(self, progress: Progress) -> System:
+        """The system, loaded when it is first asked for."""
+        if self._system is None:
+            assert self._job.load is not None  # only predictions that are there need none
+            self._system = self._job.load(progress)
+        return self._system
+
+    def __call__(self, item: tuple[str, Path, float | None], progress: Progress) -> Entry:
+        """item: name and folder of the sequence, seconds of its prediction or None if there is none yet."""
+        progress(0, "scoring")
+        return _entry(self._job, *item, self.load, progress)
+
+
 def _entry(job, name, path, seconds, load, report):
     try:
         sequence = job.dataset.load(path)
@@ -231,12 +256,12 @@ def _entry(job, name, path, seconds, load, report):
         if not frames:
             return Entry("failed", "the protocol chooses none of its frames")
         if job.settings is not None and seconds is None:
-            seconds = predict(sequence, name, load(), job.settings, folder, report)
+            seconds = predict(sequence, name, load(report), job.settings, folder, report)
         return replace(score(sequence, _measured(job), folder), seconds=seconds)
     except Exception as error:  # noqa: BLE001 - one broken sequence never ends the run
         if job.settings is not None and seconds is None:
             shutil.rmtree(folder, ignore_errors=True)
-        return Entry("failed", _reason(error), frames)
+        return Entry("failed", reason(error), frames)
 
 
 def _measured(job):
@@ -249,18 +274,6 @@ def _folder(job, name):
     """Of the predictions of a sequence: by its name, or by that of its folder."""
     plain, prefixed = job.predictions / name, job.predictions / f"{job.dataset.prefix}{name}"
     return prefixed if prefixed.exists() and not plain.exists() else plain
-
-
-def _reason(error):
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "out of memory"
-    return f"{type(error).__name__}: {error}"
-
-
-def _part(progress, k, of, name):
-    return lambda fraction, text: progress((k + fraction) / of, f"{name}: {text}")
 
 
 def _write(folder, name, results, whole, shown, ran):

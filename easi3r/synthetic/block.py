@@ -61,7 +61,7 @@ def way(length: float) -> Callable[[float, float], np.ndarray]:
         x = min(rest, half) + radius * np.sin(bend)
         z = half + radius * np.cos(bend) - max(rest - half - np.pi / 2 * radius, 0)
         ahead = turn("y", bend + np.pi / 2)[:3, :3]
-        return turn("y", side * np.pi / 2) @ pose(ahead, [x, 0, z]) @ pose(np.eye(3), [-right, 0, 0])
+        return turn("y", side * np.pi / 2) @ pose(ahead, np.array([x, 0, z])) @ pose(np.eye(3), np.array([-right, 0, 0]))
 
     return frame
 
