@@ -68,10 +68,10 @@ def test_the_same_input_gives_the_same_result(street, backbone):
 @pytest.mark.usefixtures("few_pairs")
 def test_options_of_masks_and_pairs_reach_their_steps(street, backbone):
     few, many, rough = (
-        easi3r.reconstruct(street.frames, backbone, easi3r.Options(graph="swin-1-noncyclic", **options))
+        easi3r.reconstruct(street.frames[:4], backbone, easi3r.Options(graph="swin-1-noncyclic", **options))
         for options in ({"sensitivity": 0.2}, {"sensitivity": 0.8}, {"sensitivity": 0.8, "refine": False})
     )
-    assert few.info["pairs"] == 10 and few.dynamic.mean() < many.dynamic.mean()
+    assert few.info["pairs"] == 6 and few.dynamic.mean() < many.dynamic.mean()
     assert not np.array_equal(rough.dynamic, many.dynamic)
 
 

@@ -61,9 +61,13 @@ def way(length: float) -> Callable[[float, float], np.ndarray]:
         x = min(rest, half) + radius * np.sin(bend)
         z = half + radius * np.cos(bend) - max(rest - half - np.pi / 2 * radius, 0)
         ahead = turn("y", bend + np.pi / 2)[:3, :3]
-        return turn("y", side * np.pi / 2) @ pose(ahead, np.array([x, 0, z])) @ pose(np.eye(3), np.array([-right, 0, 0]))
+        return turn("y", side * np.pi / 2) @ pose(ahead, np.array([x, 0, z])) @ _move(-right, 0, 0)
 
     return frame
+
+
+def _move(x, y, z):
+    return pose(np.eye(3), np.array([x, y, z]))
 
 
 def _scene(length, rng):
@@ -88,7 +92,7 @@ def _scene(length, rng):
     # something that also moves up and down. With a dog in its place, 128 pixels show nothing that moves (J < .02).
     def balloon(t):
         at = frame(PACE * t + BEFORE - 0.2, 0.1 - 0.75 * np.sin(1.2 * t))
-        return at @ pose(np.eye(3), [0, 1.2 + 0.45 * np.sin(1.9 * t), 0])
+        return at @ _move(0, 1.2 + 0.45 * np.sin(1.9 * t), 0)
 
     def camera(t):
         bob = BOB * np.sin(2 * np.pi * STEPS * t)
@@ -103,7 +107,7 @@ def _scene(length, rng):
 def _standing(frame, size, texture, tile=None, lift=0.0, shape="box", contact=True):
     """Something of full size (x, y, z) that stands on the ground of `frame`, or `lift` metres above."""
     half = tuple(s / 2 for s in size)
-    return Solid(shape, half, frame @ pose(np.eye(3), [0, lift + half[1], 0]), texture, tile, contact)
+    return Solid(shape, half, frame @ _move(0, lift + half[1], 0), texture, tile, contact)
 
 
 def _evenly(frame, length, right, apart):
@@ -130,7 +134,7 @@ def _houses(frame, length, right, apart, rng):
         tall, deep, back = rng.uniform(3.5, 7.0), rng.uniform(1.2, 1.6), rng.uniform(0, 0.3)
         wide, name = 1.08 * gap, f"#{number}{'ab'[int(side > 0)]}"
         front = frame(along, right + side * back)
-        middle = front @ pose(np.eye(3), [-side * deep / 2, 0, 0])
+        middle = front @ _move(-side * deep / 2, 0, 0)
         yield _standing(middle, (deep, tall, wide), HOUSES[number % 3] + name, max(wide, tall))
         yield _standing(middle, (deep + 0.3, 0.2, wide + 0.1), "plaster", None, tall, contact=False)
         shop = SHOPS[int(rng.integers(4))] + name
