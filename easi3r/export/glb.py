@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..camera import transform
+from ..large import choice
 from .colours import linear_light
 from .gltf import LINES, TRIANGLES, GlbWriter
 from .opening import find_opening
@@ -48,7 +49,7 @@ def write_scene(scene: Scene, path: str | Path) -> None:
 
 def _time_steps(n_frames):
     """Frames that get a node, spread over the clip."""
-    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, _MOST_STEPS)).round().astype(int)).tolist()
+    return choice(n_frames, _MOST_STEPS).tolist()
 
 
 @dataclass(frozen=True)

@@ -94,15 +94,15 @@ def _page(about, tables, pictures):
 
 def _packed(name, scene, most_static, most_moving):
     """What the page has to know of a scene, and the table of its points, with at most about so many."""
-    result, shown = scene.result, scene.static | scene.moving
+    result = scene.result
     surroundings = [without_hem(patch) for patch in scene.surfaces(max(1, int(most_static)))]
-    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), max(1, int(most_moving)))]
+    objects = [without_hem(patch) for patch in scene.objects(range(len(result.frames)), max(1, int(most_moving)))]
     movers, moving, objects = one_by_one(scene, objects)
-    sure = find_range(result.confidence[shown])
+    sure, depth = find_range(scene.shown_values("confidence")), scene.shown_values("depth")
     table, ranges = pack(surroundings + objects, result, sure)
     whole = sum(int(each.fresh.sum()) for each in scene.shares) + int(scene.moving.sum())
     opening = find_opening(scene, _FIELD, narrows=True)
-    distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
+    distance = float(np.median(depth)) if len(depth) else 1.0
     scale = result.info.get("scale")
     about = {
         "name": name,
