@@ -15,7 +15,6 @@ from PIL import Image
 from easi3r import synthetic
 from easi3r.camera import Framing, transform
 from easi3r.errors import InputError
-from easi3r.export import player
 from easi3r.export.player import FOLDER, SCRIPTS, filmed, write_player
 from easi3r.export.scene import Scene
 
@@ -288,7 +287,7 @@ def test_the_film_runs_in_step_in_a_corner(show):
 @pytest.mark.parametrize("number, size", [(30, 300), (300, 90), (1200, 20)])
 def test_the_film_stays_small(number, size):
     frames = np.random.default_rng(0).integers(0, 256, (number, size, 2 * size, 3), np.uint8)  # the worst there is
-    pictures = filmed.encode(frames)
+    pictures = filmed.encode(frames, 2_400_000)
     assert sum(map(len, pictures)) <= 2_400_000 and len(pictures) == min(number, len(pictures))
     assert number > 300 or len(pictures) == number
 
@@ -551,14 +550,13 @@ def test_24_frames_stay_below_12_megabytes(tmp_path):
     assert 2e6 < (tmp_path / "player.html").stat().st_size < 12e6
 
 
-def test_it_is_thinned_until_it_is_small_enough_and_says_so(tmp_path, monkeypatch):
-    result = analytic_result(3, 128, 96)
+def test_it_is_thinned_until_it_is_small_enough_and_says_so(tmp_path):
+    result = analytic_result(3, 256, 192)
     result.frames = np.random.default_rng(0).integers(0, 256, result.frames.shape, np.uint8)  # compresses badly
     write_player(Scene(result), tmp_path / "whole.html")
     assert '"thinned": 1.0' in (tmp_path / "whole.html").read_text()
     most = int(0.8 * (tmp_path / "whole.html").stat().st_size)
-    monkeypatch.setattr(player, "MOST_BYTES", most)
-    write_player(Scene(result), tmp_path / "player.html")
+    write_player(Scene(result, player_mb=most / 1e6), tmp_path / "player.html")
     assert 0.5 * most < (tmp_path / "player.html").stat().st_size <= most
     assert '"thinned": 1.0,' not in (tmp_path / "player.html").read_text()
 

@@ -177,8 +177,8 @@ class Scene:
     def objects(self, frames: Sequence[int], budget: int) -> list[Patch]:
         """What moves in each of `frames` (indices), empty where nothing does. budget: about how many vertices."""
         step = thinning(sum(int(self.moving[t].sum()) for t in frames), budget)
-        grids = (Grid(self.result, t, step) for t in frames)
-        return [grid.mesh(grid.pick(self.moving[t])) for t, grid in zip(frames, grids)]
+        grids = ((t, Grid(self.result, t, step)) for t in frames_of(self.result, frames))
+        return [grid.mesh(grid.pick(self.moving[t])) for t, grid in grids]
 
     def static_points(self, budget: int) -> tuple[np.ndarray, np.ndarray]:
         """At most `budget` points of what stands still: points (N,3) float32 world, colours (N,3) uint8 sRGB.
@@ -205,7 +205,7 @@ class Scene:
                 colours.append(found[1])
         return np.concatenate(points), np.concatenate(colours)
 
-    def moving_points(self, budget: int) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    def moving_points(self, budget: float) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
         """Yields (t, points (N,3) float32 world, colours (N,3) uint8, movers (N,) uint8) of each frame in which
         something moves.
 

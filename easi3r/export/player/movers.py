@@ -18,9 +18,10 @@ _REST = "Others", (150, 156, 170)  # name and sRGB of those
 def one_by_one(scene: Scene, patches: list[Patch]) -> tuple[list[dict], list[list[int]], list[Patch]]:
     """Sort the points of what moves by mover.
 
-    patches: the T of `Scene.objects`. Returns the movers as the page knows them, largest over the clip first ("name",
-    "colour" sRGB, "centres": per frame the median of its points, [x, y, z] world, smoothed over five frames, or None
-    where too few are seen), how many points of each there are in each frame, and the patches, points in that order.
+    patches: those of `Scene.objects` at T moments, all frames or every k-th. Returns the movers as the page knows them,
+    largest over the clip first ("name", "colour" sRGB, "centres": per moment the median of its points, [x, y, z] world,
+    smoothed over five moments, or None where too few are seen), how many points of each there are at each moment, and
+    the patches, points in that order.
     """
     ids = [scene.movers[patch.t].ravel()[patch.pixels] for patch in patches]
     present = np.unique(np.concatenate(ids)).tolist()
