@@ -126,9 +126,10 @@ def save(
     files: only these names, such as ["scene.glb", "masks"]; what has other names stays as it is. None: all.
     player_mb: how large player.html and scene.glb may be each, 1 to 200 MB; they are thinned to it.
     Returns a dict name -> path (str) of what was written: no static.ply if nothing stands still, no folder moving if
-    nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if `player_mb` is out of range, a name is not
-    among `_FILES`, the folder cannot be made or written to, or it holds files of these names that no earlier result
-    with its arrays.npz has left; a single file that is named in `files` is replaced all the same.
+    nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if a name is not
+    among `_FILES`, `player_mb` is out of range, the folder cannot be made or written to, or it holds files of these
+    names that no earlier result with its arrays.npz has left; a single file that is named in `files` is replaced all
+    the same.
     """
     names, scene = chosen_files(files), Scene(result, player_mb=player_mb)
     folder = check_folder(folder, files and names)

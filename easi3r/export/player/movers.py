@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import correlate1d
 
+from ...large import frames_of
 from ...motion.movers import colour
 from ..scene import Scene
 from ..surfaces import Patch
@@ -23,7 +24,7 @@ def one_by_one(scene: Scene, patches: list[Patch]) -> tuple[list[dict], list[lis
     smoothed over five moments, or None where too few are seen), how many points of each there are at each moment, and
     the patches, points in that order.
     """
-    ids = [scene.movers[patch.t].ravel()[patch.pixels] for patch in patches]
+    ids = [scene.movers[patches[k].t].ravel()[patches[k].pixels] for k in frames_of(scene.result, range(len(patches)))]
     present = np.unique(np.concatenate(ids)).tolist()
     singly = [number for number in present if number][:_SINGLY]
     group = np.full(256, len(singly))
