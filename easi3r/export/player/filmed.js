@@ -4,7 +4,7 @@ const codes = JSON.parse($("pictures").textContent), films = new Map();  // thos
 const AROUND = 50;  // before and after it; all of a short clip
 let lastFilmed = null;
 
-function filmedNow() {  // the picture of this step, or the last one until it is there; of a very long clip the one before
+function filmedNow() {  // the picture of this step, of a very long clip the one before; the last one until it is there
   const now = Math.ceil((state.step + 1) * codes.length / (lastStep + 1)) - 1, count = codes.length;
   const away = k => Math.min((k - now + count) % count, (now - k + count) % count);
   for (const k of films.keys()) if (away(k) > AROUND) films.delete(k);
