@@ -197,10 +197,11 @@ class Scene:
         if starts[-1] > budget:
             taken = np.sort(np.random.default_rng(0).permutation(starts[-1])[:budget])
         points, colours = [np.zeros((0, 3), np.float32)], [np.zeros((0, 3), np.uint8)]
-        for k, numbers in enumerate(np.split(taken, np.searchsorted(taken, starts[1:-1]))):
-            if len(numbers):
+        parts = np.split(taken, np.searchsorted(taken, starts[1:-1]))
+        for k in frames_of(self.result, range(len(shares))):
+            if len(parts[k]):
                 grid, index = vertices(shares[k])
-                found = grid.points(index[numbers - starts[k]])
+                found = grid.points(index[parts[k] - starts[k]])
                 points.append(found[0])
                 colours.append(found[1])
         return np.concatenate(points), np.concatenate(colours)
