@@ -91,14 +91,19 @@ class Reconstruction:
         return np.stack([transform(pose, camera.unproject(depth)) for pose, camera, depth in views]).astype(np.float32)
 
     def save(
-        self, folder: str | Path, dataset_source: Any = None, files: Iterable[str] | None = None
+        self,
+        folder: str | Path,
+        dataset_source: Any = None,
+        files: Iterable[str] | None = None,
+        player_mb: float = 12.0,
     ) -> dict[str, str]:
         """Write every file the page offers into `folder`, made if missing; returns a dict name -> path: `export.save`.
 
         dataset_source: the clip that this was made from, a path or what else `reconstruct` took; with it the pictures,
         masks and cameras in the folder dataset have the size of the clip and not the working size. Depth stays as it
-        is. files: only these, such as ["scene.glb", "masks"].
+        is. files: only these, such as ["scene.glb", "masks"]. player_mb: how large player.html and scene.glb may be
+        each, 1 to 200 MB.
         """
         from .export import save  # the exporters read Reconstruction; importing them here keeps that direction
 
-        return save(self, folder, dataset_source, files)
+        return save(self, folder, dataset_source, files, player_mb)

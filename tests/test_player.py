@@ -288,7 +288,7 @@ def test_the_film_runs_in_step_in_a_corner(show):
 @pytest.mark.parametrize("number, size", [(30, 300), (300, 90), (1200, 20)])
 def test_the_film_stays_small(number, size):
     frames = np.random.default_rng(0).integers(0, 256, (number, size, 2 * size, 3), np.uint8)  # the worst there is
-    pictures = filmed.encode(frames)
+    pictures = filmed.encode(frames, 2_400_000)
     assert sum(map(len, pictures)) <= 2_400_000 and len(pictures) == min(number, len(pictures))
     assert number > 300 or len(pictures) == number
 
@@ -551,14 +551,47 @@ def test_24_frames_stay_below_12_megabytes(tmp_path):
     assert 2e6 < (tmp_path / "player.html").stat().st_size < 12e6
 
 
-def test_it_is_thinned_until_it_is_small_enough_and_says_so(tmp_path, monkeypatch):
-    result = analytic_result(3, 128, 96)
+def test_a_long_clip_is_unpacked_as_it_plays_and_the_time_line_says_what_is_left_out(show, monkeypatch):
+    monkeypatch.setattr(player, "_COARSEST", 0.6)  # as if more moved than the file may hold
+    result = analytic_result(201, 64, 48)
+    page = show(result, bypass_csp=True)  # which forbids what `wait_for_function` does
+    unpacked = "blocks[0].map(block => Boolean(block.rows))"
+    assert page.locator("#every").inner_text() == "what moves: every 2nd frame"
+    assert page.evaluate(unpacked) == [True, True, False]  # those of 100 frames each
+    press(page, "static")
+    for step in (200, 101, 20):
+        page.locator("#time").fill(str(step))
+        page.wait_for_function("rowsOf(scene, blockOf(scene, state.step))")
+        seen, moment = drawn(through_camera(page, step, (64, 48))), step // 2 * 2
+        overlap = (seen & result.dynamic[moment]).sum() / (seen | result.dynamic[moment]).sum()
+        assert overlap > 0.75, f"frame {step}: {overlap:.2f}"
+        row, column = np.argwhere(result.dynamic[moment]).mean(axis=0)
+        box = page.locator("#picture").bounding_box()
+        at = box["x"] + (column + 0.5) / 64 * box["width"], box["y"] + (row + 0.5) / 48 * box["height"]
+        found = page.evaluate("([x, y]) => pick(x, y)", at)
+        assert found["frame"] == moment and found["mover"]["name"] == "Mover 1"
+        assert np.allclose(found["place"], world_point(result, moment, at, box), atol=0.15)
+    assert page.evaluate(unpacked) == [True, True, False]
+    press(page, "trail")
+    page.wait_for_function("blocks[0].every(block => block.rows)")
+    assert not page.problems
+
+
+def world_point(result, t, at, box):
+    """(3,) of what frame t shows at a place (x, y) of the page, whose part `box` has its picture."""
+    column, row = ((at[k] - box["xy"[k]]) / box[side] * n - 0.5 for k, side, n in ((0, "width", 64), (1, "height", 48)))
+    ray = np.linalg.inv(result.intrinsics[t]) @ [column, row, 1]
+    return transform(result.cam2world[t], ray * result.depth[t, round(row), round(column)])
+
+
+def test_it_is_thinned_until_it_is_small_enough_and_says_so(tmp_path):
+    result = analytic_result(6, 256, 192)
+    result.dynamic[:] = True
     result.frames = np.random.default_rng(0).integers(0, 256, result.frames.shape, np.uint8)  # compresses badly
     write_player(Scene(result), tmp_path / "whole.html")
     assert '"thinned": 1.0' in (tmp_path / "whole.html").read_text()
     most = int(0.8 * (tmp_path / "whole.html").stat().st_size)
-    monkeypatch.setattr(player, "MOST_BYTES", most)
-    write_player(Scene(result), tmp_path / "player.html")
+    write_player(Scene(result, player_mb=most / 1e6), tmp_path / "player.html")
     assert 0.5 * most < (tmp_path / "player.html").stat().st_size <= most
     assert '"thinned": 1.0,' not in (tmp_path / "player.html").read_text()
 

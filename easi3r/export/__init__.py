@@ -27,7 +27,7 @@ from .orbit import write_orbit
 from .player import write_player
 from .plot import write_path_plot
 from .ply import write_moving, write_static
-from .scene import Scene
+from .scene import PLAYER_MB, Scene
 from .trajectory import write_cameras, write_poses
 from .videos import write_depth
 
@@ -113,19 +113,25 @@ def check_place(folder: str | Path) -> Path:
 
 
 def save(
-    result: Reconstruction, folder: str | Path, dataset_source: Any = None, files: Iterable[str] | None = None
+    result: Reconstruction,
+    folder: str | Path,
+    dataset_source: Any = None,
+    files: Iterable[str] | None = None,
+    player_mb: float = PLAYER_MB,
 ) -> dict[str, str]:
     """Write the files and folders of `_FILES` into `folder`, which is made if missing.
 
     What has one of these names there is replaced, folders as a whole: nothing of an older result stays behind.
     dataset_source: the clip, to have the folder dataset at its size, see `write_dataset`.
     files: only these names, such as ["scene.glb", "masks"]; what has other names stays as it is. None: all.
+    player_mb: how large player.html and scene.glb may be each, 1 to 200 MB; they are thinned to it.
     Returns a dict name -> path (str) of what was written: no static.ply if nothing stands still, no folder moving if
     nothing moves. All or nothing: if one fails, the folder is left as it was. Raises `InputError` if a name is not
-    among `_FILES`, the folder cannot be made or written to, or it holds files of these names that no earlier result
-    with its arrays.npz has left; a single file that is named in `files` is replaced all the same.
+    among `_FILES`, `player_mb` is out of range, the folder cannot be made or written to, or it holds files of these
+    names that no earlier result with its arrays.npz has left; a single file that is named in `files` is replaced all
+    the same.
     """
-    names = chosen_files(files)
+    names, scene = chosen_files(files), Scene(result, player_mb=player_mb)
     folder = check_folder(folder, files and names)
     writers: dict[str, Callable[[Scene, Path], None]] = {name: _FILES[name] for name in names}
     if dataset_source is not None and "dataset" in names:  # first, as it is what may fail
@@ -133,7 +139,7 @@ def save(
             name: write for name, write in writers.items() if name != "dataset"
         }
     with replacing(folder, names) as new:
-        _write_all(Scene(result), new, writers)
+        _write_all(scene, new, writers)
         written = [name for name in names if (new / name).exists()]
     return {name: str(folder / name) for name in written}
 

@@ -1,6 +1,7 @@
 """A `Reconstruction` as one file of plain arrays, and back."""
 
 import json
+import math
 import os
 import zipfile
 import zlib
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..camera import Framing
 from ..errors import InputError
+from ..large import give_back, zeros
 from ..paths import quoted
 from ..reconstruction import Reconstruction
 from ..sources import open_source
@@ -23,6 +25,7 @@ ARCHIVE = "arrays.npz"
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError)
 _LEVELS = 50  # steps of log(1 + confidence) in a small archive
 _SAME_SURFACE = 0.1  # relative difference of depth between neighbours
+_BLOCK = 2**24  # bytes that are read or written at a time
 _FORMAT = 1  # raised when a file of the old layout can no longer be read
 _ARRAYS = [field.name for field in fields(Reconstruction) if field.name not in ("evidence", "framing", "info")]
 
@@ -43,7 +46,7 @@ def write_archive(result: Reconstruction, path: str | Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         for name, array in arrays.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
+                _write(entry, np.asarray(array))
 
 
 def write_small(result: Reconstruction, path: str | Path) -> None:
@@ -172,5 +175,30 @@ def plain(value: Any) -> Any:
 
 
 def _read(file, name):
+    """An array of the archive, a block of rows at a time; a large one lies on disk, see `zeros`."""
     with file.open(name) as entry:
-        return np.lib.format.read_array(entry, allow_pickle=False)
+        np.lib.format.read_magic(entry)
+        shape, columns, dtype = np.lib.format.read_array_header_1_0(entry)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize > file.getinfo(name).file_size:
+            raise ValueError("not written by this program")
+        array = zeros(shape[::-1] if columns else shape, dtype)
+        for rows in _blocks(array):
+            if rows.size:
+                rows[...] = np.frombuffer(entry.read(rows.nbytes), dtype).reshape(rows.shape)
+        return array.T if columns else array
+
+
+def _write(entry, array):
+    """As np.lib.format.write_array, which would keep all of a mapped file in memory."""
+    about = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+    np.lib.format.write_array_header_1_0(entry, about)
+    for rows in _blocks(array):
+        entry.write(np.ascontiguousarray(rows))
+        give_back([array])
+
+
+def _blocks(array):
+    """Views of an array, some rows each, from the first to the last."""
+    rows = array.reshape(1) if not array.ndim else array
+    count = max(1, _BLOCK // max(1, rows[:1].nbytes))
+    return (rows[first : first + count] for first in range(0, len(rows), count))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import video
+from ..large import frames_of
 from ..reconstruction import Reconstruction
 from .images import write_pngs
 from .scene import Scene
@@ -29,12 +30,12 @@ def write_background(scene: Scene, path: Path) -> None:
     period, dark, light = _STRIPES
     diagonal = np.add(*np.mgrid[:height, :width]) % period < period / 2
     hatch = np.where(diagonal, dark, light).astype(np.uint8)[..., None]
-    shown = (np.where(seen[..., None], picture, hatch) for picture, seen in zip(pictures, known))
+    shown = (np.where(known[t][..., None], pictures[t], hatch) for t in frames_of(scene.result))
     video.write(path, shown, playback_fps(scene.result.timestamps))
 
 
 def write_background_images(scene: Scene, folder: Path) -> None:
     """PNG files 00000.png and so on, 8 bit RGBA at working size: the `clean_plate`, alpha 0 where nothing is known."""
     pictures, known = clean_plate(scene)
-    alphas = (255 * seen.astype(np.uint8) for seen in known)
-    write_pngs(folder, (np.dstack([picture[..., ::-1], alpha]) for picture, alpha in zip(pictures, alphas)))
+    whole = (np.dstack([pictures[t][..., ::-1], 255 * known[t].astype(np.uint8)]) for t in frames_of(scene.result))
+    write_pngs(folder, whole)

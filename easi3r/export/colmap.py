@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..camera import invert, transform
+from ..large import frames_of
 from ..reconstruction import Reconstruction
 from ..scale import in_words
 from .views import Views
@@ -59,33 +60,37 @@ def _words(numbers):
 def _marks(result, intrinsics, points):
     """Where pictures with these intrinsics (T,3,3) show the points. Returns the marks of each frame, "x y point", and
     the track of each point, "image mark", as lists of strings per frame and per point."""
-    pixels, seen = _projections(result, intrinsics, points)
-    order = np.where(seen, np.random.default_rng(0).random(seen.shape), 2.0)
-    chosen = np.zeros_like(seen)
-    np.put_along_axis(chosen, np.argsort(order, axis=0)[:_TRACK], True, axis=0)
-    marks, tracks = [], [[] for _ in points]
-    for t, marked in enumerate(chosen & seen):
-        numbers = np.flatnonzero(marked).tolist()
-        places = (pixels[t, numbers] + 0.5).tolist()
-        marks.append([f"{x:.2f} {y:.2f} {k + 1}" for (x, y), k in zip(places, numbers)])
-        for mark, k in enumerate(numbers):
-            tracks[k].append(f"{t + 1} {mark}")
+    random, n_points = np.random.default_rng(0), len(points)
+    lots = np.full((_TRACK, n_points), 2.0)  # what the marks of each point so far have drawn; the lowest stay
+    frames, places = np.zeros((_TRACK, n_points), np.int32), np.zeros((_TRACK, n_points, 2), np.float32)
+    for t in frames_of(result):
+        drawn = random.random(n_points)
+        numbers, pixels = _projections(result, t, intrinsics[t], points)
+        worst = lots[:, numbers].argmax(axis=0)
+        better = drawn[numbers] < lots[worst, numbers]
+        worst, numbers = worst[better], numbers[better]
+        lots[worst, numbers], frames[worst, numbers], places[worst, numbers] = drawn[numbers], t, pixels[better]
+    slot, number = np.nonzero(lots < 2)
+    order = np.lexsort([number, frames[slot, number]])
+    slot, number = slot[order], number[order]
+    marks, tracks = [[] for _ in result.frames], [[] for _ in points]
+    for t, k, (x, y) in zip(frames[slot, number].tolist(), number.tolist(), (places[slot, number] + 0.5).tolist()):
+        tracks[k].append(f"{t + 1} {len(marks[t])}")
+        marks[t].append(f"{x:.2f} {y:.2f} {k + 1}")
     return marks, tracks
 
 
-def _projections(result, intrinsics, points):
-    """Pixels (T,N,2) float32 of the points (N,3), and whether the frame shows the point there: (T,N) bool."""
+def _projections(result, t, intrinsics, points):
+    """Which of the points (N,3) frame t shows, (n,) int, and where a picture with these intrinsics (3,3) has them:
+    pixels (n,2) float32.
+    """
     height, width = result.depth.shape[1:]
-    pixels = np.zeros((len(result.frames), len(points), 2), np.float32)
-    seen = np.zeros(pixels.shape[:2], bool)
-    for t, world2cam in enumerate(invert(result.cam2world)):
-        seen_from = transform(world2cam, points)
-        z = np.maximum(seen_from[:, 2], 1e-9)  # points behind the camera land far outside the picture
-        rays = np.column_stack([seen_from[:, :2] / z[:, None], np.ones(len(z))])
-        column, row = np.round(rays @ result.intrinsics[t, :2].T).T
-        inside = np.flatnonzero((column >= 0) & (row >= 0) & (column < width) & (row < height))
-        at = row[inside].astype(int), column[inside].astype(int)
-        same = np.abs(result.depth[t][at] - z[inside]) < _SAME * z[inside]
-        pixels[t, inside] = rays[inside] @ intrinsics[t, :2].T
-        seen[t, inside] = same & ~result.dynamic[t][at]
-    return pixels, seen
+    seen_from = transform(invert(result.cam2world[t]), points)
+    z = np.maximum(seen_from[:, 2], 1e-9)  # points behind the camera land far outside the picture
+    rays = np.column_stack([seen_from[:, :2] / z[:, None], np.ones(len(z))])
+    column, row = np.round(rays @ result.intrinsics[t, :2].T).T
+    inside = np.flatnonzero((column >= 0) & (row >= 0) & (column < width) & (row < height))
+    at = row[inside].astype(int), column[inside].astype(int)
+    same = np.abs(result.depth[t][at] - z[inside]) < _SAME * z[inside]
+    seen = inside[same & ~result.dynamic[t][at]]
+    return seen, (rays[seen] @ intrinsics[:2].T).astype(np.float32)

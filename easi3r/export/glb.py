@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from ..camera import transform
+from ..large import choice
 from .colours import linear_light
 from .gltf import LINES, TRIANGLES, GlbWriter
 from .opening import find_opening
-from .scene import Scene
+from .scene import PLAYER_MB, Scene
 from .surfaces import Patch
 from .videos import playback_fps
 
 AXES = np.diag([1.0, -1.0, -1.0])  # OpenCV (x right, y down, z forward) -> glTF (x right, y up, z backward)
-_STATIC_VERTICES, _MOVING_VERTICES = 120_000, 100_000  # keeps the file under 10 MB, and a phone fluent
+_STATIC_VERTICES, _MOVING_VERTICES = 120_000, 100_000  # in 12 MB, of which they take 10; a phone stays fluent
+_LESS = 0.9  # of the vertices that would just fit: their bytes are not quite in proportion to their number
 _FIELD = 1.75 * np.tan(0.4), np.tan(0.4)  # tangents of half of what viewers show, which mostly have 0.8 rad upright
 _MOST_STEPS = 60  # time steps of the animation; every one is a node of its own
 
@@ -27,28 +29,40 @@ def write_scene(scene: Scene, path: str | Path) -> None:
     Nodes: "static", "camera path", "frame 7" (the frustum of that frame), and below "mover 2" its "mover 2, frame 7".
     Axes of the file: x right, y up, z towards the viewer, origin = first camera. Lengths are those of the result times
     `extras.units_per_world_unit` of the scene, chosen so that the first frame's median depth is 5; those of a result in
-    metres stay metres. Each surface is an unlit triangle mesh with vertex colours in linear light. The bounding box is
+    metres stay metres. It has at most `scene.player_mb`; of more than 60 frames, so many moments of what moves, evenly
+    spread. Each surface is an unlit triangle mesh with vertex colours in linear light. The bounding box is
     centred (by two invisible points) in the middle of what is seen at first, about which viewers turn.
     """
+    share, excess = scene.player_mb / PLAYER_MB, 1.0
+    while excess > 0:
+        file = _filled(scene, share)
+        excess = file.size / (scene.player_mb * 1e6) - 1
+        share *= _LESS / (1 + excess)
+    steps, result = _time_steps(len(scene.result.frames)), scene.result
+    file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
+
+
+def _filled(scene, share):
+    """The `_File` of a scene with this share of the vertices."""
     result = scene.result
     steps = _time_steps(len(result.frames))
     file = _File(scene, find_opening(scene, _FIELD).target)
-    surroundings = scene.surfaces(_STATIC_VERTICES)
+    surroundings = scene.surfaces(int(share * _STATIC_VERTICES))
     if surroundings:
         file.add("static", surroundings)
     if len(result.frames) > 1:
         file.add("camera path", lines=[_path(result)])
-    for k, (t, patch) in enumerate(zip(steps, scene.objects(steps, _MOVING_VERTICES))):
+    for k, (t, patch) in enumerate(zip(steps, scene.objects(steps, int(share * _MOVING_VERTICES)))):
         step = k if len(steps) > 1 else None
         file.add(f"frame {t}", lines=[_frustum(result, t, 0.04 * scene.median_depth)], step=step)
         for mover, part in patch.split(scene.movers[t]).items():
             file.add(f"mover {mover}, frame {t}", [part], step=step, group=f"mover {mover}")
-    file.write(path, playback_fps(result.timestamps) * len(steps) / len(result.frames))
+    return file
 
 
 def _time_steps(n_frames):
     """Frames that get a node, spread over the clip."""
-    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, _MOST_STEPS)).round().astype(int)).tolist()
+    return choice(n_frames, _MOST_STEPS).tolist()
 
 
 @dataclass(frozen=True)
@@ -120,6 +134,11 @@ class _File:
         place = points @ AXES * self._scale
         self._reach = np.maximum(self._reach, np.abs(place - self._centre).max(axis=0))
         return place
+
+    @property
+    def size(self) -> int:
+        """Bytes of its geometry; names and the like take one per cent of them."""
+        return self._writer.size
 
     def write(self, path: str | Path, fps: float) -> None:
         corners = np.stack([self._centre - self._reach, self._centre + self._reach])

@@ -40,6 +40,11 @@ class GlbWriter:
         self._invisible: int | None = None
         self._groups: dict[str, int] = {}  # name -> node
 
+    @property
+    def size(self) -> int:
+        """Bytes of the geometry so far."""
+        return len(self._buffer)
+
     def primitive(
         self, positions: np.ndarray, colours: np.ndarray, indices: np.ndarray | None = None, mode: int = TRIANGLES
     ) -> dict[str, Any]:

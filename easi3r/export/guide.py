@@ -3,6 +3,7 @@
 import textwrap
 from pathlib import Path
 
+from ..large import MANY
 from .scene import Scene
 from .videos import playback_fps
 
@@ -30,7 +31,7 @@ What all files have in common
   Pixels    In cameras.json whole numbers are pixel centres: (0, 0) is the centre of the top left
             pixel. COLMAP and nerfstudio count from the corner of the picture, so that centre is
             (0.5, 0.5) there. The files are written accordingly: cx and cy differ by 0.5.
-  Frames    {frames}, numbered from 00000; when each was filmed is in cameras.json (timestamp).
+  Frames    {frames}, numbered from 00000; when each was filmed is in cameras.json (timestamp).{long}
 
 File by file
   player.html    The scene to turn and play in a browser; one file, works without a network.
@@ -76,6 +77,11 @@ File by file
   report.json    How this was made: options, seconds per step, versions, warnings.
 """
 
+_LONG = """
+            It is a long clip: to stay small files, player.html, scene.glb and orbit.mp4 show the
+            static scene as a choice of frames spread over the clip saw it, and player.html and
+            scene.glb what moves at fewer moments. All other files have every frame."""
+
 
 def write_guide(scene: Scene, path: Path) -> None:
     """Text file (UTF-8) that states axes, unit, pixel convention and what each file of `save` is, with the figures of
@@ -95,6 +101,7 @@ def write_guide(scene: Scene, path: Path) -> None:
         resized="{} x {}".format(*framing.resized),
         working="{} x {}".format(*framing.size),
         frames=n_frames,
+        long=_LONG if n_frames > MANY else "",
         seconds=(n_frames - 1) / playback_fps(result.timestamps),
         moving=f"Something moves in {moving} of {n_frames} frames." if moving else "Absent: nothing was found to move.",
     )

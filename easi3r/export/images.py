@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..large import frames_of, some
 from ..motion.movers import colour
 from ..scale import unit
 from .scene import Scene
@@ -34,8 +35,8 @@ def write_mask_images(scene: Scene, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     palette = np.concatenate([colour(mover) for mover in range(256)]).tolist()
-    for t, movers in enumerate(scene.movers):
-        image = Image.fromarray(movers)
+    for t in frames_of(scene.result):
+        image = Image.fromarray(scene.movers[t])
         image.putpalette(palette)
         image.save(folder / f"{t:05d}.png", compress_level=1)
 
@@ -55,15 +56,23 @@ def write_depth_images(scene: Scene, folder: Path) -> None:
     median depth away. The error is at most half a scale, that is at most 0.016 % at the median depth.
     """
     result = scene.result
-    usable = np.isfinite(result.depth) & (result.depth > 0) & (result.confidence > 0)
-    if usable.any():
-        usable &= result.depth <= _FARTHEST * np.median(result.depth[usable])
-    scale = float(result.depth[usable].max()) / 65535 if usable.any() else 1.0
+    told = some(result.depth)[_usable(some(result.depth), some(result.confidence))]
+    limit = _FARTHEST * float(np.median(told)) if len(told) else np.inf
+
+    def near(t):
+        return _usable(result.depth[t], result.confidence[t]) & (result.depth[t] <= limit)
+
+    farthest = max(float(result.depth[t].max(initial=0, where=near(t))) for t in frames_of(result))
+    scale = farthest / 65535 if farthest else 1.0
     values = (
-        np.where(good, np.maximum(np.round(depth / scale), 1), 0).astype(np.uint16)
-        for depth, good in zip(np.nan_to_num(result.depth, posinf=0, neginf=0).astype(float), usable)
+        np.where(
+            near(t),
+            np.maximum(np.round(np.nan_to_num(result.depth[t].astype(float), posinf=0, neginf=0) / scale), 1),
+            0,
+        )
+        for t in frames_of(result)
     )
-    _write_all(folder, ".png", values, _PNG)
+    _write_all(folder, ".png", (each.astype(np.uint16) for each in values), _PNG)
     about = {
         "scale": scale,
         "depth": "value * scale, along the viewing axis (z), in the unit of cameras.json",
@@ -71,6 +80,10 @@ def write_depth_images(scene: Scene, folder: Path) -> None:
         "unit": unit(result.info),
     }
     (folder / "scale.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+def _usable(depth, confidence):
+    return np.isfinite(depth) & (depth > 0) & (confidence > 0)
 
 
 def _write_all(folder, suffix, images, parameters):

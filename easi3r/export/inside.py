@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .. import video
+from ..large import choice, frames_of, some
 from ..motion.evidence import BEFORE_SAM2
 from .scene import Scene
 from .videos import coloured, playback_fps
@@ -63,7 +64,7 @@ def write_inside(scene: Scene, path: Path) -> None:
             )
         return sheet.fill([result.frames[t], *heat, _reddened(result.frames[t], result.dynamic[t])], t)
 
-    video.write(path, map(picture, range(len(result.frames))), playback_fps(result.timestamps))
+    video.write(path, map(picture, frames_of(result)), playback_fps(result.timestamps))
 
 
 def write_confidence(scene: Scene, path: Path) -> None:
@@ -72,18 +73,25 @@ def write_confidence(scene: Scene, path: Path) -> None:
     Logarithm of the confidence between its 2nd and 98th percentile over the whole clip.
     """
     result = scene.result
-    usable = np.isfinite(result.confidence) & (result.confidence > 0)
-    logarithm = np.log(result.confidence, out=np.full(usable.shape, np.nan, np.float32), where=usable)
-    limits, size = _range(logarithm, 2, 98), result.frames.shape[2:0:-1]
-    frames = (
-        _heat(np.nan_to_num(values), limits, size, cv2.COLORMAP_VIRIDIS) * known[..., None]
-        for values, known in zip(logarithm, usable)
-    )
-    video.write(path, frames, playback_fps(result.timestamps))
+    size = result.frames.shape[2:0:-1]
+
+    def logarithm(t):
+        confidence = result.confidence[t]
+        usable = np.isfinite(confidence) & (confidence > 0)
+        return np.log(confidence, out=np.full(usable.shape, np.nan, np.float32), where=usable)
+
+    limits = _range(np.stack([logarithm(t) for t in choice(len(result.frames))]), 2, 98)
+
+    def picture(t):
+        values = logarithm(t)
+        return _heat(np.nan_to_num(values), limits, size, cv2.COLORMAP_VIRIDIS) * np.isfinite(values)[..., None]
+
+    video.write(path, map(picture, frames_of(result)), playback_fps(result.timestamps))
 
 
 def _range(values, low, high):
-    """Two percentiles of the finite values; (0, 1) if there are none."""
+    """Two percentiles of the finite values of some frames (T,...); (0, 1) if there are none."""
+    values = some(values)
     values = values[np.isfinite(values)]
     return np.percentile(values, [low, high]) if values.size else (0.0, 1.0)
 

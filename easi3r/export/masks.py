@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .. import video
+from ..large import frames_of
 from ..motion.evidence import BEFORE_SAM2
 from ..reconstruction import Reconstruction
 from .inside import fitting_font
@@ -30,7 +31,7 @@ def write_masks(scene: Scene, path: Path) -> None:
     before = result.evidence.get(BEFORE_SAM2)
     if before is None:
         several = int(scene.movers.max()) > 1
-        marked = (mark(frame, movers, several) for frame, movers in zip(result.frames, scene.movers))
+        marked = (mark(result.frames[t], scene.movers[t], several) for t in frames_of(result))
         video.write(path, marked, playback_fps(result.timestamps))
     else:
         write_mask_grid({"Before SAM 2": replace(result, dynamic=before > 0.5), "By SAM 2": result}, path)
@@ -61,7 +62,7 @@ def write_mask_grid(results: Mapping[str, Reconstruction], path: Path) -> None:
             sheet[top : top + height, left : left + width] = cv2.resize(image, (width, height))
         return sheet
 
-    video.write(path, map(picture, range(len(first.frames))), playback_fps(first.timestamps))
+    video.write(path, map(picture, frames_of(first)), playback_fps(first.timestamps))
 
 
 def _shape(cell, count, columns):

@@ -1,15 +1,22 @@
 """Which frame shows which part of the static scene: every surface is taken from one frame only."""
 
+import heapq
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ..camera import invert
+from ..camera import invert, transform
+from ..large import MANY, frames_of, zeros
 from ..reconstruction import Reconstruction
 from .surfaces import Grid
 
 _SAME = 0.08  # relative difference of depth within which two frames see the same surface
+# Beyond `MANY`, a frame is compared with so many of those before it that are nearest in time, and with the first that
+# cover the clip, as it may come back to where it was.
+_NEAREST, _COVERING = 16, 65
+_ASKED = 64  # of its pixels, that tell whether such a frame shows any of it
 
 
 @dataclass(frozen=True)
@@ -35,18 +42,36 @@ class Share:
         return seam & grid.pick(self.static) & ~grid.pick(self.in_front)
 
 
-def merge(result: Reconstruction, static: np.ndarray) -> list[Share]:
-    """The `Share` of every frame that adds something; static (T,H,W) bool.
+def merge(result: Reconstruction, static: np.ndarray) -> Iterator[Share]:
+    """Yields the `Share` of every frame that adds something; static (T,H,W) bool.
 
     Frames come in an order that covers the clip coarsely first; the first n are a scene of their own.
     """
-    shares: list[Share] = []
-    for t in coarse_to_fine(len(static)):
-        fresh, in_front = _unseen(result, static, [share.t for share in shares], t)
-        share = Share(t, static[t], fresh, in_front, not shares)
+    fresh, in_front = (zeros(static.shape, bool) for _ in range(2))
+    used: list[int] = []
+    for t in frames_of(result, coarse_to_fine(len(static))):
+        fresh[t], in_front[t] = _unseen(result, static, _compared(result, static[t], used, t), t)
+        share = Share(t, static[t], fresh[t], in_front[t], not used)
         if share.kept(Grid(result, t, 1)).any():
-            shares.append(share)
-    return shares
+            used.append(t)
+            yield share
+
+
+def _compared(result, static, used, t):
+    """Which of the frames `used` are compared with frame t; of many the nearest first, after which little is left."""
+    if len(used) <= MANY:
+        return used
+    row, column = (each[:: max(1, len(each) // _ASKED)] for each in np.nonzero(static))
+    rays = np.linalg.inv(result.intrinsics[t]) @ [column, row, np.ones_like(row)]
+    places = transform(result.cam2world[t], (rays * result.depth[t][row, column]).T)
+    covering = np.array(used[:_COVERING])
+    seen_from = places @ np.swapaxes(invert(result.cam2world[covering])[:, :3, :3], 1, 2)  # (F,N,3)
+    seen_from += invert(result.cam2world[covering])[:, None, :3, 3]
+    u, v, z = np.moveaxis(seen_from @ np.swapaxes(result.intrinsics[covering], 1, 2), 2, 0)
+    height, width = static.shape
+    shows = ((z > 0) & (u >= 0) & (u < width * z) & (v >= 0) & (v < height * z)).any(axis=1)
+    nearest = heapq.nsmallest(_NEAREST, used, key=lambda s: abs(s - t))
+    return nearest + [s for s in covering[shows].tolist() if s not in nearest]
 
 
 def coarse_to_fine(n: int) -> list[int]:
@@ -70,6 +95,8 @@ def _unseen(result, static, used, t):
     in_front = np.zeros(static[t].size, bool)
     depth = result.depth[t].ravel()
     for f in used:
+        if not len(index):
+            break
         onto = result.intrinsics[f] @ (invert(result.cam2world[f]) @ result.cam2world[t])[:3]
         rays = onto[:, :3] @ np.linalg.inv(result.intrinsics[t])
         v, u = np.divmod(index.astype(np.int32), np.int32(width))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..camera import transform
+from ..large import choice
 from .scene import Scene
 
 # Standing aside shows depth at once, but opens gaps beside near things: angles about the middle of the scene, times the
@@ -85,15 +86,15 @@ def _axes(yaw, pitch):
 
 def _sample(scene):
     """Poses (K,4,4) of frames spread over the clip, and world points (N,3) of what each of them shows in reach."""
-    result, shown, reach = scene.result, scene.static | scene.moving, _REACH * scene.median_depth
-    n_frames, height, width = shown.shape
-    index = np.unique(np.linspace(0, n_frames - 1, min(n_frames, _FRAMES)).round().astype(int))
+    result, reach = scene.result, _REACH * scene.median_depth
+    n_frames, height, width = scene.static.shape
+    index = choice(n_frames, _FRAMES)
     step = max(1, round(np.sqrt(height * width / _PIXELS)))
     thin = (slice(step // 2, None, step),) * 2
     way = np.linalg.norm(result.cam2world[index, :3, 3] - result.cam2world[0, :3, 3], axis=1)
     index, cameras, parts = index[way < reach], result.cameras, []
     for t, matrix in zip(index, result.cam2world[index]):
-        kept = shown[t][thin]
+        kept = (scene.static[t] | scene.moving[t])[thin]
         places = transform(matrix, cameras[t].rays()[thin][kept] * result.depth[t][thin][kept][:, None])
         parts.append(places[np.linalg.norm(places - result.cam2world[0, :3, 3], axis=1) < reach])
     return result.cam2world[index], parts

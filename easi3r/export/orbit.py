@@ -61,7 +61,9 @@ def _pictures(scene: Scene, longer_side: int, count: int) -> Iterator[np.ndarray
 def _cameras(scene, count):
     """Where the video is taken from: `count` cam2world (4,4)."""
     result = scene.result
-    depths = [float(np.median(result.depth[shown])) for shown in (scene.static, scene.moving) if shown.any()]
+    depths = [
+        float(np.median(z)) for z in (scene.shown_values("depth", each) for each in ("static", "moving")) if len(z)
+    ]
     pivot = float(np.exp(np.mean(np.log(depths)))) if depths else 1.0  # between the scene and what moves in it
     swing = _CALM if scene.is_panorama else 1.0
     places, turns = _glide(result)

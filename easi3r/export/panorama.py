@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ..large import turns_only, zeros
 from ..reconstruction import Reconstruction
 
 _UNKNOWN = 1.0  # confidence of a depth that nothing measured
@@ -17,7 +18,9 @@ def is_panorama(result: Reconstruction, static: np.ndarray) -> bool:
     """Whether the camera only turns and no depth of what stands still, (T,H,W) bool, is known: it is a sphere or a
     guess.
     """
-    return result.turns_only and bool(static.any() and result.confidence[static].max() <= _UNKNOWN)
+    if not turns_only(result) or not static.any():
+        return False
+    return all(confidence[still].max(initial=0) <= _UNKNOWN for confidence, still in zip(result.confidence, static))
 
 
 def blended(result: Reconstruction, static: np.ndarray, chosen: list[int]) -> np.ndarray:
@@ -26,7 +29,9 @@ def blended(result: Reconstruction, static: np.ndarray, chosen: list[int]) -> np
     static (T,H,W) bool: what stands still; where another of them shows what lies behind the rest, so do these frames.
     All others stay as they are.
     """
-    frames = result.frames.copy()
+    frames = zeros(result.frames.shape, np.uint8)
+    for t, frame in enumerate(result.frames):
+        frames[t] = frame
     sources = {t: _weighted(result.frames[t], static[t]) for t in chosen[:_MOST]}
     for t in chosen:
         total = np.dstack([frames[t], np.ones_like(static[t])]) * np.float32(1e-6)

@@ -14,6 +14,7 @@ from matplotlib.patches import Polygon
 from PIL import Image
 
 from ..camera import transform
+from ..large import frames_of
 from .scene import Scene
 
 _SIZE = 960, 760
@@ -98,9 +99,10 @@ def _sample(result, static):
     """Static points from above (N,2) x and z, and their colours (N,3) uint8; a regular choice of pixels."""
     step = max(1, round(np.sqrt(static.size / _SAMPLES)))
     points, colours = [np.empty((0, 2))], [np.empty((0, 3), np.uint8)]
-    for t in range(len(static)):
+    cameras = result.cameras
+    for t in frames_of(result):
         keep = static[t, ::step, ::step]
-        rays = result.cameras[t].rays()[::step, ::step][keep]
+        rays = cameras[t].rays()[::step, ::step][keep]
         depth = result.depth[t, ::step, ::step][keep]
         points.append(transform(result.cam2world[t], rays * depth[:, None])[:, [0, 2]])
         colours.append(result.frames[t, ::step, ::step][keep])
@@ -110,9 +112,11 @@ def _sample(result, static):
 def _track(result, moving):
     """(T,2): median place, x and z, of the moving pixels of each frame; NaN where nearly nothing moves."""
     track = np.full((len(moving), 2), np.nan)
-    for t, mask in enumerate(moving):
+    cameras = result.cameras
+    for t in frames_of(result):
+        mask = moving[t]
         if mask.mean() > _FEW:
-            seen = result.cameras[t].rays()[mask] * result.depth[t][mask][:, None]
+            seen = cameras[t].rays()[mask] * result.depth[t][mask][:, None]
             track[t] = np.median(transform(result.cam2world[t], seen), axis=0)[[0, 2]]
     return track
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..large import MANY
 from ..scale import in_words
 from .scene import Scene
 
-_STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over all time steps
+_STATIC, _MOVING = 200_000, 200_000  # points at most; the moving ones over `MANY` time steps
 _VERTEX = [("xyz", "<f4", 3), ("rgb", "u1", 3)]
 _HEADER = """ply
 format binary_little_endian 1.0
@@ -42,7 +43,8 @@ def write_moving(scene: Scene, folder: Path) -> None:
 
     Frames without a moving point get no file; writes nothing, not even the folder, if nothing moves.
     """
-    for t, points, colours, movers in scene.moving_points(_MOVING):
+    budget = _MOVING * max(1.0, len(scene.result.frames) / MANY)
+    for t, points, colours, movers in scene.moving_points(budget):
         folder.mkdir(parents=True, exist_ok=True)
         write_points(folder / f"{t:05d}.ply", points, colours, in_words(scene.result.info), movers)
 

@@ -1,8 +1,11 @@
 """Which pixels of a result can be shown: the static ones that are sure enough, and the moving ones."""
 
+import functools
+
 import cv2
 import numpy as np
 
+from ..large import around, choice, frames_of, some, turns_only, zeros
 from ..reconstruction import Reconstruction
 from ..threads import in_order
 from .reproject import reproject
@@ -22,21 +25,40 @@ def choose_pixels(result: Reconstruction, cut: float, hidden: np.ndarray) -> tup
     surface. Moving pixels are kept whenever they are usable, because an object that moves rarely is among the confident
     ones. A result without any usable pixel (confidence 0 everywhere) is shown as it is.
     """
-    known = np.isfinite(result.depth) & (result.depth > 0)
-    usable = known & (result.confidence > 0)
-    if not usable.any():
-        usable = known
-    if usable.any():
-        usable &= result.depth <= _FAR * np.percentile(result.depth[usable], 98)
-    static = usable & ~result.dynamic
-    if static.any():
-        static &= result.confidence >= np.quantile(result.confidence[static], cut)
-        _close_holes(static, result.depth, known & ~result.dynamic)
-    if len(static) > 1:
-        static &= ~hidden  # other frames show what lies there
-        if not result.turns_only:
-            static &= ~_seen_through(result, static)
-    return static, usable & result.dynamic
+    trusted = any((_known(z) & (sure > 0)).any() for z, sure in zip(result.depth, result.confidence))
+    farthest, least = _limits(result, cut, trusted)
+    static, moving = (zeros(hidden.shape, bool) for _ in range(2))
+    for t in frames_of(result):
+        known = _known(result.depth[t])
+        usable = _usable(result, t, trusted) & (result.depth[t] <= farthest)
+        moving[t] = usable & result.dynamic[t]
+        static[t] = usable & ~result.dynamic[t] & (result.confidence[t] >= least)
+        _close_holes(static[t], result.depth[t], known & ~result.dynamic[t])
+        if len(static) > 1:
+            static[t] &= ~hidden[t]  # other frames show what lies there
+    if len(static) > 1 and not turns_only(result):
+        through = _seen_through(result, static)
+        for kept, wrong in zip(static, through):
+            kept &= ~wrong
+    return static, moving
+
+
+def _known(depth):
+    return np.isfinite(depth) & (depth > 0)
+
+
+def _usable(result, t, trusted):
+    return _known(result.depth[t]) & ((result.confidence[t] > 0) | (not trusted))
+
+
+def _limits(result, cut, trusted):
+    """The depth up to which pixels are shown, and the confidence from which on static ones are, as some frames tell."""
+    told = choice(len(result.depth))
+    usable = np.stack([_usable(result, t, trusted) for t in told])
+    depth, confidence, dynamic = (some(array) for array in (result.depth, result.confidence, result.dynamic))
+    farthest = _FAR * np.percentile(depth[usable], 98) if usable.any() else np.inf
+    static = usable & (depth <= farthest) & ~dynamic
+    return farthest, np.quantile(confidence[static], cut) if static.any() else -np.inf
 
 
 def _seen_through(result, static):
@@ -46,33 +68,38 @@ def _seen_through(result, static):
     A surface counts as behind only if it is so all around the place, so that nothing thin is lost.
     """
     n_frames, height, width = static.shape
-    nearest = [cv2.erode(np.where(ok, z, 0).astype(np.float32), _AROUND) for ok, z in zip(static, result.depth)]
-    farthest = [cv2.dilate(np.where(ok, z, 0).astype(np.float32), _AROUND) for ok, z in zip(static, result.depth)]
     pixels = np.arange(0, width, _EVERY, dtype=np.float32), np.arange(0, height, _EVERY, dtype=np.float32)[:, None]
-    through = np.zeros(static.shape, bool)
+    through = zeros(static.shape, bool)
+
+    @functools.lru_cache(maxsize=4 * _WITNESSES)
+    def surroundings(s):
+        """Nearest and farthest depth (H,W) around each pixel of frame s."""
+        depth = np.where(static[s], result.depth[s], 0).astype(np.float32)
+        return cv2.erode(depth, _AROUND), cv2.dilate(depth, _AROUND)
 
     def find(t):
         depth = result.depth[t, ::_EVERY, ::_EVERY]
         behind, there = np.zeros(depth.shape, np.int8), np.zeros(depth.shape, np.int8)
-        for s in np.unique(np.linspace(0, n_frames - 1, _WITNESSES).astype(int)):
+        asked = around(t, n_frames)
+        for k in np.unique(np.linspace(0, len(asked) - 1, _WITNESSES).astype(int)):
+            s = asked[k]
             if s == t:
                 continue
             x, y, z = reproject(result, s, t, pixels, depth)
-            near, far = (cv2.remap(image[s], x, y, cv2.INTER_NEAREST) for image in (nearest, farthest))
+            near, far = (cv2.remap(image, x, y, cv2.INTER_NEAREST) for image in surroundings(s))
             behind += near > z * _BEHIND
             there += (near < z * _SAME) & (far > z / _SAME)
         return (behind >= _ENOUGH) & (behind > there)
 
-    for t, found in enumerate(in_order(find, range(n_frames))):
+    for t, found in enumerate(in_order(find, frames_of(result))):
         through[t] = cv2.resize(found.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     return through
 
 
-def _close_holes(static, depth, allowed):
-    """Take in, in place, unsure pixels amid kept ones (T,H,W) bool that lie on the same surface: they only tear it."""
-    width = 1 + 2 * max(1, round(_HOLE * max(depth.shape[1:])))
-    for kept, z, free in zip(static, depth, allowed & ~static):
-        near = np.where(kept, np.log(np.maximum(z, 1e-12)), 0).astype(np.float32)
-        share, total = (cv2.blur(image, (width, width)) for image in (kept.astype(np.float32), near))
-        amid = free & (share > 0.5)
-        kept[amid] = np.abs(np.log(z[amid]) - total[amid] / share[amid]) < _FLAT
+def _close_holes(kept, z, allowed):
+    """Take in, in place, unsure pixels amid kept ones (H,W) bool that lie on the same surface: they only tear it."""
+    width = 1 + 2 * max(1, round(_HOLE * max(z.shape)))
+    near = np.where(kept, np.log(np.maximum(z, 1e-12)), 0).astype(np.float32)
+    share, total = (cv2.blur(image, (width, width)) for image in (kept.astype(np.float32), near))
+    amid = allowed & ~kept & (share > 0.5)
+    kept[amid] = np.abs(np.log(z[amid]) - total[amid] / share[amid]) < _FLAT

@@ -1,10 +1,12 @@
 """What movers leave beside their masks: shadows, blur, rims. It differs from what other frames show in that place."""
 
+import functools
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
+from ..large import MANY, around, frames_of, turns_only, zeros
 from ..reconstruction import Reconstruction
 from .reproject import reproject
 
@@ -27,44 +29,56 @@ def with_rim(dynamic: np.ndarray) -> np.ndarray:
     """Masks (T,H,W) bool made wider: they often end a little inside their object, or where it is blurred."""
     radius = max(1, round(_RIM * max(dynamic.shape[1:])))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
-    return np.stack([cv2.dilate(mask.view(np.uint8), disc) > 0 for mask in dynamic])
+    wider = zeros(dynamic.shape, bool)
+    for t, mask in enumerate(dynamic):
+        wider[t] = cv2.dilate(mask.view(np.uint8), disc) > 0
+    return wider
 
 
 def with_traces(result: Reconstruction, hidden: np.ndarray) -> np.ndarray:
     """`hidden` (T,H,W) bool, what moves, and what beside it looks otherwise than other frames show that place."""
-    turning = result.turns_only
+    turning = turns_only(result)
     n_frames, height, width = hidden.shape
     size = -(-width // _STEP), -(-height // _STEP)
-    soft = (cv2.GaussianBlur(frame, (0, 0), _STEP / 3) for frame in result.frames)
-    colours = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.float32) for frame in soft]
-    shares = [cv2.resize(one.astype(np.float32), size, interpolation=cv2.INTER_AREA) for one in hidden]
-    depths = [cv2.resize(z, size, interpolation=cv2.INTER_NEAREST) for z in result.depth]
-    views = list(zip(colours, shares, [np.ones_like(z) for z in depths] if turning else depths))
+
+    @functools.lru_cache(maxsize=MANY + 1)  # what is asked lies around
+    def view(t):
+        """Of frame t, cell by cell (h,w): colours (h,w,3), the share that is hidden, and depth; float32."""
+        soft = cv2.GaussianBlur(result.frames[t], (0, 0), _STEP / 3)
+        colour = cv2.resize(soft, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        share = cv2.resize(hidden[t].astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        depth = cv2.resize(result.depth[t], size, interpolation=cv2.INTER_NEAREST)
+        return colour, share, np.ones_like(depth) if turning else depth
+
     cells = replace(result, intrinsics=np.stack([camera.scaled(*size).intrinsics for camera in result.cameras]))
-    grown = hidden.copy()
-    for t in np.flatnonzero(hidden.any(axis=(1, 2))):
-        seen = [_seen_from(cells, views, t, s, turning) for s in _others(t, n_frames)]
+    grown = zeros(hidden.shape, bool)
+    for t in frames_of(result):
+        grown[t] = hidden[t]
+        if not hidden[t].any():
+            continue
+        seen = [_seen_from(cells, view, t, s, turning) for s in _others(t, n_frames)]
         if len(seen) >= _FEWEST:
-            marked = _beside(_difference(colours[t], np.stack(seen)) > _DIFFERENT, shares[t] > _TOUCHED)
+            colour, share, _ = view(t)
+            marked = _beside(_difference(colour, np.stack(seen)) > _DIFFERENT, share > _TOUCHED)
             grown[t] |= cv2.resize(marked.astype(np.float32), (width, height)) > _ROUND
     return grown
 
 
 def _others(t, n_frames):
-    """Half of them close by, as the light changes; the others spread over the clip, as movers may rest."""
-    order = sorted((s for s in range(n_frames) if abs(s - t) >= _NEAREST), key=lambda s: abs(s - t))
+    """Half of them close by, as the light changes; the others spread over what is `around`, as movers may rest."""
+    order = sorted((s for s in around(t, n_frames) if abs(s - t) >= _NEAREST), key=lambda s: abs(s - t))
     half = _OTHERS // 2
     far = order[half:]
     spread = np.unique(np.linspace(0, len(far) - 1, half).astype(int)) if far else []
     return order[:half] + [far[k] for k in spread]
 
 
-def _seen_from(cells, views, t, s, turning):
+def _seen_from(cells, view, t, s, turning):
     """What frame s shows at the cells of frame t: (h,w,3) float32, NaN where it does not show them."""
-    colour, share, there = views[s]
+    colour, share, there = view(s)
     height, width = share.shape
     places = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    x, y, z = reproject(cells, s, t, places, views[t][2], not turning)
+    x, y, z = reproject(cells, s, t, places, view(t)[2], not turning)
     ok = cv2.remap(share, x, y, cv2.INTER_LINEAR, borderValue=1) < _CLEAR
     if not turning:
         ok &= np.abs(cv2.remap(there, x, y, cv2.INTER_NEAREST) / z - 1) < _SAME

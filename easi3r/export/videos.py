@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from .. import video
+from ..large import choice, frames_of
 from ..motion.movers import colour
 from .scene import Scene
 
@@ -28,21 +29,29 @@ def write_depth(scene: Scene, path: Path) -> None:
     colour map: Turbo (A. Mikhailov, Google, 2019).
     """
     result = scene.result
-    usable = np.isfinite(result.depth) & (result.depth > 0) & (result.confidence > 0)
-    inverse = np.divide(1, result.depth, out=np.zeros_like(result.depth), where=usable)
-    far, near = np.percentile(inverse[usable], [2, 98]) if usable.any() else (0, 1)
-    uncertain = result.confidence < (np.quantile(result.confidence[usable], 0.1) if usable.any() else 0)
-    brightness = np.where(usable, np.where(uncertain, 0.5, 1), 0)
-    position = (inverse - far) / max(near - far, 1e-3 * near)  # a flat scene keeps one colour
+    inverse, sure = (np.concatenate(each) for each in zip(*(_usable(result, t)[1:] for t in choice(len(result.depth)))))
+    far, near = np.percentile(inverse, [2, 98]) if len(inverse) else (0, 1)
+    least = np.quantile(sure, 0.1) if len(sure) else 0
 
-    def colour(position, brightness):
-        levels = np.round(np.clip(position, 0, 1) * 255).astype(np.uint8)
+    def picture(t):
+        usable, inverse, sure = _usable(result, t)
+        position = (inverse - far) / max(near - far, 1e-3 * near)  # a flat scene keeps one colour
+        levels = np.zeros(usable.shape, np.uint8)
+        levels[usable] = np.round(np.clip(position, 0, 1) * 255)
         rgb = coloured(levels, cv2.COLORMAP_TURBO)
-        rgb[brightness == 0] = 0
-        rgb[brightness == 0.5] = np.round(rgb[brightness == 0.5] / 2)
+        rgb[~usable] = 0
+        usable[usable] = sure < least
+        rgb[usable] = np.round(rgb[usable] / 2)
         return rgb
 
-    video.write(path, map(colour, position, brightness), playback_fps(result.timestamps))
+    video.write(path, map(picture, frames_of(result)), playback_fps(result.timestamps))
+
+
+def _usable(result, t):
+    """Where frame t can be used, (H,W) bool; inverse depth and confidence there, (N,)."""
+    depth, confidence = result.depth[t], result.confidence[t]
+    usable = np.isfinite(depth) & (depth > 0) & (confidence > 0)
+    return usable, 1 / depth[usable], confidence[usable]
 
 
 def coloured(levels: np.ndarray, colour_map: int) -> np.ndarray:

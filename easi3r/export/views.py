@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
+from ..large import frames_of
 from ..reconstruction import Reconstruction
 from ..sources import open_source
 
@@ -29,7 +30,8 @@ class Views:
 
 def working_views(result: Reconstruction) -> Views:
     """`Views` of what was processed."""
-    return Views(result.framing.size, result.intrinsics, result.frames, ~result.dynamic)
+    frames = (result.frames[t] for t in frames_of(result))
+    return Views(result.framing.size, result.intrinsics, frames, (~dynamic for dynamic in result.dynamic))
 
 
 def source_views(result: Reconstruction, source: Any) -> Views:

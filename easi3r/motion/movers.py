@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ..camera import Camera, invert, transform
+from ..large import MANY, frames_of, zeros
 from ..threads import in_order
 
 MOST = 99  # movers; larger palette indices could be read as levels of grey
@@ -19,7 +20,9 @@ JUMP = 0.12  # of log depth, from which two things that touch in the picture are
 SEED = 0.12  # share of what is connected that lies on either side of such a jump; less is a rim or a hand
 CLOSED = 0.004  # of the width: parts so near to each other are one; masks have cracks
 FEW = 2e-4  # of the picture: parts with fewer pixels are followed by nobody and join the nearest mover
-GAP = 1 / 3  # of the clip for which a mover may be out of sight, or one part with others
+GAP = (
+    1 / 3
+)  # of the clip, or of `MANY` frames of a longer one, for which a mover may be out of sight, or one part with others
 COLOURS = 8  # bins of each of R, G, B
 # What speaks against a link: distance in sizes of the part, weight 1; the two below; a frame of gap. From DEAREST on,
 # two parts are not the same thing.
@@ -27,7 +30,10 @@ UNLIKE, RESIZED, AWAY, DEAREST = 2.0, 0.5, 0.1, 3.0
 OWN = 0.5  # of the frames of a mover: so many show it apart from others, else it belongs to them
 HIDDEN = 0.5  # share of where a mover should be that must move: else it has gone, or stands behind something
 ALIKE = 0.6  # distance of colours up to which what is there may be the mover
-LASTS, WEIGHS = 0.25, 0.05  # share of the frames that a mover is in, or of the pixels of the largest; less is a bit
+LASTS, WEIGHS = (
+    0.25,
+    0.05,
+)  # share of the frames, `MANY` at most, that a mover is in, or of the pixels of the largest; less is a bit
 _FIRST = [(255, 66, 126), (60, 160, 255), (255, 190, 40), (70, 205, 120), (170, 110, 255), (255, 120, 50)]
 _FIRST += [(40, 210, 220), (230, 110, 220), (165, 190, 40), (185, 130, 95)]
 _GOLDEN = 0.618034  # of a turn: hues so far apart never meet again
@@ -53,10 +59,9 @@ def follow(
     depth (T,H,W) z depth; cam2world (T,4,4); intrinsics (T,3,3) pixels; frames (T,H,W,3) uint8 RGB.
     """
     if not dynamic.any():
-        return np.zeros(dynamic.shape, np.uint8)
-    depth = np.where(np.isfinite(depth) & (depth > 0), depth, 1).astype(np.float32)
+        return zeros(dynamic.shape, np.uint8)
     places = _Places(depth, cam2world, intrinsics)
-    labels = np.stack(list(in_order(lambda t: _parts(dynamic[t], depth[t]), range(len(dynamic)))))
+    labels = in_order(lambda t: _parts(dynamic[t], places.depth_of(t)), frames_of([dynamic, depth, frames]))
     tracks = _linked(labels, frames, places)
     tracks = _carried(tracks, dynamic, frames, places)
     return _numbered(tracks, dynamic)
@@ -77,8 +82,19 @@ class _Track:
     """One thing over time."""
 
     parts: list[_Part]
-    masks: dict[int, np.ndarray] = field(default_factory=dict)  # frame -> (H,W) bool
-    expected: dict[int, np.ndarray] = field(default_factory=dict)  # the same where it is one part with others
+    masks: "_Masks" = field(default_factory=lambda: _Masks())
+    expected: "_Masks" = field(default_factory=lambda: _Masks())  # the same where it is one part with others
+
+
+class _Masks(dict):
+    """Frame -> mask (H,W) bool, of which each row is kept eight pixels to a byte."""
+
+    def __setitem__(self, t: int, mask: np.ndarray) -> None:
+        super().__setitem__(t, (np.packbits(mask, axis=1), mask.shape[1]))
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        packed, width = super().__getitem__(t)
+        return np.unpackbits(packed, axis=1, count=width).view(bool)
 
 
 @dataclass(frozen=True)
@@ -87,12 +103,17 @@ class _Places:
     cam2world: np.ndarray
     intrinsics: np.ndarray
 
+    def depth_of(self, t: int) -> np.ndarray:
+        """(H,W) float32 of frame t; 1 where it is not known."""
+        depth = self.depth[t]
+        return np.where(np.isfinite(depth) & (depth > 0), depth, 1).astype(np.float32)
+
     def lift(self, mask: np.ndarray, t: int) -> tuple[np.ndarray, np.ndarray]:
         """Middle (2,) of a mask (H,W) in frame t, in pixels and, at its median depth, (3,) in the world."""
         rows, columns = np.nonzero(mask)
         pixel = np.array([columns.mean(), rows.mean()])
         ray = np.linalg.inv(self.intrinsics[t]) @ [*pixel, 1]
-        return pixel, transform(self.cam2world[t], ray * np.median(self.depth[t][rows, columns]))
+        return pixel, transform(self.cam2world[t], ray * np.median(self.depth_of(t)[rows, columns]))
 
     def see(self, point: np.ndarray, t: int) -> np.ndarray:
         """Pixel (2,) of a world point in frame t."""
@@ -158,9 +179,11 @@ def _described(labels, frame, t, places):
 def _linked(labels, frames, places):
     """`_Track`s: parts that are the same thing, each frame's assigned to those of the frames before."""
     tracks: list[_Track] = []
-    for t in range(len(labels)):
-        parts = list(_described(labels[t], frames[t], t, places))
-        open_ = [track for track in tracks if t - track.parts[-1].t <= 1 + max(2, GAP * len(labels))]
+    longest = 1 + max(2, GAP * min(len(frames), MANY))
+    open_: list[_Track] = []
+    for t, labels_of in enumerate(labels):
+        parts = list(_described(labels_of, frames[t], t, places))
+        open_ = [track for track in open_ if t - track.parts[-1].t <= longest]
         against = np.array([[_against(track, part, places) for part in parts] for track in open_])
         taken = set()
         if against.size:
@@ -168,9 +191,12 @@ def _linked(labels, frames, places):
                 if against[row, column] < DEAREST:
                     open_[row].parts.append(parts[column])
                     taken.add(column)
-        tracks += [_Track([part]) for k, part in enumerate(parts) if k not in taken]
-    for track in tracks:
-        track.masks = {part.t: labels[part.t] == part.label for part in track.parts}
+        new = [_Track([part]) for k, part in enumerate(parts) if k not in taken]
+        tracks += new
+        open_ += new
+        for track in open_:
+            if track.parts[-1].t == t:
+                track.masks[t] = labels_of == track.parts[-1].label
     return tracks
 
 
@@ -209,7 +235,7 @@ def _carried(tracks, dynamic, frames, places):
                 if not _expect(track, t, dynamic, frames, places):
                     break
         if len(track.parts) < OWN * (len(track.parts) + len(track.expected)):
-            track.expected = {}
+            track.expected = _Masks()
     for t in range(n_frames):
         _share(t, tracks, dynamic, places)
     return tracks
@@ -266,15 +292,15 @@ def _share(t, tracks, dynamic, places):
 
 def _numbered(tracks, dynamic):
     """(T,H,W) uint8 of which mover every pixel is: the tracks, largest first; bits and specks join the nearest one."""
-    sizes = np.array([sum(int(mask.sum()) for mask in track.masks.values()) for track in tracks])
-    lasting = np.array([len(track.masks) >= max(3, LASTS * len(dynamic)) for track in tracks], bool)
+    sizes = np.array([sum(int(track.masks[t].sum()) for t in track.masks) for track in tracks])
+    lasting = np.array([len(track.masks) >= max(3, LASTS * min(len(dynamic), MANY)) for track in tracks], bool)
     order = [k for k in np.argsort(-sizes, kind="stable") if lasting[k] or sizes[k] >= WEIGHS * sizes.max()][:MOST]
-    movers = np.zeros(dynamic.shape, np.uint8)
+    movers = zeros(dynamic.shape, np.uint8)
     for number, k in enumerate(order, start=1):
-        for t, mask in tracks[k].masks.items():
-            movers[t][mask] = number
+        for t in tracks[k].masks:
+            movers[t][tracks[k].masks[t]] = number
     shown = np.flatnonzero(movers.any(axis=(1, 2)))
-    for t in np.flatnonzero((dynamic & (movers == 0)).any(axis=(1, 2))):
+    for t in [t for t, moves in enumerate(dynamic) if (moves & (movers[t] == 0)).any()]:
         if not len(shown):
             movers[t][dynamic[t]] = 1
             continue

@@ -9,6 +9,7 @@ frames contradict each other nothing is filled.
 import cv2
 import numpy as np
 
+from ...large import frames_of, zeros
 from ...reconstruction import Reconstruction
 from ...threads import in_order
 from .surface import depth_behind
@@ -38,8 +39,8 @@ def uncovered(
     Returns pictures (T,H,W,3) uint8 RGB and where they are known (T,H,W) bool; elsewhere they are black.
     """
     clip = Clip(result, moving, hidden, turning)
-    pictures, known = np.empty_like(result.frames), np.empty(moving.shape, bool)
-    for t, (picture, seen) in enumerate(in_order(lambda t: _filled(clip, t), range(len(moving)))):
+    pictures, known = zeros(result.frames.shape, np.uint8), zeros(moving.shape, bool)
+    for t, (picture, seen) in enumerate(in_order(lambda t: _filled(clip, t), frames_of(result))):
         pictures[t], known[t] = picture, seen
     return pictures, known
 
@@ -67,7 +68,7 @@ def _ranked(window):
     guess = np.exp(_carried_on(np.log(np.where(known > 0, window.depth, 1))[..., None], known)[..., 0])
     place = window.u[:, columns], window.v[rows].T, guess[rows, columns][None]
     worth = {}
-    for s in clip.usable:
+    for s in clip.usable(window.t):
         if s != window.t:
             seen = clip.shows(s, *clip.project(s, window.t, *place)[:2])[0]
             worth[s] = seen * clip.sharp[s] / (1 + abs(s - window.t) / _NEARBY)

@@ -37,7 +37,7 @@ def _seen_by(window, s):
     """Depth (h,w) of what stands still in frame s, seen from the window; `_NONE` where that shows nothing."""
     height, width = window.hole.shape
     rows, columns = _part(window, s)
-    depth = window.clip.depth[s][rows, columns]
+    depth = window.clip.depth(s)[rows, columns]
     v, u = (np.arange(r.start, r.start + n, dtype=np.float32) for r, n in zip((rows, columns), depth.shape))
     x, y, z = window.clip.project(window.t, s, u, v[:, None], depth)
     x, y = np.rint(x - window.u[0, 0]), np.rint(y - window.v[0, 0])
@@ -51,7 +51,7 @@ def _seen_by(window, s):
 
 def _part(window, s):
     """The part of frame s that lies in the window, roughly: slices of rows and columns."""
-    coarse = window.clip.depth[s][::_COARSE, ::_COARSE]
+    coarse = window.clip.depth(s)[::_COARSE, ::_COARSE]
     v, u = (_COARSE * np.arange(n, dtype=np.float32) for n in coarse.shape)
     x, y, _ = window.clip.project(window.t, s, u, v[:, None], coarse)
     around = (coarse > 0) & (x > window.u.min() - _COARSE) & (x < window.u.max() + _COARSE)
@@ -79,11 +79,11 @@ def _refined(window, sources, whole):
         return whole
     probe = np.float32(np.exp(_PROBE / rate))
     for blur, side in _ROUNDS:
-        grey = clip.grey(blur)
-        values, slopes = [grey[window.t][window.box][::_EVERY, ::_EVERY]], [np.zeros_like(depth)]
+        values = [clip.grey(window.t, blur)[window.box][::_EVERY, ::_EVERY]]
+        slopes = [np.zeros_like(depth)]
         for s in sources:
             here, there = (
-                cv2.remap(grey[s], *clip.project(s, window.t, *place, z)[:2], cv2.INTER_LINEAR)
+                cv2.remap(clip.grey(s, blur), *clip.project(s, window.t, *place, z)[:2], cv2.INTER_LINEAR)
                 for z in (depth, depth * probe)
             )
             values.append(here)

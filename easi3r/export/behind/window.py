@@ -1,8 +1,11 @@
 """The part of a frame that holes are in, and how its pixels lie in other frames."""
 
+import functools
+
 import cv2
 import numpy as np
 
+from ...large import MANY, around, choice
 from ...reconstruction import Reconstruction
 from ..reproject import reproject
 
@@ -22,26 +25,36 @@ class Clip:
     def __init__(self, result: Reconstruction, moving: np.ndarray, hidden: np.ndarray, turning: bool) -> None:
         self.result, self.moving, self.hidden, self.turning = result, moving, hidden, turning
         self.frames = result.frames
-        static = ~self.hidden & (result.confidence > 0) & np.isfinite(result.depth) & (result.depth > 0)
-        least = np.quantile(result.confidence[static], _UNSURE) if static.any() else 0
-        sure = static & (result.confidence >= least)
-        # (T,H,W) float32; 0 = unknown
-        self.depth = np.ones_like(result.depth) if turning else np.where(sure, result.depth, np.float32(0))
+        sure = [result.confidence[t][self._static(t)] for t in choice(len(moving))]
+        self._least = np.quantile(np.concatenate(sure), _UNSURE) if any(map(len, sure)) else 0
         # What cannot be used is laid over the picture, such as a logo; where depth matters, it has none.
-        barred = result.confidence <= 0 if turning and result.confidence.any() else False
-        self._barred = (self.hidden | barred).view(np.uint8)
-        left_out = result.info.get("frames_left_out") or []
-        self.usable = [s for s in range(len(moving)) if s not in left_out and not self.hidden[s].all()]
+        self._bars = turning and any(confidence.any() for confidence in result.confidence)
+        left_out = set(result.info.get("frames_left_out") or [])
+        self._usable = np.array([s not in left_out and not self.hidden[s].all() for s in range(len(moving))])
         sharp = np.array([_sharpness(*pair) for pair in zip(self.frames, self.hidden)])
-        self._greys: dict[float, list[np.ndarray]] = {}
         self.sharp = np.minimum(sharp / max(float(np.median(sharp)), 1e-6), 1) ** 2  # (T,), 1 = as sharp as most
+        self.depth = functools.lru_cache(MANY)(self._depth)
+        self.grey = functools.lru_cache(2 * MANY)(self._grey)
 
-    def grey(self, blur: float) -> list[np.ndarray]:
-        """The frames (H,W) float32 in grey, blurred by so many pixels."""
-        if blur not in self._greys:  # two threads that come here at once find the same
-            greys = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in self.frames)
-            self._greys[blur] = [cv2.GaussianBlur(grey, (0, 0), blur) for grey in greys]
-        return self._greys[blur]
+    def usable(self, t: int) -> list[int]:
+        """Frames around t that show the scene."""
+        return [s for s in around(t, len(self._usable)) if self._usable[s]]
+
+    def _static(self, s):
+        depth = self.result.depth[s]
+        return ~self.hidden[s] & (self.result.confidence[s] > 0) & np.isfinite(depth) & (depth > 0)
+
+    def _depth(self, s):
+        """Depth (H,W) float32 of frame s; 0 = unknown."""
+        depth = self.result.depth[s]
+        if self.turning:
+            return np.ones_like(depth)
+        return np.where(self._static(s) & (self.result.confidence[s] >= self._least), depth, np.float32(0))
+
+    def _grey(self, s, blur):
+        """Frame s (H,W) float32 in grey, blurred by so many pixels."""
+        grey = cv2.cvtColor(self.frames[s], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return cv2.GaussianBlur(grey, (0, 0), blur)
 
     def project(
         self, s: int, t: int, u: np.ndarray, v: np.ndarray, depth: np.ndarray
@@ -52,14 +65,15 @@ class Clip:
     def shows(self, s: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Whether frame s shows something static at pixels (x, y), bool (h,w)."""
         height, width = self.hidden.shape[1:]
-        hides = cv2.remap(self._barred[s], x, y, cv2.INTER_NEAREST, borderValue=1)
+        barred = self.hidden[s] | (self.result.confidence[s] <= 0) if self._bars else self.hidden[s]
+        hides = cv2.remap(barred.view(np.uint8), x, y, cv2.INTER_NEAREST, borderValue=1)
         return (hides == 0) & (x >= 1) & (x <= width - 2) & (y >= 1) & (y <= height - 2)
 
     def surfaces(self, s: int, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whether frame s has a surface at pixels (x, y) at about the depth z, and no other beside it: (h,w) bool."""
         if self.turning:
             return np.ones(x.shape, bool), np.ones(x.shape, bool)
-        there = cv2.remap(self.depth[s], x, y, cv2.INTER_NEAREST)
+        there = cv2.remap(self.depth(s), x, y, cv2.INTER_NEAREST)
         far, near = cv2.dilate(there, SURFACE), cv2.erode(there, SURFACE)
         same = (z < far * (1 + SAME)) & (z > near * (1 - SAME)) & (far > 0)
         return same, same & (far < z * (1 + SAME)) & (near > z * (1 - SAME))
@@ -73,7 +87,7 @@ class Window:
         self.box = box_of(clip.hidden[t], margin)
         self.hole = clip.hidden[t][self.box]  # (h,w) bool
         self.image = clip.frames[t][self.box].astype(np.float32)
-        self.depth = clip.depth[t][self.box]  # (h,w) float32; 0 = unknown
+        self.depth = clip.depth(t)[self.box]  # (h,w) float32; 0 = unknown
         height, width = self.hole.shape
         self.u = self.box[1].start + np.arange(width, dtype=np.float32)[None]
         self.v = self.box[0].start + np.arange(height, dtype=np.float32)[:, None]

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ...large import MANY
 from ..opening import find_opening
-from ..scene import Scene
+from ..scene import PLAYER_MB, Scene
+from ..surfaces import thinning
 from ..videos import playback_fps
 from . import filmed
 from .movers import one_by_one
@@ -20,6 +22,7 @@ from .splats import compress, find_range, pack, without_hem
 FOLDER = Path(__file__).parent  # of page.html, style.css and
 SCRIPTS = (  # in order
     "scene.js",
+    "blocks.js",
     "colours.js",
     "shaders.js",
     "camera.js",
@@ -37,20 +40,24 @@ SCRIPTS = (  # in order
     "keeping.js",
     "start.js",
 )
-MOST_BYTES = 12_000_000  # of the file: what phones open from their downloads, and messengers take
 _FIELD = 1.2, 0.75  # most that a viewer opens with, tangents of half: 100 and 74 degrees; wider, the rim is stretched
-_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # together about 9 MB, however long the clip
+_STATIC_POINTS, _MOVING_POINTS = 300_000, 500_000  # in 12 MB, of which they take about 9, however long the clip
+_COARSEST = 4.0  # pixels between the points of what moves: a long clip rather shows fewer moments of it
+_BLOCK = 50  # moments that are unpacked together: about two seconds of a video
+_FILMED = 0.2  # share of the bytes that the pictures of the frames may have
 _FEWEST = 0.02  # share of the points; when no more would fit, it is not they that take the bytes
 _LESS = 0.95  # of the points that would just fit: their bytes are not quite in proportion to their number
 
 
 def write_player(scene: Scene, path: Path, share: float = 1) -> None:
-    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing) below 12 MB.
+    """Write a `Reconstruction` as one self-contained HTML file (WebGL, asks the network for nothing) of at most
+    `scene.player_mb`.
 
     The static scene is stored once, the moving objects per frame, as coloured elliptical splats in the world frame of
     the result (OpenCV axes of the first camera), together with the camera of every frame and small pictures of the
-    frames. Grids of pixels are thinned to about 800 000 points in all (share: of these), and further until the file is
-    small enough.
+    frames. Grids of pixels are thinned to about 800 000 points in 12 MB (share: of these), and further until the file
+    is small enough. Of more than `MANY` frames, what stands still is taken from some, what moves is shown at every k-th
+    where it would be too coarse otherwise, and it is stored in blocks that the page unpacks as it plays.
     """
     _write({"": scene}, path, share)
 
@@ -66,49 +73,72 @@ def write_linked(scenes: Mapping[str, Scene], path: Path) -> None:
 
 
 def _write(scenes, path, share):
-    pictures = json.dumps(filmed.encode(next(iter(scenes.values())).result.frames))
+    first = next(iter(scenes.values()))
+    most_bytes = int(first.player_mb * 1e6)
+    pictures = json.dumps(filmed.encode(first.result.frames, int(_FILMED * most_bytes)))
+    share *= first.player_mb / PLAYER_MB
     budgets = [(share * _STATIC_POINTS, share * _MOVING_POINTS)] * len(scenes)
     while True:
         packed = [_packed(name, scene, *budget) for (name, scene), budget in zip(scenes.items(), budgets)]
-        tables = [compress(table) for _, table in packed]
-        page = _page([about for about, _ in packed], tables, pictures)
-        excess = len(page) - MOST_BYTES
-        left = _LESS * (1 - excess / sum(map(len, tables)))
+        blocks = [compress(block) for about, table in packed for block in _blocks(about, table)]
+        page = _page([about for about, _ in packed], blocks, pictures)
+        excess = len(page) - most_bytes
+        left = _LESS * (1 - excess / sum(map(len, blocks)))
         if excess <= 0 or left < _FEWEST:
             break
         budgets = [(left * about["stillCount"], left * (len(table) - about["stillCount"])) for about, table in packed]
     path.write_bytes(page)
 
 
-def _page(about, tables, pictures):
+def _blocks(about, table):
+    """The points in parts: what stands still with the first moments of what moves, then the other moments."""
+    moving, block = about["moving"], about["block"]
+    counts = [sum(map(sum, moving[k : k + block])) for k in range(0, len(moving), block)]
+    return np.split(table, about["stillCount"] + np.cumsum(counts)[:-1])
+
+
+def _moments(scene, budget):
+    """How many frames from one moment of what moves to the next."""
+    n_frames = len(scene.result.frames)
+    if n_frames <= MANY:
+        return 1
+    wanted = thinning(int(scene.moving.sum()), budget) / _COARSEST
+    return int(np.clip(np.ceil(wanted**2), 1, n_frames // MANY))
+
+
+def _page(about, blocks, pictures):
     points = '<script type="application/octet-stream" class="points">{}</script>'
     parts = {
         "STYLE": _read("style.css"),
         "SCRIPT": "\n".join(map(_read, SCRIPTS)),
         "SCENE": json.dumps(about, allow_nan=False).replace("<", "\\u003c"),  # may not end the script
         "FILMED": pictures,
-        "POINTS": "\n".join(map(points.format, tables)),
+        "POINTS": "\n".join(map(points.format, blocks)),
     }
     return re.sub("@([A-Z]+)@", lambda found: parts[found[1]], _read("page.html")).encode()
 
 
 def _packed(name, scene, most_static, most_moving):
     """What the page has to know of a scene, and the table of its points, with at most about so many."""
-    result, shown = scene.result, scene.static | scene.moving
+    result = scene.result
     surroundings = [without_hem(patch) for patch in scene.surfaces(max(1, int(most_static)))]
-    objects = [without_hem(patch) for patch in scene.objects(range(len(shown)), max(1, int(most_moving)))]
+    every = _moments(scene, most_moving)
+    moments = range(0, len(result.frames), every)
+    objects = [without_hem(patch) for patch in scene.objects(moments, max(1, int(most_moving)))]
     movers, moving, objects = one_by_one(scene, objects)
-    sure = find_range(result.confidence[shown])
+    sure, depth = find_range(scene.shown_values("confidence")), scene.shown_values("depth")
     table, ranges = pack(surroundings + objects, result, sure)
     whole = sum(int(each.fresh.sum()) for each in scene.shares) + int(scene.moving.sum())
     opening = find_opening(scene, _FIELD, narrows=True)
-    distance = float(np.median(result.depth[shown])) if shown.any() else 1.0
+    distance = float(np.median(depth)) if len(depth) else 1.0
     scale = result.info.get("scale")
     about = {
         "name": name,
         "static": [[patch.t, len(patch.points)] for patch in surroundings],  # of which frame
         "stillCount": sum(len(patch.points) for patch in surroundings),
-        "moving": moving,  # of each frame and mover
+        "moving": moving,  # of each moment and mover
+        "every": every,  # frames from moment to moment
+        "block": _BLOCK if len(result.frames) > MANY else len(moving),  # moments
         "movers": movers,
         **ranges,
         "sure": [float(f"{x:.3g}") for x in sure],

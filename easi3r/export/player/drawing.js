@@ -28,11 +28,8 @@ function prepare() {  // also after the browser has taken the graphics card away
   splats = program(SPLAT, SPLAT_PIXEL);
   lines = program(LINE, LINE_PIXEL);
   prepareFilm();
-  buffers = { points: pointData.map(() => gl.createBuffer()), lines: gl.createBuffer() };
-  pointData.forEach((rows, k) => {
-    gl.bindBuffer(gl.ARRAY_BUFFER, buffers.points[k]);
-    gl.bufferData(gl.ARRAY_BUFFER, rows, gl.STATIC_DRAW);
-  });
+  lineBuffer = gl.createBuffer();
+  uploadAll();
   gl.enable(gl.DEPTH_TEST);
   gl.enable(gl.SCISSOR_TEST);
   gl.depthFunc(gl.LEQUAL);
@@ -106,7 +103,8 @@ function measure() {  // what a whole picture costs; the first does not count, s
 
 function draw() {
   state.dirty = false;
-  if (!pointData || gl.isContextLost()) return;
+  if (!splats || gl.isContextLost()) return;
+  keepBlocks();
   const coarse = coarseness(), density = Math.min(devicePixelRatio || 1, 2) / Math.sqrt(coarse);
   clearTimeout(state.rest);
   if (coarse > 1) state.rest = setTimeout(rest, RESTS);
@@ -171,11 +169,11 @@ function use(which, { scene, width, height, camera: { view, lens } }) {
   gl.uniform2f(which.range, 0.004 * scene.distance, 4 * (reach + state.view.away));
 }
 
-function usePoints(cell, every) {  // each so many points only, larger ones
+function usePoints(cell, every, block = 0) {  // each so many points only, larger ones
   const { scene } = cell;
   enter(cell);
   use(splats, cell);
-  attributes(splats, buffers.points[scenes.indexOf(scene)], POINT * every, ["place", 3, gl.UNSIGNED_SHORT, 0],
+  attributes(splats, bufferOf(scene, block), POINT * every, ["place", 3, gl.UNSIGNED_SHORT, 0],
              ["along", 3, gl.BYTE, 6], ["across", 3, gl.BYTE, 9], ["colour", 4, gl.UNSIGNED_BYTE, 12],
              ["marks", 2, gl.UNSIGNED_BYTE, 16]);
   gl.uniform3fv(splats.low, scene.low);
@@ -183,6 +181,7 @@ function usePoints(cell, every) {  // each so many points only, larger ones
   gl.uniform2fv(splats.sizes, scene.sizes);
   gl.uniform1f(splats.scale, 1.4 * every ** 0.65 * $("dots").value);
   gl.uniform1f(splats.alpha, 1);
+  gl.uniform1i(splats.first, block ? scene.stillCount : 0);
   useColours();
 }
 
@@ -202,24 +201,24 @@ function drawStatic(cell, every) {
 }
 
 function drawMoving(cell, every) {
-  if (!pressed("moving")) return;
-  usePoints(cell, every);
-  drawStep(cell, state.step, every);
+  if (pressed("moving")) drawStep(cell, state.step, every);
 }
 
-function drawStep({ scene }, step, every) {
-  useMoment(step);
+function drawStep(cell, step, every, alpha = 1) {
+  const { scene } = cell, block = blockOf(scene, step);
+  if (!bufferOf(scene, block)) return;  // it comes soon
+  usePoints(cell, every, block);
+  gl.uniform1f(splats.alpha, alpha);
+  useMoment(shownStep(scene, step));
   shownParts(scene, step).forEach(range => drawRange(range, every));
 }
 
 function drawGhosts(cell, every) {  // where the moving objects are at other times, faintly
-  usePoints(cell, every);
   // Depth first, then colour where the depth is the same: every pixel of the ghosts is blended once.
   gl.colorMask(false, false, false, false);
   trailSteps().forEach(step => drawStep(cell, step, every));
   gl.colorMask(true, true, true, true);
   gl.enable(gl.BLEND);
-  gl.uniform1f(splats.alpha, 0.45);
-  trailSteps().forEach(step => drawStep(cell, step, every));
+  trailSteps().forEach(step => drawStep(cell, step, every, 0.45));
   gl.disable(gl.BLEND);
 }

@@ -1,15 +1,25 @@
 // The frames as they were filmed: in a corner of the stage, in step, and laid over what the camera sees.
 
-const films = JSON.parse($("pictures").textContent).map(code => {
+const codes = JSON.parse($("pictures").textContent), films = new Map();  // those around this step
+const AROUND = 50;  // before and after it; all of a short clip
+let lastFilmed = null;
+
+function filmedNow() {  // the picture of this step, of a very long clip the one before; the last one until it is there
+  const now = Math.ceil((state.step + 1) * codes.length / (lastStep + 1)) - 1, count = codes.length;
+  const away = k => Math.min((k - now + count) % count, (now - k + count) % count);
+  for (const k of films.keys()) if (away(k) > AROUND) films.delete(k);
+  for (let k = now; k <= now + AROUND; k++) [k % count, (2 * now - k + count) % count].forEach(addFilm);
+  const picture = films.get(now);
+  if (picture?.complete && picture.naturalWidth) lastFilmed = picture;
+  return lastFilmed;
+}
+
+function addFilm(k) {
+  if (films.has(k) || !codes[k]) return;
   const picture = new Image();
   picture.onload = () => redraw();
-  picture.src = "data:image/jpeg;base64," + code;
-  return picture;
-});
-
-function filmedNow() {  // the picture of this step once it is there; of a very long clip the one before
-  const picture = films[Math.ceil((state.step + 1) * films.length / (lastStep + 1)) - 1];
-  return picture?.complete && picture.naturalWidth ? picture : null;
+  picture.src = "data:image/jpeg;base64," + codes[k];
+  films.set(k, picture);
 }
 
 function showFilmed() {

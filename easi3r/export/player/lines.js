@@ -1,9 +1,12 @@
 // Lines in the scene: the camera's path, the movers' trails, what is measured.
 
+const MOST_SEGMENTS = 500;  // of the path: it is made anew for every picture
+
 function cameraPath(scene) {
   const segments = [], [pictureWidth, pictureHeight] = scene.size;
-  for (let k = 0; k < lastStep; k++) {
-    const [from, to] = [k, k + 1].map(step => solvedCamera(scene, step).eye);
+  const stride = Math.ceil(lastStep / MOST_SEGMENTS);
+  for (let k = 0; k < lastStep; k += stride) {
+    const [from, to] = [k, Math.min(k + stride, lastStep)].map(step => solvedCamera(scene, step).eye);
     segments.push([from, to, timeColour(k, k < state.step ? 1 : 0.4)]);
   }
   const { right, down, forward, eye } = solvedCamera(scene, state.step);
@@ -27,7 +30,7 @@ function drawLines(cell, density, segments) {  // segments: [from, to, [r, g, b,
     return [...p[0], ...p[1], ...p[2], ...p[0], ...p[2], ...p[3]];
   });
   use(lines, cell);
-  attributes(lines, buffers.lines, 44, ["from", 3, gl.FLOAT, 0], ["to", 3, gl.FLOAT, 12], ["colour", 4, gl.FLOAT, 24],
+  attributes(lines, lineBuffer, 44, ["from", 3, gl.FLOAT, 0], ["to", 3, gl.FLOAT, 12], ["colour", 4, gl.FLOAT, 24],
              ["corner", 1, gl.FLOAT, 40]);
   gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(vertices), gl.DYNAMIC_DRAW);
   gl.uniform1f(lines.width, 3.2 * density);  // the outer half pixels fade

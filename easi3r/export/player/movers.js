@@ -2,7 +2,8 @@
 
 const hidden = new Set();  // numbers of movers that are switched off; where several scenes are shown, none is
 
-const shownParts = (scene, step) => scene.steps[step].filter(({ index }) => !hidden.has(index));
+const shownParts = (scene, step) => scene.moments[momentOf(scene, step)].ranges
+  .filter(({ index }) => !hidden.has(index));
 
 function trailSteps() {  // whose ghosts are shown
   const stride = Math.max(1, lastStep / 8);
@@ -17,7 +18,7 @@ function trails(scene) {
     centres.forEach((place, step) => {
       if (!place) return;
       const bright = step <= state.step ? 1 : 0.4;
-      if (last >= 0 && step - last <= 4) {  // not over a longer time out of sight
+      if (last >= 0 && step - last <= 4 * scene.every) {  // not over a longer time out of sight
         segments.push([centres[last], place, [...colour.map(value => value / 255), bright]]);
       }
       last = step;

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import correlate1d
 
+from ...large import frames_of
 from ...motion.movers import colour
 from ..scene import Scene
 from ..surfaces import Patch
@@ -18,11 +19,12 @@ _REST = "Others", (150, 156, 170)  # name and sRGB of those
 def one_by_one(scene: Scene, patches: list[Patch]) -> tuple[list[dict], list[list[int]], list[Patch]]:
     """Sort the points of what moves by mover.
 
-    patches: the T of `Scene.objects`. Returns the movers as the page knows them, largest over the clip first ("name",
-    "colour" sRGB, "centres": per frame the median of its points, [x, y, z] world, smoothed over five frames, or None
-    where too few are seen), how many points of each there are in each frame, and the patches, points in that order.
+    patches: those of `Scene.objects` at T moments, all frames or every k-th. Returns the movers as the page knows them,
+    largest over the clip first ("name", "colour" sRGB, "centres": per moment the median of its points, [x, y, z] world,
+    smoothed over five moments, or None where too few are seen), how many points of each there are at each moment, and
+    the patches, points in that order.
     """
-    ids = [scene.movers[patch.t].ravel()[patch.pixels] for patch in patches]
+    ids = [scene.movers[patches[k].t].ravel()[patches[k].pixels] for k in frames_of(scene.result, range(len(patches)))]
     present = np.unique(np.concatenate(ids)).tolist()
     singly = [number for number in present if number][:_SINGLY]
     group = np.full(256, len(singly))

@@ -18,7 +18,13 @@ function pick(clientX, clientY) {  // the splat that is seen there, or nearest t
   useColours(NUMBERS);
   gl.scissor(left, bottom, side, side);
   if (pressed("static")) drawRange({ start: 0, count: cell.scene.stillCount }, 1);
-  if (pressed("moving")) shownParts(cell.scene, state.step).forEach(range => drawRange(range, 1));
+  const block = blockOf(cell.scene, state.step);
+  if (pressed("moving") && bufferOf(cell.scene, block)) {
+    usePoints(cell, 1, block);
+    useColours(NUMBERS);
+    gl.scissor(left, bottom, side, side);
+    shownParts(cell.scene, state.step).forEach(range => drawRange(range, 1));
+  }
   const bytes = new Uint8Array(4 * side * side);
   gl.readPixels(left, bottom, side, side, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
   redraw();
@@ -33,11 +39,14 @@ function pick(clientX, clientY) {  // the splat that is seen there, or nearest t
 }
 
 function pointOf(shown, number) {  // its place in the world; of which frame it is, and of which mover, if it moves
-  const row = new DataView(pointData[scenes.indexOf(shown)].buffer, number * POINT, POINT);
+  const still = number < shown.stillCount, block = still ? 0 : blockOf(shown, state.step);
+  if (block) number -= shown.stillCount;  // in its block, only the first of which has what stands still
+  const row = new DataView(rowsOf(shown, block).buffer, number * POINT, POINT);
   const place = [0, 1, 2].map(k => shown.low[k] + shown.span[k] * row.getUint16(2 * k, true) / 65535);
   const within = ({ start, count }) => number >= start && number < start + count;
-  if (number < shown.stillCount) return { place, frame: shown.still.find(within).index, mover: null };
-  return { place, frame: state.step, mover: shown.movers[shown.steps[state.step].find(within).index] };
+  if (still) return { place, frame: shown.still.find(within).index, mover: null };
+  const { ranges } = shown.moments[momentOf(shown, state.step)];
+  return { place, frame: shownStep(shown, state.step), mover: shown.movers[ranges.find(within).index] };
 }
 
 const pointing = () => pressed("measure") || pressed("correct");

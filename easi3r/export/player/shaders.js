@@ -16,6 +16,7 @@ const SPLAT = PROJECT + `
   in vec3 place, along, across;
   in vec4 colour;
   in vec2 marks;  // confidence, motion
+  uniform int first;  // number of the first point of the block
   uniform int channel;  // 0 the picture's colours, 1 when seen, 2 confidence, 3 motion, 4 the number of the point
   uniform vec3 ramp[3];
   uniform float moment;  // when these points were seen, 0 to 1
@@ -30,7 +31,7 @@ const SPLAT = PROJECT + `
   }
   vec3 painted() {
     if (channel == 0) return colour.rgb;
-    int number = gl_VertexID + 1;
+    int number = first + gl_VertexID + 1;
     if (channel == 4) return vec3(number & 255, number >> 8 & 255, number >> 16) / 255.0;
     float at = 2.0 * (channel == 1 ? moment : channel == 2 ? marks.x : marks.y);
     vec3 tone = at < 1.0 ? mix(ramp[0], ramp[1], at) : mix(ramp[1], ramp[2], at - 1.0);

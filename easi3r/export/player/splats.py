@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...large import frames_of
 from ...reconstruction import Reconstruction
 from ..surfaces import Patch
 
@@ -57,24 +58,25 @@ def pack(patches: list[Patch], result: Reconstruction, sure: list[float]) -> tup
     parts = [(patch.points, patch.colours, *_ellipses(patch)) for patch in patches]
     if not sum(len(points) for points, *_ in parts):
         return np.zeros(0, POINT), {"low": [0, 0, 0], "span": [1, 1, 1], "sizes": [0, 0]}
-    points, colours, along, across = (np.concatenate(column) for column in zip(*parts))
-    corner = points.min(axis=0)
-    span = np.maximum(points.max(axis=0) - corner, 1e-9)
-    size = np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None]
-    logs = np.log2(size[:, 0])
-    least, most = float(logs.min()), float(max(logs.max(), logs.min() + 1e-3))
-    table = np.zeros(len(points), POINT)
-    table["place"] = np.round((points - corner) / span * 65535)
-    table["along"], table["across"] = np.round(along / size * 127), np.round(across / size * 127)
-    table["colour"] = colours
-    table["size"] = np.round((logs - least) / (most - least) * 255)
-    confidence, motion = (
-        np.concatenate([getattr(result, name)[patch.t].ravel()[patch.pixels] for patch in patches])
-        for name in ("confidence", "motion")
-    )
+    patches, parts = zip(*((patch, part) for patch, part in zip(patches, parts) if len(part[0])))
+    corner = np.min([points.min(axis=0) for points, *_ in parts], axis=0)
+    span = np.maximum(np.max([points.max(axis=0) for points, *_ in parts], axis=0) - corner, 1e-9)
+    sizes = [np.maximum(np.linalg.norm(along, axis=1), 1e-9)[:, None] for _, _, along, _ in parts]
+    logs = [np.log2(size[:, 0]) for size in sizes]
+    least = float(min(each.min() for each in logs))
+    most = float(max(*(each.max() for each in logs), least + 1e-3))
     low, high = np.log1p(sure)
-    table["confidence"] = _levels((np.log1p(confidence) - low) / max(high - low, 1e-6))
-    table["motion"] = _levels(motion)
+    table = np.zeros(sum(map(len, sizes)), POINT)
+    slots = np.split(table, np.cumsum([len(size) for size in sizes])[:-1])  # views
+    for k in frames_of(result, range(len(parts))):
+        slot, patch, size, (points, colours, along, across) = slots[k], patches[k], sizes[k], parts[k]
+        slot["place"] = np.round((points - corner) / span * 65535)
+        slot["along"], slot["across"] = np.round(along / size * 127), np.round(across / size * 127)
+        slot["colour"] = colours
+        slot["size"] = np.round((logs[k] - least) / (most - least) * 255)
+        confidence, motion = (array[patch.t].ravel()[patch.pixels] for array in (result.confidence, result.motion))
+        slot["confidence"] = _levels((np.log1p(confidence) - low) / max(high - low, 1e-6))
+        slot["motion"] = _levels(motion)
     return table, {"low": corner.tolist(), "span": span.tolist(), "sizes": [least, most]}
 
 

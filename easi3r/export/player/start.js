@@ -19,11 +19,15 @@ function describe() {
   const thinned = Math.max(...scenes.map(each => each.thinned));
   $("thinned").textContent = several || thinned < 1.15 ? ""
     : `Thinned to one point of ${thinned.toFixed(1)}, to stay a small file.`;
+  const every = Math.max(...scenes.map(each => each.every));
+  $("every").textContent = every > 1 ? `what moves: every ${ordinal(every)} frame` : "";
   describeScale();
   if (several) Object.assign($("wipe"), { textContent: "Wipe between two",
     title: "Lay two on top of each other and drag the line between them (key W)" });
   document.documentElement.dataset.scenes = scenes.length;
 }
+
+const ordinal = n => n + (["th", "st", "nd", "rd"][Math.floor(n / 10) % 10 === 1 ? 0 : n % 10] ?? "th");
 
 function describeScale() {
   $("scale").textContent = metres ? "In metres, from the length that you gave (in this window only)."
@@ -62,10 +66,9 @@ async function start() {
   if (!window.DecompressionStream) {
     return fail("This browser is too old to unpack the scene. Please use a current one.");
   }
-  const rows = await unpackAll();
-  const nothing = rows.every(each => !each.length);
+  await unpackFirst();
+  const nothing = scenes.every(each => !each.stillCount && !each.moving.flat().some(Boolean));
   if (nothing) return fail("There is nothing to show: no pixel of this video got a usable depth.");
-  pointData = rows;
   prepare();
   $("status").hidden = true;
   draw();

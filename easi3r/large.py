@@ -1,0 +1,93 @@
+"""Clips of any length in flat memory: large arrays lie on disk, and what concerns a whole clip is told by some frames.
+
+Up to `MANY` frames nothing is left out, so that short clips are as exact as ever.
+"""
+
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from .reconstruction import Reconstruction, only_turns
+
+MANY = 100  # frames that tell what holds for a clip, or for the surroundings of one of its frames
+_IN_MEMORY = 2**23  # bytes of an array that is kept in memory; the masks of 100 frames of 320 x 240
+_OFTEN = 32  # frames after which the pages of mapped arrays are given back
+_ours: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()  # all maps that `zeros` has made
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of zeros; a large one lies in a temporary file without a name, which goes with it."""
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size <= _IN_MEMORY:
+        return np.zeros(shape, dtype)
+    with tempfile.TemporaryFile(prefix="easi3r-") as file:
+        if hasattr(os, "posix_fallocate"):  # a full disk is an OSError here, and the end of the process later
+            os.posix_fallocate(file.fileno(), 0, size)
+        array = np.memmap(file, dtype, "w+", shape=shape)
+    _ours.add(array._mmap)  # type: ignore[attr-defined]
+    return np.asarray(array)
+
+
+def choice(n_frames: int, most: int = MANY) -> np.ndarray:
+    """At most so many indices below `n_frames`, evenly spread from the first to the last; all if they are no more."""
+    return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int))
+
+
+def around(t: int, n_frames: int) -> range:
+    """The `MANY` frames of a clip that are nearest to frame t; all if they are no more."""
+    first = min(max(t - MANY // 2, 0), max(n_frames - MANY, 0))
+    return range(first, min(first + MANY, n_frames))
+
+
+def frames_of(source: Reconstruction | Sequence[np.ndarray], indices: Iterable[int] | None = None) -> Iterator[int]:
+    """The indices of all frames, or those given, one after the other, for work on a frame at a time.
+
+    source: a result, or arrays (T,...). What such work has read of those on disk does not stay in the process's memory:
+    the system keeps it as long as there is room.
+    """
+    arrays = _arrays(source) if isinstance(source, Reconstruction) else source
+    for count, t in enumerate(range(len(arrays[0])) if indices is None else indices, 1):
+        yield t
+        if count % _OFTEN == 0:
+            give_back(arrays)
+    give_back(arrays)
+
+
+def _arrays(result):
+    return [result.frames, result.depth, result.confidence, result.dynamic, result.motion, *result.evidence.values()]
+
+
+def give_back(arrays: Sequence[np.ndarray]) -> None:
+    """Take the pages of arrays on disk, these and our own, out of the process's memory; nothing is lost."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    for array in arrays:
+        mapped = _mapped(array)
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
+    for mapped in list(_ours):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapped(array):
+    """The map that an array lies in, if dropping its pages loses nothing: not where changes stay in memory."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap):
+            return None if array.mode == "c" else array.base
+        array = array.base
+    return None
+
+
+def turns_only(result: Reconstruction) -> bool:
+    """Whether the camera only turns or stands, as `only_turns` says of some frames."""
+    return only_turns(result.cam2world, some(result.depth))
+
+
+def some(array: np.ndarray, most: int = MANY) -> np.ndarray:
+    """Those of (T,...) that `choice` names; the array itself, not a copy, if they are all."""
+    return array if len(array) <= most else array[choice(len(array), most)]
