@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .on_disk import each
+from .large import each
 
 COARSE = 3.0  # pixels, deviation of the blur beyond which contrast is the scene's and not noise
 # Contrast of the scene, in standard deviations of the noise. Measured on four real and three rendered clips: 9.7 to 46.

@@ -16,8 +16,8 @@ from .backbones.base import Progress
 from .backbones.weights import sam2
 from .bars import find_rim
 from .errors import InputError
+from .large import each, give_back, picked, zeros
 from .motion import Motion
-from .on_disk import each, let_go, picked, room
 from .options import Options
 from .overlays import find_overlay
 from .own_masks import read_masks
@@ -234,10 +234,10 @@ def _filled(clip, array):
     """Of the whole time line: `array`, of those frames that show the scene, and nothing (0, False) of the others."""
     if clip.shows.all():
         return array
-    whole = room((len(clip.shows), *array.shape[1:]), array.dtype)
+    whole = zeros((len(clip.shows), *array.shape[1:]), array.dtype)
     for frame, t in zip(array, np.flatnonzero(clip.shows)):
         whole[t] = frame
-    let_go(array, whole)
+    give_back([array, whole])
     return whole
 
 

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from .camera import Camera, Framing, transform
+from .large import picked, some
 
 _LEAST_PATH = 0.02  # extent of the camera path, as a share of the median depth, that lets depth be seen
-_ASKED = 96  # frames whose depth that is compared with
 
 
 def only_turns(cam2world: np.ndarray, depth: np.ndarray) -> bool:
     """Whether the cameras (T,4,4) of a clip with this depth (T,H,W) turn or stand: their path shows no depth."""
     path = np.linalg.norm(np.ptp(cam2world[:, :3, 3], axis=0))
-    few = depth[:: -(-len(depth) // _ASKED)]  # of a long clip, some
-    return len(cam2world) > 1 and bool(path < _LEAST_PATH * np.median(few))
+    return len(cam2world) > 1 and bool(path < _LEAST_PATH * np.median(some(depth)))
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,11 @@ class Reconstruction:
         return self.framing.to_source(self.intrinsics)
 
     @property
+    def arrays(self) -> list[np.ndarray]:
+        """Those with something per pixel."""
+        return [self.frames, self.depth, self.confidence, self.dynamic, self.motion, *self.evidence.values()]
+
+    @property
     def turns_only(self) -> bool:
         """Whether the camera only turns or stands, see `only_turns`."""
         return only_turns(self.cam2world, self.depth)
@@ -70,11 +74,13 @@ class Reconstruction:
         if not left_out:
             return self
         kept = np.setdiff1d(np.arange(len(self.frames)), left_out)
-        arrays = {
-            f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name not in ("evidence", "framing", "info")
+        arrays: dict[str, Any] = {
+            f.name: picked(getattr(self, f.name), kept)
+            for f in fields(self)
+            if f.name not in ("evidence", "framing", "info")
         }
         numbers = [number for t, number in enumerate(self.info["frame_numbers"]) if t in kept]
-        evidence = {name: array[kept] for name, array in self.evidence.items()}
+        evidence = {name: picked(array, kept) for name, array in self.evidence.items()}
         return replace(
             self, **arrays, evidence=evidence, info={**self.info, "frame_numbers": numbers, "frames_left_out": []}
         )

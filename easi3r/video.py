@@ -17,7 +17,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from . import decode, fields, survey
 from .camera import Framing
 from .errors import InputError
-from .on_disk import let_go, room
+from .large import give_back, zeros
 from .sources import check_file, check_rgb, open_source
 
 BT709: dict[str, Any] = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
@@ -91,13 +91,13 @@ def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | No
     for position, image, size in opened.read(chosen):
         if framing is None:
             framing = Framing.fit(size, max_side, patch, inner)
-            frames = room((len(chosen), *framing.size[::-1], 3), np.uint8)
+            frames = zeros((len(chosen), *framing.size[::-1], 3), np.uint8)
         if fields.is_woven(image, getattr(opened, "interlaced", False)):
             image, woven = fields.one_moment(image), woven + 1
         frames[len(read_at)] = framing.cut(image)
         read_at.append(position)
     frames, positions = frames[: len(read_at)], np.array(read_at)
-    let_go(frames)
+    give_back([frames])
     shows = survey.shows_scene(frames, positions, look)
     if woven > len(frames) / 4:
         warnings.append(

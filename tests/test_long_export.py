@@ -90,7 +90,7 @@ def test_moving_points_are_not_fewer_per_frame_than_those_of_a_short_clip(saved)
 
 def test_arrays_come_back_exactly_and_large_ones_stay_on_disk(saved, monkeypatch):
     result, out = saved
-    monkeypatch.setattr(large, "_IN_MEMORY", 500_000)
+    monkeypatch.setattr(large, "IN_MEMORY", 500_000)
     back = load_reconstruction(out)
     for name in (*PER_FRAME, "cam2world", "intrinsics", "timestamps"):
         written, read = getattr(result, name), getattr(back, name)
@@ -102,7 +102,7 @@ def test_arrays_come_back_exactly_and_large_ones_stay_on_disk(saved, monkeypatch
 
 @pytest.mark.parametrize("work, longer", [("static", 220), ("archive", 450), ("depth", 450)])
 def test_memory_does_not_grow_with_the_number_of_frames(tmp_path, monkeypatch, work, longer):
-    monkeypatch.setattr(large, "_IN_MEMORY", 10_000)
+    monkeypatch.setattr(large, "IN_MEMORY", 10_000)
     monkeypatch.setattr("easi3r.export.archive._BLOCK", 10_000)
     peaks = []
     for n_frames in (110, longer):
@@ -129,7 +129,7 @@ def test_a_clip_that_comes_back_shows_nothing_twice():
 
 def test_movers_of_a_long_clip_keep_their_numbers():
     movers = Scene(there_and_back(140)).movers
-    assert np.unique(movers).tolist() == [0, 1] and lies_on_disk(movers) == (movers.nbytes > large._IN_MEMORY)
+    assert np.unique(movers).tolist() == [0, 1] and lies_on_disk(movers) == (movers.nbytes > large.IN_MEMORY)
 
 
 def test_what_is_read_of_a_file_is_given_back_and_changes_are_kept(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import easi3r
-from easi3r import on_disk, video, windows
+from easi3r import large, video, windows
 from easi3r.camera import Camera, pose
 from easi3r.metrics import trajectory_errors
 from easi3r.motion import Motion
@@ -180,20 +180,20 @@ def test_the_users_masks_and_black_frames_find_their_windows(walk):
 
 
 def test_large_arrays_lie_on_the_disk_and_a_full_one_gets_a_sentence(walk, monkeypatch):
-    monkeypatch.setattr(on_disk, "LARGE", 1 << 16)
+    monkeypatch.setattr(large, "IN_MEMORY", 1 << 16)
     before = set(os.listdir(os.environ["TMPDIR"]))
     result = easi3r.reconstruct(walk.frames, Drifting(walk), easi3r.Options(max_frames=0))
-    assert isinstance(result.depth, np.memmap) and isinstance(result.frames, np.memmap)
+    assert not result.depth.flags.owndata and not result.frames.flags.owndata
     assert set(os.listdir(os.environ["TMPDIR"])) == before
     plain = np.array(result.depth)
-    on_disk.let_go(result.depth)
+    large.give_back([result.depth])
     assert (result.depth == plain).all()
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(easi3r.InputError, match="There is no room for 0.0 GB of results"):
+    with pytest.raises(easi3r.InputError, match="There is no room for 0.00 GB of results"):
         solve(walk, Drifting(walk))
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ..large import turns_only, zeros
+from ..large import zeros
 from ..reconstruction import Reconstruction
 
 _UNKNOWN = 1.0  # confidence of a depth that nothing measured
@@ -18,7 +18,7 @@ def is_panorama(result: Reconstruction, static: np.ndarray) -> bool:
     """Whether the camera only turns and no depth of what stands still, (T,H,W) bool, is known: it is a sphere or a
     guess.
     """
-    if not turns_only(result) or not static.any():
+    if not result.turns_only or not static.any():
         return False
     return all(confidence[still].max(initial=0) <= _UNKNOWN for confidence, still in zip(result.confidence, static))
 

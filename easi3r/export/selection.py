@@ -5,7 +5,7 @@ import functools
 import cv2
 import numpy as np
 
-from ..large import around, choice, frames_of, some, turns_only, zeros
+from ..large import around, choice, frames_of, some, zeros
 from ..reconstruction import Reconstruction
 from ..threads import in_order
 from .reproject import reproject
@@ -36,7 +36,7 @@ def choose_pixels(result: Reconstruction, cut: float, hidden: np.ndarray) -> tup
         _close_holes(static[t], result.depth[t], known & ~result.dynamic[t])
         if len(static) > 1:
             static[t] &= ~hidden[t]  # other frames show what lies there
-    if len(static) > 1 and not turns_only(result):
+    if len(static) > 1 and not result.turns_only:
         through = _seen_through(result, static)
         for kept, wrong in zip(static, through):
             kept &= ~wrong

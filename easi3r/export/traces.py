@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from ..large import MANY, around, frames_of, turns_only, zeros
+from ..large import MANY, around, frames_of, zeros
 from ..reconstruction import Reconstruction
 from .reproject import reproject
 
@@ -37,7 +37,7 @@ def with_rim(dynamic: np.ndarray) -> np.ndarray:
 
 def with_traces(result: Reconstruction, hidden: np.ndarray) -> np.ndarray:
     """`hidden` (T,H,W) bool, what moves, and what beside it looks otherwise than other frames show that place."""
-    turning = turns_only(result)
+    turning = result.turns_only
     n_frames, height, width = hidden.shape
     size = -(-width // _STEP), -(-height // _STEP)
 

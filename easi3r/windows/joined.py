@@ -7,8 +7,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from ..alignment.similarity import rigid_part, scale_of
 from ..camera import invert, pose
+from ..large import give_back, zeros
 from ..motion import Motion
-from ..on_disk import let_go, room
 from ..system.base import Estimate
 from .links import Window
 from .spans import Span
@@ -35,9 +35,9 @@ class Maps:
         for whole, part in ((self.arrays, mine), (self.evidence, motion.maps)):
             for name, array in part.items():
                 if name not in whole:
-                    whole[name] = room((self._n_frames, *array.shape[1:]), array.dtype)
+                    whole[name] = zeros((self._n_frames, *array.shape[1:]), array.dtype)
                 whole[name][span.owned : span.until] = array[span.owned - span.begin : span.until - span.begin]
-        let_go(*self.arrays.values(), *self.evidence.values())
+        give_back([*self.arrays.values(), *self.evidence.values()])
 
 
 def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[list[int]]) -> Estimate:
@@ -49,7 +49,7 @@ def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[li
         for t in range(span.owned, span.until):
             depth[t] *= grown
         intrinsics[span.owned : span.until] = window.intrinsics[span.owned - span.begin : span.until - span.begin]
-        let_go(depth)
+        give_back([depth])
     cameras = _cameras(windows, worlds)
     cameras = invert(cameras[:1]) @ cameras
     cameras[0] = np.eye(4)

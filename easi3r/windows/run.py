@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backbones.base import Progress
 from ..camera import Camera
-from ..on_disk import let_go
+from ..large import give_back
 from ..options import Options
 from ..own_masks import OwnMasks
 from ..reconstruction import only_turns
@@ -61,7 +61,7 @@ def stages(
             edges.append(Edge(number - 1, number, link(here, windows[-1].last).matrix))
         maps.take(found, span)
         windows.append(_remembered(found, span, spans[number + 1 :]))
-        let_go(video.frames)
+        give_back([video.frames])
     report = lambda fraction, text: progress(1 - LOOPS + LOOPS * fraction, text)
     found_again = []
     chosen = candidates(video.frames, spans)

@@ -1,18 +1,21 @@
 """The preview's network: optical flow and epipolar geometry where DUSt3R has weights."""
 
+import itertools
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from ...camera import Camera, focal_of
-from ...flow import Flow, both_ways
+from ...flow import Flow, both_ways, from_prior, sample
 from ...threads import in_order
 from ..base import Edges, Features, PairPrediction, Predictions, Progress
 from . import dense, two_view
 
 COLUMNS = 64  # tokens along the longer side: fewer swallow what is near a moving object, more fall apart
 SUPPORT = 0.3  # share of a pair's pixels that must agree on its pose for the pair to count
+LED = 0.3  # share of pixels confirmed both ways from which the way over neighbours is not compared with a fresh one
+BETTER = 2.0  # times as many pixels that a fresh one must have confirmed; wrong ones had up to half of the right ones'
 POSES = 0.5  # of the time of `predict`
 Flows = dict[tuple[int, int], Flow]
 
@@ -33,13 +36,21 @@ class PreviewNetwork:
         return Features(frames, _tokens(frames), [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames])
 
     def flows(self, features: Features, edges: Edges, progress: Progress | None = None) -> Flows:
-        """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow."""
-        pairs, flows = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]}), {}
-        measured = in_order(lambda pair: both_ways(features.data[pair[0]], features.data[pair[1]]), pairs)
-        for done, (ways, (i, j)) in enumerate(zip(measured, pairs)):  # in this order, the threads end with the last
-            flows[i, j], flows[j, i] = ways
-            if progress:
-                progress((done + 1) / len(pairs), f"Following pixels: pair {done + 1} of {len(pairs)}")
+        """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow.
+
+        Frames far apart are compared from where the flow between neighbours leads: a camera that turns moves the
+        picture by more than can be found in two frames alone.
+        """
+        pairs = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]}, key=lambda p: (p[1] - p[0], p))
+        flows: Flows = {}
+        done = 0
+        for _, group in itertools.groupby(pairs, lambda pair: pair[1] - pair[0]):
+            near = list(group)
+            for ways, (i, j) in zip(in_order(lambda pair: _compared(features.data, flows, *pair), near), near):
+                flows[i, j], flows[j, i] = ways
+                done += 1
+                if progress:
+                    progress(done / len(pairs), f"Following pixels: pair {done} of {len(pairs)}")
         return flows
 
     def find_focal(
@@ -164,3 +175,27 @@ def _tokens(frames):
         features = np.concatenate([lab, np.sqrt(np.maximum(variance, 0))[..., None]], axis=-1)
         tokens.append(np.concatenate([cv2.resize(features, size, interpolation=cv2.INTER_AREA), place], axis=-1))
     return np.stack(tokens).astype(np.float32)
+
+
+def _compared(greys: list[np.ndarray], flows: Flows, i: int, j: int) -> tuple[Flow, Flow]:
+    """Flows i -> j and j -> i, of i < j, from those of frames nearer to each other where there are any."""
+    there, back = _led(flows, i, j), _led(flows, j, i)
+    if there is None or back is None:
+        return both_ways(greys[i], greys[j])
+    found = from_prior(greys[i], greys[j], there, back)
+    if found[0].consistent.mean() > LED:
+        return found
+    other = both_ways(greys[i], greys[j])  # a frame in between may be blurred; what repeats confirms wrong ways too
+    return other if other[0].consistent.sum() > BETTER * found[0].consistent.sum() else found
+
+
+def _led(flows: Flows, i: int, j: int) -> np.ndarray | None:
+    """Where the pixels of frame i are in frame j, (H,W,2), as flows of nearer frames and of neighbours say."""
+    step = 1 if j > i else -1
+    last = next((k for k in range(j - step, i, -step) if (i, k) in flows), None)
+    if last is None or any((k, k + step) not in flows for k in range(last, j, step)):
+        return None
+    target = flows[i, last].target
+    for k in range(last, j, step):
+        target = sample(flows[k, k + step].target, target)
+    return target
