@@ -64,6 +64,11 @@ def upload_box(**settings):
     return box
 
 
+def planned(clip, frames, every, system, sharper):
+    """See `clips.plan`."""
+    return clips.plan(clip, 0 if every else frames, system, sharper)
+
+
 class Page:
     """The widgets, and what happens to them. Functions return or yield what changes: widget -> value."""
 
@@ -84,7 +89,8 @@ class Page:
         self.offer = gr.Button(offered, visible=bool(offered), size="sm", elem_id="offer")
         with gr.Accordion("Settings", open=False, elem_id="settings"):
             label, count = "Frames used, spread over the whole clip", easi3r.Options.max_frames
-            self.frames = gr.Slider(2, 96, count, step=1, label=label, elem_id="frames")
+            self.frames = gr.Slider(2, 300, count, step=1, label=label, elem_id="frames")
+            self.every = gr.Checkbox(False, label="Every frame of the clip, however long it is", elem_id="every")
             self.system = gr.Dropdown(texts.menu(), value="auto", label="System", elem_id="system")
             label, middle = "Mask sensitivity: 0 marks only what surely moves", easi3r.Options.sensitivity
             self.sensitivity = gr.Slider(0, 1, middle, step=0.05, label=label, elem_id="sensitivity")
@@ -97,10 +103,10 @@ class Page:
 
     def wire(self, blocks):
         """Events."""
-        chosen = [self.frames, self.system, self.sharper]
+        chosen = [self.frames, self.every, self.system, self.sharper]
         shown = [self.clip, self.preview, self.plan]
-        changes = [self.frames.release, self.system.change, self.sharper.change, blocks.load]
-        gr.on(changes, clips.plan, [self.clip, *chosen], self.plan, **QUIET)
+        changes = [self.frames.release, self.every.change, self.system.change, self.sharper.change, blocks.load]
+        gr.on(changes, planned, [self.clip, *chosen], self.plan, **QUIET)
         self.drop.upload(self.upload, [self.drop, *chosen], [self.drop, *shown], **QUIET)
         self.examples.click(self.choose_example, [self.examples, *chosen], shown, **QUIET)
         # first: events of a button wait for each other
@@ -111,7 +117,7 @@ class Page:
         self.examples.click(self.show_example, self.examples, [*result.all, self.sides], concurrency_limit=4, **QUIET)
         blocks.load(self.came, self.visitor, result.all, js=KNOWN, **QUIET)
         fetch = self.offer.click(self.fetch, None, [*result.state, self.offer], concurrency_limit=1, **QUIET)
-        fetch.then(clips.plan, [self.clip, *chosen], self.plan, **QUIET)
+        fetch.then(planned, [self.clip, *chosen], self.plan, **QUIET)
         result.wire(blocks, self.clip)
         going = [*result.following, fetch]
         stopped = result.cancel.click(result.cancelled, None, result.all, cancels=going, queue=False, **QUIET)
@@ -121,27 +127,27 @@ class Page:
 
     # ---- the clip
 
-    def upload(self, files, frames, system, sharper):
+    def upload(self, files, *chosen):
         """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
-        return {self.drop: None, **self._take(clips.choose(files), frames, system, sharper)}
+        return {self.drop: None, **self._take(clips.choose(files), *chosen)}
 
-    def choose_example(self, clicked, frames, system, sharper):
+    def choose_example(self, clicked, *chosen):
         """An example was clicked; clicked: (number, sample) of gradio's Dataset."""
-        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), frames, system, sharper)
+        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), *chosen)
 
-    def _take(self, taken, frames, system, sharper):
+    def _take(self, taken, *chosen):
         shown = gr.HTML(clips.preview(taken), visible=not taken.problem)
-        return {self.clip: taken, self.preview: shown, self.plan: clips.plan(taken, frames, system, sharper)}
+        return {self.clip: taken, self.preview: shown, self.plan: planned(taken, *chosen)}
 
     # ---- runs
 
-    def run(self, clip, frames, system, sharper, sensitivity, own_mask, request: gr.Request):
+    def run(self, clip, frames, every, system, sharper, sensitivity, own_mask, request: gr.Request):
         """Reconstruct and show."""
         if not clip:
             raise gr.Error("Choose a clip first, or one of the examples.", print_exception=False)
         if clip.problem:
             raise gr.Error(clip.problem, duration=None, print_exception=False)
-        options = easi3r.Options(max_frames=int(frames), sensitivity=sensitivity, sam2=bool(sharper))
+        options = easi3r.Options(max_frames=0 if every else int(frames), sensitivity=sensitivity, sam2=bool(sharper))
 
         def make(progress):
             masks = clips.source_of(own_mask) if own_mask else None

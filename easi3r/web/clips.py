@@ -12,10 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 from .. import stills, survey
+from ..camera import Framing
 from ..errors import InputError
 from ..options import Options
 from ..sources import Stills, natural, open_source
 from ..system import registry
+from ..windows.spans import AT_ONCE, spans_of
 from .pool import POOL
 
 CHOOSE = "Choose a clip or one of the examples below."
@@ -24,9 +26,11 @@ TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
 MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
 STILL_SIDE = 640  # pixels; the first frame shown where the browser cannot play a clip, on a page 1280 wide
 OFFERED = "da3"  # the system whose weights the page offers to fetch
-# Shares of a run's time after which there is something to see: what moves (measured on the examples: 0.43 to 0.57), a
+# Shares of the computing after which there is something to see: what moves (measured on the examples: 0.43 to 0.57), a
 # scene to turn (0.78 to 0.84).
 FIRST = {"preview": (0.5, 0.8)}
+WRITING = 0.6  # seconds per frame of 512 x 288 until all files are written, after that; measured on street, two cores
+DISK = 45  # bytes on the disk per pixel used while a long clip is computed and written, beside the files
 SHORT = 20  # seconds; what is done so soon is not told step by step
 FEW = 6  # frames; below, a run says that there are too few to tell much
 _log = logging.getLogger(__name__)
@@ -107,13 +111,13 @@ def plan(taken: Chosen | None, frames: int, name: str, sharper: bool = False) ->
     """What a run will do, when there is what to see, and with what; shown before Run. Also tells at once when a clip
     cannot be used.
 
-    sharper: `Options.sam2`.
+    frames: 0: every one. sharper: `Options.sam2`.
     """
     if taken is None:
         return CHOOSE
     if taken.problem:
         return f"⚠️ {taken.problem}"
-    n_frames = min(int(frames), taken.n_frames)
+    n_frames = min(int(frames) or taken.n_frames, taken.n_frames)
     card, planned = POOL.plan(name, n_frames, Options(sam2=sharper))
     done = "compared with each other" if planned.pairs else "looked at"
     said = f"{_moments(taken, n_frames)} {done}{_when(card.name, planned, sharper)}"
@@ -122,6 +126,7 @@ def plan(taken: Chosen | None, frames: int, name: str, sharper: bool = False) ->
     width, height = taken.size
     length = _number(taken.n_frames, "photo") if taken.seconds is None else f"{taken.seconds:.1f} s"
     n_pairs = "" if planned.pairs is None else f", {planned.pairs if n_frames > 1 else 'no'} pairs"
+    said += _long(n_frames, taken.size)
     return (
         f"{said}{_doubt(n_frames)}\n\n"
         f"<small>{html.escape(taken.name)}: {width} x {height}, {length}. {_number(n_frames, 'frame')}{n_pairs}, with "
@@ -140,14 +145,27 @@ def _moments(taken, n_frames):
     return f"{which} your {taken.seconds:.{int(taken.seconds < 10)}f} s clip are"
 
 
+def _long(n_frames, size):
+    """What a long clip needs."""
+    if n_frames <= AT_ONCE:
+        return ""
+    width, height = Framing.fit(size, 512, 16).size
+    disk = DISK * n_frames * width * height / 1e9
+    return (
+        f" That is long: it is solved in {len(spans_of(n_frames))} parts, of which you see the first early. It takes "
+        f"about 2 GB of memory, however long it is, and {max(0.1, disk):.1f} GB of disk meanwhile."
+    )
+
+
 def _when(name, planned, sharper):
     """When there is what to see, the end of a sentence and another."""
-    if name not in FIRST or sharper or planned.seconds < SHORT:
+    done = planned.seconds + WRITING * planned.frames
+    if name not in FIRST or sharper or planned.seconds < SHORT or planned.frames > AT_ONCE:
         return f". In **about {rough(planned.seconds)}** you see what moves and can turn the scene."
     masks, scene = (rough(share * planned.seconds) for share in FIRST[name])
     return (
         f". What moves shows after about {masks}, a first scene to turn after {scene}; "
-        f"all is there in **about {rough(planned.seconds)}**."
+        f"all is there in **about {rough(done)}**."
     )
 
 
