@@ -7,9 +7,10 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from ..alignment.similarity import rigid_part, scale_of
 from ..camera import invert, pose
-from ..large import give_back, zeros
+from ..large import frames_of, give_back, zeros
 from ..motion import Motion
 from ..system.base import Estimate
+from .graph import Edge, settled
 from .links import Window
 from .spans import Span
 
@@ -40,22 +41,41 @@ class Maps:
         give_back([*self.arrays.values(), *self.evidence.values()])
 
 
-def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[list[int]]) -> Estimate:
-    """All in the world of the first camera; worlds (n,4,4): similarities, from each window's."""
+def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[Edge]) -> Estimate:
+    """All in the world of the first camera; worlds (n,4,4): similarities, from each window's, before loops close."""
     depth, n_frames = maps.arrays["depth"], windows[-1].span.end
-    intrinsics = np.zeros((n_frames, 3, 3))
+    intrinsics, grown = np.zeros((n_frames, 3, 3)), np.zeros(n_frames)
     for window, world in zip(windows, worlds):
-        span, grown = window.span, np.float32(scale_of(world))
-        for t in range(span.owned, span.until):
-            depth[t] *= grown
+        span = window.span
+        grown[span.owned : span.until] = scale_of(world)
         intrinsics[span.owned : span.until] = window.intrinsics[span.owned - span.begin : span.until - span.begin]
-        give_back([depth])
-    cameras = _cameras(windows, worlds)
+    nodes = _cameras(windows, worlds)
+    nodes[:, :3, :3] *= grown[:, None, None]  # frame, in the unit of its window -> world
+    if loops:
+        nodes = _closed(nodes, windows, worlds, loops)
+    for t in frames_of([depth]):
+        depth[t] *= np.float32(scale_of(nodes[t]))
+    cameras = rigid_part(nodes)
     cameras = invert(cameras[:1]) @ cameras
     cameras[0] = np.eye(4)
     motion = Motion(maps.arrays["dynamic"], maps.arrays["values"], maps.evidence)
-    info = {**_info(windows), "windows": len(windows), "seen_again": loops}
+    info = {**_info(windows), "windows": len(windows), "seen_again": [list(edge.frames or ()) for edge in loops]}
     return Estimate(cameras, intrinsics, depth, maps.arrays["confidence"], motion, _warnings(windows), info)
+
+
+def _closed(nodes, windows, worlds, loops):
+    """The frames (T,4,4) with loops closed; what lies between two neighbours is as the windows say."""
+    inverse = np.linalg.inv(nodes)
+    ends = [(t, t + 1) for t in range(len(nodes) - 1)]
+    measured = list(inverse[:-1] @ nodes[1:])
+    for edge in loops:
+        i, j = edge.frames
+        # the second place where the loop has it: in the world of the first one's window
+        there = worlds[edge.a] @ edge.matrix @ np.linalg.inv(worlds[edge.b]) @ nodes[j]
+        ends.append((i, j))
+        measured.append(inverse[i] @ there)
+    size = float(np.median([window.size for window in windows]))
+    return settled(nodes, np.array(ends), np.array(measured), size)
 
 
 def _cameras(windows, worlds):

@@ -16,7 +16,7 @@ from ..system.base import Coarse, Estimate, Stage, System
 from ..system.base import stages as all_at_once
 from ..system.steps import given_masks
 from ..video import Video
-from .graph import Edge, chained, settled
+from .graph import Edge, chained
 from .joined import Maps, joined
 from .kept import Kept
 from .links import View, Window, link
@@ -63,17 +63,14 @@ def stages(
         windows.append(_remembered(found, span, spans[number + 1 :]))
         give_back([video.frames])
     report = lambda fraction, text: progress(1 - LOOPS + LOOPS * fraction, text)
-    found_again = []
+    loops = []
     chosen = candidates(video.frames, spans)
-    for k, (i, j) in enumerate(chosen):
+    for k, pair in enumerate(chosen):
         report(k / len(chosen), f"Looking at places seen twice: {k + 1} of {len(chosen)}")
-        edge = closing(solver, (i, j), windows, maps, video.frames, options)
+        edge = closing(solver, pair, windows, maps, video.frames, options)
         if edge:
-            edges.append(edge)
-            found_again.append([i, j])
-    sizes = np.array([window.size for window in windows])
-    worlds = settled(chained(edges, len(windows)), edges, sizes)
-    yield joined(windows, worlds, maps, found_again)
+            loops.append(edge)
+    yield joined(windows, chained(edges, len(windows)), maps, loops)
 
 
 def _shares(progress, number):
