@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 _SHORTEST = 16  # pixels; of longer pictures with shorter sides (14 x 490) OpenCV's flow takes down the process
-SMALL = 256  # pixels of the longer side; of 128, half the resolution doubles the error (.24 for .11 pixels)
+SMALL = 160  # pixels of the longer side; of 128, half the resolution doubles the error (.24 for .11 pixels)
 SLACK, SHARE = 1.0, 0.05  # of `both_ways`, see `confirm`; chosen with the masks, which want long ways confirmed too
 
 
@@ -113,8 +113,13 @@ def both_ways(first: np.ndarray, second: np.ndarray) -> tuple[Flow, Flow]:
     dominant = fit_homography(*grid_matches(ways[0]))
     if dominant is None or abs(np.linalg.det(dominant)) < 1e-6:
         return ways
-    grid, back = pixel_grid(*first.shape), np.linalg.inv(dominant)
-    return from_prior(first, second, apply_homography(dominant, grid), apply_homography(back, grid))
+    back = np.linalg.inv(dominant)
+    return _checked(_from_homography(first, second, dominant), _from_homography(second, first, back))
+
+
+def _from_homography(first, second, prior):
+    grid = pixel_grid(*first.shape)
+    return apply_homography(prior, measure(first, sample(second, apply_homography(prior, grid))))
 
 
 def from_prior(first: np.ndarray, second: np.ndarray, there: np.ndarray, back: np.ndarray) -> tuple[Flow, Flow]:

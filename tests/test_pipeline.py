@@ -154,7 +154,7 @@ def test_sizes_portrait_odd_square_and_wide(size, backbone):
 
 
 def test_options_are_checked():
-    bad = [("max_frames", 0), ("max_frames", 2.5), ("sensitivity", 2), ("graph", "spiral"), ("fov", 500)]
+    bad = [("max_frames", -1), ("max_frames", 2.5), ("sensitivity", 2), ("graph", "spiral"), ("fov", 500)]
     for name, value in bad:
         with pytest.raises(easi3r.InputError, match=rf"{name}.* {re.escape(repr(value))}[; ]"):
             easi3r.Options(**{name: value})
