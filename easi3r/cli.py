@@ -35,23 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     log = logging.getLogger("easi3r")
     before = log.level
     log.setLevel(logging.ERROR)  # what it warns of is printed at the end
+    commands = {
+        "batch": _batch,  # a clip of that name is ./batch
+        "compare": _compare,
+        "evaluate": _evaluate,
+        "render": _render,
+        "view": _view,
+    }
+    command = commands.get(argv[0]) if argv else None
     try:
-        if argv[:1] == ["batch"]:  # a clip of that name is ./batch
-            return _batch(argv[1:])
-        if argv[:1] == ["compare"]:
-            return _compare(_compare_parser().parse_args(argv[1:]))
-        if argv[:1] == ["evaluate"]:
-            return _evaluate(argv[1:])
-        if argv[:1] == ["render"]:
-            return _render(argv[1:])
-        if argv[:1] == ["view"]:
-            return _view(argv[1:])
-        return _run(_parser().parse_args(argv))
+        return command(argv[1:]) if command else _run(_parser().parse_args(argv))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = argv[:1] in (["batch"], ["evaluate"]) or Path(_out_of(argv), UNFINISHED).is_dir()
+        kept = argv[:1] in (["batch"], ["evaluate"]) or (command is None and Path(_out_of(argv), UNFINISHED).is_dir())
         done = "what was done is kept, --resume goes on" if kept else "nothing was written"
         print(f"Stopped; {done}.", file=sys.stderr)
         return 130
@@ -192,9 +190,10 @@ def _batch(argv):
         return command.run(arguments, options, progress)
 
 
-def _compare(arguments):
+def _compare(argv):
     from . import comparison
 
+    arguments = _compare_parser().parse_args(argv)
     options, masks = _options(arguments), _masks(arguments)
     names = [name.strip() for name in arguments.systems.split(",")]
     entries = comparison.choose(names, has_masks=masks is not None)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .large import each
+from .large import each, some
 
 COARSE = 3.0  # pixels, deviation of the blur beyond which contrast is the scene's and not noise
 # Contrast of the scene, in standard deviations of the noise. Measured on four real and three rendered clips: 9.7 to 46.
@@ -12,7 +12,6 @@ CLEAR = 2.5
 BLUR = 2.0  # pixels at working size: at .7 it brings J back to .40 and the focal from 507 to 436 of true 370
 ENDS = 0.005  # share of the pixels that may end black or white when the contrast is stretched
 FADED = 0.75  # share of the clip's usual contrast below which a frame is faded; frames of real clips keep .80 of it
-ASKED = 96  # frames, at most, that tell the contrast of a clip
 
 
 def is_noisy(frames: np.ndarray) -> bool:
@@ -35,7 +34,7 @@ def brought_out(frames: np.ndarray) -> np.ndarray:
     def smooth(frame: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR)
 
-    low, high = np.quantile([smooth(frame) for frame in frames[:: -(-len(frames) // ASKED)]], [ENDS, 1 - ENDS])
+    low, high = np.quantile([smooth(frame) for frame in some(frames)], [ENDS, 1 - ENDS])
     stretch = 255 / max(high - low, 1)
     return each(lambda frame: np.clip((smooth(frame) - low) * stretch, 0, 255).astype(np.uint8), frames)
 

@@ -62,7 +62,7 @@ def choose(seconds: np.ndarray, keys: np.ndarray, count: int) -> np.ndarray:
     chosen = spread(seconds, count)
     if len(keys) == 0 or len(chosen) < 3 or len(seconds) < SNAP_SPACING * len(chosen):
         return chosen
-    near = keys[_nearest(keys, chosen[1:-1])]
+    near = keys[nearest_of(keys, chosen[1:-1])]
     reach = np.minimum(chosen[1:-1] - chosen[:-2], chosen[2:] - chosen[1:-1]) / 8
     chosen[1:-1] = np.where(np.abs(near - chosen[1:-1]) <= reach, near, chosen[1:-1])
     return chosen
@@ -75,14 +75,14 @@ def spread(seconds: np.ndarray, count: int) -> np.ndarray:
     """
     n, count = len(seconds), min(len(seconds), count)
     steps = np.arange(count)
-    nearest = _nearest(seconds, np.linspace(seconds[0], seconds[-1], count))
+    nearest = nearest_of(seconds, np.linspace(seconds[0], seconds[-1], count))
     if count > 1:
         nearest[-1] = n - 1  # where nothing happens at the end, several frames are as near
     nearest = np.maximum.accumulate(nearest - steps) + steps  # the same frame is not taken twice: the next one is
     return np.minimum(nearest, n - count + steps)  # and enough are left for the rest
 
 
-def _nearest(values, wanted):
+def nearest_of(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Index of the nearest of the ascending `values` (n,) for each of `wanted` (m,); the lower one of two as near."""
     right = np.searchsorted(values, wanted).clip(0, len(values) - 1)
     left = np.maximum(right - 1, 0)

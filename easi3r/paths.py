@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .errors import InputError, shortened
 
-UNFINISHED = "unfinished"  # in the folder for the results, while a long clip is computed: its parts that are done
+# In the folder for the results, while a long clip is computed: its parts that are done. It is deleted in the end.
+UNFINISHED = ".easi3r-unfinished"
 _PROBLEMS: dict[int | None, str] = {
     errno.ENAMETOOLONG: "its name is longer than the name of a file can be; check the path",
     errno.ELOOP: "it is a link that leads back to itself; give the file itself",

@@ -15,8 +15,9 @@ from . import __version__, agreement, darkness, video
 from .backbones.base import Progress
 from .backbones.weights import sam2
 from .bars import find_rim
+from .decode import nearest_of
 from .errors import InputError
-from .large import each, give_back, picked, zeros
+from .large import each, give_back, picked, some, zeros
 from .motion import Motion
 from .options import Options
 from .overlays import find_overlay
@@ -30,7 +31,6 @@ from .windows import stages as system_stages
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
-_LOOKS = 96  # frames, at most, in which what is laid over the picture is looked for
 
 
 def reconstruct(
@@ -92,7 +92,7 @@ def stages(
         )
     shown = picked(clip.frames, clip.shows)
     frames, said = _legible(shown)  # the others take no part in anything until the end
-    looked = shown[:: -(-len(shown) // _LOOKS)]
+    looked = some(shown)
     overlay = find_overlay(looked)
     if overlay.any():
         said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
@@ -204,7 +204,7 @@ def _in_time(clip, estimate, overlay, own):
     The others have the camera and depth of the nearest of these, and nothing (0, False) of everything else. What is
     laid over the picture, `overlay` (H,W) bool, has no confidence and does not move.
     """
-    nearest = _nearest(np.flatnonzero(clip.shows), len(clip.shows))
+    nearest = nearest_of(np.flatnonzero(clip.shows), np.arange(len(clip.shows)))
     confidence = estimate.confidence
     if overlay.any():
         confidence = each(lambda frame: np.where(overlay, np.float32(0), frame), confidence)
@@ -220,14 +220,6 @@ def _in_time(clip, estimate, overlay, own):
         "evidence": {name: _filled(clip, array) for name, array in estimate.motion.maps.items()},
         "framing": clip.framing,
     }
-
-
-def _nearest(numbers, count):
-    """(count,) for each of so many frames the place in `numbers`, ascending, of the nearest; of two the first."""
-    after = np.searchsorted(numbers, np.arange(count)).clip(1, max(1, len(numbers) - 1))
-    before = after - 1
-    after = np.minimum(after, len(numbers) - 1)
-    return np.where(np.arange(count) - numbers[before] <= numbers[after] - np.arange(count), before, after)
 
 
 def _filled(clip, array):

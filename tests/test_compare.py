@@ -118,8 +118,9 @@ def test_the_preview_with_and_without_masks():
     assert not any("Nothing in this clip" in said for said in without.info["warnings"])
     for row in found.table.values():
         assert row.failure is None and row.seconds > 0 and 20 < row.fov < 120 and row.path > 0
-        assert row.truth["ate"] < 0.5 and row.truth["absrel"] > 0 and row.truth["J"] <= 1
-    assert found.table["preview:no-masks"].truth["J"] <= 0.1
+        assert row.truth["ate"] < 0.5 and row.truth["absrel"] > 0
+    with_masks, none = (row.truth["J"] for row in found.table.values())
+    assert with_masks > 0.7 and none <= 0.1  # it found nothing in so small a clip before it followed pixels better
 
 
 def test_masks_are_its_own_none_or_the_users(registered):

@@ -20,9 +20,8 @@ JUMP = 0.12  # of log depth, from which two things that touch in the picture are
 SEED = 0.12  # share of what is connected that lies on either side of such a jump; less is a rim or a hand
 CLOSED = 0.004  # of the width: parts so near to each other are one; masks have cracks
 FEW = 2e-4  # of the picture: parts with fewer pixels are followed by nobody and join the nearest mover
-GAP = (
-    1 / 3
-)  # of the clip, or of `MANY` frames of a longer one, for which a mover may be out of sight, or one part with others
+# Of the clip, or of `MANY` frames of a longer one: so long a mover may be out of sight, or one part with others.
+GAP = 1 / 3
 COLOURS = 8  # bins of each of R, G, B
 # What speaks against a link: distance in sizes of the part, weight 1; the two below; a frame of gap. From DEAREST on,
 # two parts are not the same thing.
@@ -30,10 +29,8 @@ UNLIKE, RESIZED, AWAY, DEAREST = 2.0, 0.5, 0.1, 3.0
 OWN = 0.5  # of the frames of a mover: so many show it apart from others, else it belongs to them
 HIDDEN = 0.5  # share of where a mover should be that must move: else it has gone, or stands behind something
 ALIKE = 0.6  # distance of colours up to which what is there may be the mover
-LASTS, WEIGHS = (
-    0.25,
-    0.05,
-)  # share of the frames, `MANY` at most, that a mover is in, or of the pixels of the largest; less is a bit
+# Share of the frames, `MANY` at most, that a mover is in, or of the pixels of the largest; less is a bit.
+LASTS, WEIGHS = 0.25, 0.05
 _FIRST = [(255, 66, 126), (60, 160, 255), (255, 190, 40), (70, 205, 120), (170, 110, 255), (255, 120, 50)]
 _FIRST += [(40, 210, 220), (230, 110, 220), (165, 190, 40), (185, 130, 95)]
 _GOLDEN = 0.618034  # of a turn: hues so far apart never meet again

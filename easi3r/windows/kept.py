@@ -33,7 +33,7 @@ class Kept:
         info = json.dumps(getattr(system.network, "info", None), sort_keys=True, default=str)
         self._made_with = f"{__version__} {system.card.name} {info}"
 
-    def load(self, frames: np.ndarray, masks: OwnMasks | None, options: Options) -> Estimate | None:
+    def load(self, frames: np.ndarray, masks: OwnMasks, options: Options) -> Estimate | None:
         """What was made of these frames (n,H,W,3) before; None if nothing was, or not to the end."""
         if self._folder is None or not (path := self._path(frames, masks, options)).is_file():
             return None
@@ -47,7 +47,7 @@ class Kept:
         motion = Motion(arrays.pop("dynamic"), arrays.pop("values"), maps)
         return Estimate(**arrays, motion=motion, warnings=tuple(said["warnings"]), info=said["info"])
 
-    def save(self, found: Estimate, frames: np.ndarray, masks: OwnMasks | None, options: Options) -> None:
+    def save(self, found: Estimate, frames: np.ndarray, masks: OwnMasks, options: Options) -> None:
         """Keep what was made of frames; whole or not at all. Raises `InputError` if the folder cannot be written to."""
         if self._folder is None:
             return
@@ -72,9 +72,8 @@ class Kept:
         made = hashlib.sha256(self._made_with.encode())
         made.update(json.dumps(asdict(replace(options, max_frames=0)), sort_keys=True, default=str).encode())
         made.update(np.ascontiguousarray(frames))
-        if masks is not None:
-            made.update(np.packbits(masks.masks))
-            made.update(masks.known)
+        made.update(np.packbits(masks.masks))
+        made.update(masks.known)
         return self._folder / f"window-{made.hexdigest()[:24]}.npz"
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from .. import agreement
+from ..backbones.base import Progress
 from ..flow import both_ways, sample
 from ..options import Options
 from ..own_masks import OwnMasks
@@ -56,7 +57,13 @@ def _small(frame):
 
 
 def closing(
-    solver: Solver, pair: tuple[int, int], windows: list[Window], maps: Maps, frames: np.ndarray, options: Options
+    solver: Solver,
+    pair: tuple[int, int],
+    windows: list[Window],
+    maps: Maps,
+    frames: np.ndarray,
+    options: Options,
+    progress: Progress,
 ) -> Edge | None:
     """How the windows of two frames lie to each other, if these show the same place: frames around both are solved
     together. None if they do not, or if that cannot be told.
@@ -67,17 +74,17 @@ def closing(
     numbers = np.concatenate([found for _, found in places])
     known = OwnMasks(np.array(maps.arrays["dynamic"][numbers]), np.ones(len(numbers), bool), ())
     alone = replace(options, graph="complete", sam2=False)
-    found = solver.solve(numbers, alone, lambda fraction, text: None, known)
+    found = solver.solve(numbers, alone, progress, known)
     first, second = (int(np.abs(numbers - t).argmin()) for t in pair)
     both = [first, second, first]
     geometry = found.depth[both], found.cam2world[both], found.intrinsics[both], known.masks[both]
     if not agreement.check(frames[numbers[both]], *geometry, gaps=(1,)).agreement[1] > AGREE:
         return None
     links = []
-    for k, (window, numbers) in enumerate(places):
+    for k, (window, place) in enumerate(places):
         mine = windows[window]
-        its = [np.array(maps.arrays[name][numbers]) for name in ("depth", "confidence", "dynamic")]
-        here = View.of(mine.cam2world[numbers - mine.span.begin], *its)
+        its = [np.array(maps.arrays[name][place]) for name in ("depth", "confidence", "dynamic")]
+        here = View.of(mine.cam2world[place - mine.span.begin], *its)
         links.append(link(View.of_estimate(found, np.s_[SIDE * k : SIDE * (k + 1)]), here))
     if not all(each.holds for each in links):
         return None

@@ -62,12 +62,12 @@ def stages(
         maps.take(found, span)
         windows.append(_remembered(found, span, spans[number + 1 :]))
         give_back([video.frames])
-    report = lambda fraction, text: progress(1 - LOOPS + LOOPS * fraction, text)
     loops = []
     chosen = candidates(video.frames, spans)
     for k, pair in enumerate(chosen):
-        report(k / len(chosen), f"Looking at places seen twice: {k + 1} of {len(chosen)}")
-        edge = closing(solver, pair, windows, maps, video.frames, options)
+        report = _looking(progress, k, len(chosen))
+        report(0, "")
+        edge = closing(solver, pair, windows, maps, video.frames, options, report)
         if edge:
             loops.append(edge)
     yield joined(windows, chained(edges, len(windows)), maps, loops)
@@ -83,6 +83,12 @@ def _shares(progress, number):
         )
 
     return of
+
+
+def _looking(progress, k, number):
+    """The progress of loop k."""
+    text = f"Looking at places seen twice: {k + 1} of {number}"
+    return lambda fraction, _: progress(1 - LOOPS + LOOPS * (k + fraction) / number, text)
 
 
 def _same_focal(solver, spans, options, first, progress):

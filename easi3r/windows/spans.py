@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 AT_ONCE = 96  # frames that are solved at once; more go through windows
-LENGTH = 48  # frames of a window, at most
+LENGTH = 48  # frames of a window
 SHARED = 16  # frames that a window has in common with the next, at least
 
 
@@ -27,7 +27,7 @@ class Span:
 
 
 def spans_of(n_frames: int) -> list[Span]:
-    """Windows of a clip, of equal lengths up to one frame; a single one where all is solved at once."""
+    """Windows of a clip, all of `LENGTH` frames; a single one where all is solved at once."""
     if n_frames <= AT_ONCE:
         return [Span(0, n_frames, 0, n_frames)]
     number = math.ceil((n_frames - SHARED) / (LENGTH - SHARED))
