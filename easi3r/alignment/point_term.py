@@ -31,32 +31,23 @@ def frame_equations(
     placed = (world2cam @ state.similarity[[e for e, _ in problem.views[v]]]).astype(np.float32)
     points = placed[:, :3, :3] @ problem.samples[v][..., thin].astype(np.float32) + placed[:, :3, 3:]
     matrix, right, depth, value = _reduced(points, problem.weights[v][:, thin], state.depth[v][thin], rays, near)
-    relative = world2cam @ state.cam2world
-    chain = _chain(v, problem.views[v], problem.unknowns.columns[v], problem.ends, relative)
+    first = [problem.ends[e][0] for e, _ in problem.views[v]]
+    chain = _chain(problem.views[v], problem.unknowns.columns[v], world2cam @ state.cam2world[first])
     return chain.T @ matrix @ chain, chain.T @ right, depth, value
 
 
-def _chain(
-    v: int, views: list[View], columns: Columns, ends: list[tuple[int, int]], relative: np.ndarray
-) -> np.ndarray:
-    """Derivative (7 views + 1, n + 1) of the motions of frame v's views, and of the log focal, by the unknowns.
+def _chain(views: list[View], columns: Columns, relative: np.ndarray) -> np.ndarray:
+    """Derivative (7 views + 1, n + 1) of the motions of a frame's n views, and of the log focal, by the unknowns.
 
-    relative (T,4,4): camera -> camera v. A view's point moves with its pair, which its first camera carries along, and
-    against the own camera of the frame; in that of the pair itself the two cancel.
+    relative (n,4,4): first camera of each view's pair -> camera of the frame. A view's point moves with its pair and
+    against the camera.
     """
     chain = np.zeros((PAIR * len(views) + 1, len(columns.index) + 1))
     chain[-1, -1] = 1
-    first = [ends[e][0] for e, _ in views]
-    through = adjoint(relative[first])
-    for k, (e, side) in enumerate(views):
+    for k, ((e, _), through) in enumerate(zip(views, adjoint(relative))):
         rows, pair = slice(PAIR * k, PAIR * k + PAIR), columns.pair_at[e]
-        if side == 0:
-            chain[rows, pair : pair + PAIR] = np.eye(PAIR)
-        else:
-            camera, own = columns.frame_at[first[k]], columns.frame_at[v]
-            chain[rows, pair : pair + PAIR] = through[k]
-            chain[rows, camera : camera + FRAME] += through[k][:, :FRAME]
-            chain[rows, own : own + FRAME] -= np.eye(PAIR)[:, :FRAME]
+        chain[rows, pair : pair + PAIR] += through
+        chain[rows, -1 - FRAME : -1] -= np.eye(PAIR, FRAME)
     return chain
 
 
