@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 
 import numpy as np
+from scipy.linalg import cho_solve_banded, cholesky_banded
 from scipy.spatial.transform import Rotation
 
 from ..camera import invert
@@ -20,7 +21,7 @@ FEWEST = 6  # frames below which nothing is smoothed
 REPLICA_ROUNDS = 5  # of solving again, from where the path was found
 SWING = 0.5  # weights of the pairs are multiplied by 1 +- this in the two replicas
 REFITTING = 4  # rounds for the pairs and depths once the cameras have been smoothed
-STRONGEST = 0.3  # of the smoothing: more lowers the errors of noisy clips further, but raises the objective past 1 %
+RATIOS = np.geomspace(1e-8, 1e4, 49)  # looked at: of what the true path varies over what its errors do
 
 
 def smooth_path(problem: Problem, state: State, pool: Executor) -> State:
@@ -35,11 +36,12 @@ def smooth_path(problem: Problem, state: State, pool: Executor) -> State:
         return state
     before = state.cam2world[frames]
     rotations, positions = _coordinates(before)
-    rotation_noise, position_noise = _bootstrap(problem, state, pool)
+    smoother = _Smoother(np.array([problem.ends[e] for e in problem.unknowns.pairs]) - frames[0], len(frames))
+    rotation_errors, position_errors = _bootstrap(problem, state, pool)
     after = before.copy()
-    turned = Rotation.from_rotvec(_smoothed(rotations, rotation_noise) - rotations).as_matrix()
+    turned = Rotation.from_rotvec(smoother(rotations, smoother.variance(rotation_errors)) - rotations).as_matrix()
     after[:, :3, :3] = before[:, :3, :3] @ turned
-    after[:, :3, 3] = _smoothed(positions, position_noise)
+    after[:, :3, 3] = smoother(positions, smoother.variance(position_errors))
     if not np.isfinite(after).all():
         return state
     cam2world, similarity = state.cam2world.copy(), state.similarity.copy()
@@ -48,12 +50,12 @@ def smooth_path(problem: Problem, state: State, pool: Executor) -> State:
     for e in problem.unknowns.pairs:
         similarity[e] = move[problem.ends[e][0]] @ similarity[e]
     moved = State(cam2world, similarity, state.depth, state.focal)
-    problem = replace(problem, matches=())  # the flow has no say where the cameras are held
+    problem = replace(problem, matches=(), along=1.0)  # the flow has no say where the cameras are held
     return refine(problem, moved, pool, fix_focal=True, fix_cameras=True, coarse=0, rounds=REFITTING)
 
 
-def _bootstrap(problem: Problem, state: State, pool: Executor) -> tuple[float, float]:
-    """What noise adds to the `_jolt` of the path's rotations (radians^2) and positions, from two weighted replicas."""
+def _bootstrap(problem: Problem, state: State, pool: Executor) -> tuple[np.ndarray, np.ndarray]:
+    """Errors like those of the path's rotations (T,3) in radians and positions (T,3), from two weighted replicas."""
     _, positions = _coordinates(state.cam2world[problem.frames])
     odd = np.arange(len(problem.ends)) % 2
     sway = np.random.default_rng(0).permutation(np.where(odd, SWING, -SWING))
@@ -67,8 +69,8 @@ def _bootstrap(problem: Problem, state: State, pool: Executor) -> tuple[float, f
         other = refine(swayed, state, pool, fix_focal=True, coarse=REPLICA_ROUNDS, rounds=REPLICA_ROUNDS)
         rotations, moved = _coordinates(other.cam2world[problem.frames])
         paths.append((rotations, moved * (_spread(positions) / max(_spread(moved), 1e-12))))
-    rotation_noise, position_noise = (_jolt(one - two) / (2 * SWING) ** 2 for one, two in zip(*paths))
-    return rotation_noise, position_noise
+    rotation_errors, position_errors = ((one - two) / (2 * SWING) for one, two in zip(*paths))
+    return rotation_errors, position_errors
 
 
 def _coordinates(cam2world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -83,14 +85,46 @@ def _spread(positions: np.ndarray) -> float:
     return float(np.linalg.norm(positions - positions.mean(0)))
 
 
-def _jolt(path: np.ndarray) -> float:
-    """Mean squared second difference."""
-    return float((np.diff(path, 2, axis=0) ** 2).mean())
+class _Smoother:
+    """Smooths paths (T,3) whose errors are those of a graph of relative measurements, pairs of frames `ends` (E,2).
 
+    What a pair says of the way between its frames errs by a variance that grows with their gap, so that errors add up
+    along the clip; a path of errors e costs e'Le / variance, L being the Laplacian of the graph with weights 1 / gap.
+    """
 
-def _smoothed(path: np.ndarray, noise: float) -> np.ndarray:
-    """Smoothed path (T,3); noise: what noise adds to its `_jolt`, six times its variance."""
-    true = _jolt(path) - noise
-    strength = STRONGEST if true * STRONGEST * 6 <= noise else noise / 6 / true
-    second = np.diff(np.eye(len(path)), 2, axis=0)
-    return np.linalg.solve(np.eye(len(path)) + strength * second.T @ second, path)
+    def __init__(self, ends: np.ndarray, n_frames: int) -> None:
+        gap = np.abs(ends[:, 0] - ends[:, 1])
+        ends, gap = ends[gap > 0], gap[gap > 0]
+        self._laplacian = np.zeros((max(2, gap.max()) + 1, n_frames))  # lower band: [k, c] is row c + k, column c
+        np.add.at(self._laplacian[0], ends.ravel(), np.repeat(1 / gap, 2))
+        np.subtract.at(self._laplacian, (gap, ends.min(1)), 1 / gap)
+        self._jolts = np.zeros_like(self._laplacian)  # D'D, D the second differences
+        for k, row in ((0, (1, 4, 1)), (1, (-2, -2)), (2, (1,))):
+            for at, value in enumerate(row):
+                self._jolts[k, at : at + n_frames - 2] += value
+
+    def variance(self, errors: np.ndarray) -> float:
+        """That of a measurement between neighbours, from errors (T,3) of a path."""
+        return float((errors * self._by_laplacian(errors)).sum()) / (3 * (len(errors) - 1))
+
+    def __call__(self, path: np.ndarray, variance: float) -> np.ndarray:
+        """The path (T,3), least of (x - path)' L (x - path) + x'D'Dx / ratio: the most likely one.
+
+        The ratio, variance of the true path's second differences over `variance`, is the most likely one too.
+        """
+        moved = path - path[0]  # neither term sees where the path lies: its start is held
+        pulled, best = self._by_laplacian(moved)[1:], (np.inf, path)
+        for ratio in RATIOS:
+            factor = cholesky_banded((self._jolts + ratio * self._laplacian)[:, 1:], lower=True)
+            smooth = np.concatenate([np.zeros((1, 3)), cho_solve_banded((factor, True), ratio * pulled)])
+            cost = 3 * (2 * np.log(factor[0]).sum() - np.log(ratio))  # that of a steady path costs nothing
+            cost += (moved - smooth)[1:].ravel() @ pulled.ravel() / max(variance, 1e-30)
+            best = min(best, (cost, path[0] + smooth), key=lambda found: found[0])
+        return best[1]
+
+    def _by_laplacian(self, path: np.ndarray) -> np.ndarray:
+        found = self._laplacian[0, :, None] * path
+        for k, diagonal in enumerate(self._laplacian[1:, :, None], 1):
+            found[k:] += diagonal[:-k] * path[:-k]
+            found[:-k] += diagonal[:-k] * path[k:]
+        return found
