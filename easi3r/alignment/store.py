@@ -95,8 +95,10 @@ class Store:
             self._file.flush()
         except OSError as error:
             folder = tempfile.gettempdir()
-            raise InputError(f"The predictions do not fit on the disk of {folder} ({error.strerror}): free some "
-                             "space, or name another folder in TMPDIR.") from error
+            raise InputError(
+                f"The predictions do not fit on the disk of {folder} ({error.strerror}): free some "
+                "space, or name another folder in TMPDIR."
+            ) from error
 
     def sample(self, view: View) -> np.ndarray:
         """(4, N) float16: x, y, z, confidence of the sampled pixels; confidence 0 = unknown."""

@@ -48,7 +48,9 @@ class Unknowns:
         self.log_scales = np.array([self.pair_at[e] + 6 for e in self.pairs])
         self._first = np.array([ends[e][0] for e in self.pairs])  # frames
         self.columns = {v: self._columns(v, views[v]) for v in frames}
-        self.band = max(int(np.ptp(columns.index)) for columns in self.columns.values())
+        # flow joins the cameras of a pair
+        apart = max(abs(self.frame_at[i] - self.frame_at[j]) for i, j in (ends[e] for e in self.pairs)) + FRAME - 1
+        self.band = max(apart, *(int(np.ptp(columns.index)) for columns in self.columns.values()))
 
     def _columns(self, v: int, views: list[View]) -> Columns:
         pairs = sorted({e for e, _ in views})
