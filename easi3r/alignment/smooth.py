@@ -23,7 +23,7 @@ REPLICA_ROUNDS = 5  # of solving again, from where the path was found
 SWING = 0.5  # weights of the pairs are multiplied by 1 +- this in the two replicas
 # Share by which smoothing may raise the objective, per frame: errors add up along a clip, so the longer it is the more
 # is gained for the same rise. Of the golden clips, 12 and 16 frames, a higher one takes the objective past 1 %.
-RISE = 0.0003
+RISE = 0.00035
 LIKELY = 2.0  # a ratio is, up to so much more than the least of -2 log likelihood: it keeps what may be true
 RATIOS = np.geomspace(1e-8, 1e4, 49)  # looked at: of what the true path varies over what its errors do
 
