@@ -13,8 +13,8 @@ import numpy as np
 from .normal_equations import normal_equations
 from .problem import Problem, State, retract
 
-ROUNDS = 14  # at most; usually eight
-REFITTING = 6  # rounds for the pairs and depths alone
+ROUNDS = 11  # at most; distances along the rays weighed less make the last ones slow, for little
+REFITTING = 4  # rounds for the pairs and depths alone
 COARSE_ROUNDS = 4  # usual number of rounds that look at every fourth sample only
 COARSE = 4  # of so many samples one is looked at in these
 CONVERGED = 3e-4  # largest change of a rotation (radians) or of a log scale at which to stop
@@ -67,5 +67,5 @@ def fitted(problem: Problem, state: State, pool: Executor, coarse: bool = False)
     samples only.
     """
     problem = replace(problem, matches=(), along=1.0)  # the flow has no say where the cameras are held
-    rounds = COARSE_ROUNDS if coarse else REFITTING
+    rounds = REFITTING // 2 if coarse else REFITTING
     return problem, refine(problem, state, pool, True, True, coarse=rounds if coarse else 0, rounds=rounds)

@@ -1,9 +1,10 @@
 """Smooths the camera path by as much as its own noise warrants, and no more.
 
 How noisy the solved path is, is found by solving it again with half of the pairs weighted up and half down, and the
-other way round (a weighted bootstrap): how far the two paths lie apart is noise. Where noise explains much of the
-path's jolts (its second differences), the path in truth is smooth, and is smoothed; a path that jolts more than its
-noise, like a hand-held camera's, is left as it is.
+other way round (a weighted bootstrap): how far the two paths lie apart is noise. It adds up along the clip, as pairs
+measure ways between near frames. Where it explains the path's jolts (its second differences), the path in truth is
+smooth, and is smoothed; a path that jolts more than its noise, like a hand-held camera's, is left as it is. README.md
+derives it.
 """
 
 from concurrent.futures import Executor
