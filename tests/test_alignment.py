@@ -85,6 +85,24 @@ def test_a_smooth_path_loses_its_noise_and_a_shaky_one_keeps_its_jolts(clip, pai
     assert smooth < 1.1 * plain < 0.5
 
 
+def test_a_long_path_drifts_little():
+    """Its errors add up from pair to pair: of what they come to in a steady path most is told from it."""
+    n, graph = 40, "swinstride-3-noncyclic"
+    clip = synthetic.render("room", 2, 28, 16)
+    turns = np.linspace(0, 0.6, n)
+    path = np.tile(np.eye(4), (n, 1, 1))
+    path[:, :3, :3] = [cv2.Rodrigues(np.array([0, a, 0]))[0] for a in 0.2 * np.sin(3 * turns)]
+    path[:, :3, 3] = np.stack([np.sin(turns), 0.1 * np.sin(2 * turns), 1 - np.cos(turns)], 1)
+    still = np.repeat(clip.depth[:1], n, 0)
+    long = replace(clip, cam2world=path, depth=still, dynamic=np.zeros(still.shape, bool))
+    plain, smooth = (
+        trajectory_errors(solve(synthetic.predictions(long, build(n, graph)), n, smooth=s).cam2world, path)
+        for s in (False, True)
+    )
+    assert smooth["ate"] < min(0.025 * smooth["path"], 0.9 * plain["ate"])
+    assert smooth["rte_mean"] < 0.4 * plain["rte_mean"] and smooth["rre_mean"] < 0.4 * plain["rre_mean"]
+
+
 def shake(pair, clip, shaken):
     """The pair as cameras turned to `shaken` would give it: each view's points stay what they are in its own camera."""
     unit = np.median(pair.pts1[..., 2] / clip.depth[pair.i])

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from easi3r.alignment.flow_term import CUT, SHARP, STRENGTH
 from easi3r.alignment.normal_equations import normal_equations
-from easi3r.alignment.problem import FlowMatches, Problem, State, retract
+from easi3r.alignment.problem import ALONG, FlowMatches, Problem, State, retract
 from easi3r.camera import invert, pose, transform
 from easi3r.threads import workers
 
@@ -50,14 +50,20 @@ def with_matches(problem, state, seed=1):
     return replace(problem, matches=tuple(matches))
 
 
-def residuals(problem, state):
-    """(M,3) of all frames, views and pixels: d r - Q X; and their weights (M,)."""
+def residuals(problem, state, held=None):
+    """(M,3) of all frames, views and pixels: d r - Q X; and their weights (M,).
+
+    What of them lies along the rays at the state `held`, or `state`, is times `Problem.along`.
+    """
     found = []
     for v in FRAMES:
         rays = np.column_stack([problem.pixels[v] / state.focal, np.ones(N)])
         for (e, _), points in zip(problem.views[v], problem.samples[v]):
             seen = transform(invert(state.cam2world[v]) @ state.similarity[e], points.T.astype(float))
-            found.append(rays * state.depth[v].astype(float)[:, None] - seen)
+            error = rays * state.depth[v].astype(float)[:, None] - seen
+            unit = np.column_stack([problem.pixels[v] / (held or state).focal, np.ones(N)])
+            unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+            found.append(error - (1 - problem.along) * (error * unit).sum(1, keepdims=True) * unit)
     return np.concatenate(found), np.concatenate([problem.weights[v].ravel() for v in FRAMES]).astype(float)
 
 
@@ -111,14 +117,15 @@ def pool():
         yield pool
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_point_term_is_the_schur_complement_of_gauss_newton(pool, seed):
+@pytest.mark.parametrize("seed, along", [(0, 1.0), (1, ALONG), (2, ALONG)])
+def test_point_term_is_the_schur_complement_of_gauss_newton(pool, seed, along):
     problem, state = random_problem(seed)
+    problem = replace(problem, along=along)
     equations, state = normal_equations(problem, state, pool)
     residual, weights = residuals(problem, state)
     irls = weights / np.linalg.norm(residual, axis=1)
     jacobian = np.concatenate(
-        [by_step(problem, state, lambda s: residuals(problem, s)[0]), by_depth(problem, state)], -1
+        [by_step(problem, state, lambda s: residuals(problem, s, state)[0]), by_depth(problem, state)], -1
     )
     full = np.einsum("mca,m,mcb->ab", jacobian, irls, jacobian)
     right = -np.einsum("mca,m,mc->a", jacobian, irls, residual)
@@ -132,6 +139,7 @@ def test_point_term_is_the_schur_complement_of_gauss_newton(pool, seed):
 
 def test_right_side_is_the_descent_of_the_objective(pool):
     problem, state = random_problem()
+    problem = replace(problem, along=1.0)
     for _ in range(100):  # until the depths are where the objective is least
         equations, state = normal_equations(problem, state, pool)
 

@@ -47,16 +47,16 @@ class NormalEquations:
 
     def __init__(self, unknowns: Unknowns) -> None:
         self.unknowns = unknowns
-        self.band = np.zeros((unknowns.band + 1, unknowns.size))
+        self.band = np.zeros((unknowns.band + 1, unknowns.size), order="F")  # LAPACK's order: it makes no copy
         self.right = np.zeros(unknowns.size)
         self.focal = np.zeros(unknowns.size)
         self.focal_focal, self.focal_right, self.value = 0.0, 0.0, 0.0
 
     def add(self, index: np.ndarray, matrix: np.ndarray, right: np.ndarray, value: float) -> None:
-        """Add `matrix` (n+1,n+1) and `right` (n+1,) in the unknowns `index` (n,) followed by the log focal."""
+        """Add `matrix` (n+1,n+1) and `right` (n+1,) in the different unknowns `index` (n,), then the log focal."""
         row, column = np.meshgrid(index, index, indexing="ij")
         lower = row >= column
-        np.add.at(self.band, (row[lower] - column[lower], column[lower]), matrix[:-1, :-1][lower])
+        self.band[row[lower] - column[lower], column[lower]] += matrix[:-1, :-1][lower]
         self.right[index] += right[:-1]
         self.focal[index] += matrix[:-1, -1]
         self.focal_focal += matrix[-1, -1]

@@ -30,65 +30,63 @@ def frame_equations(
     world2cam = invert(state.cam2world[v])
     placed = (world2cam @ state.similarity[[e for e, _ in problem.views[v]]]).astype(np.float32)
     points = placed[:, :3, :3] @ problem.samples[v][..., thin].astype(np.float32) + placed[:, :3, 3:]
-    matrix, right, depth, value = _reduced(points, problem.weights[v][:, thin], state.depth[v][thin], rays, near)
-    relative = world2cam @ state.cam2world
-    chain = _chain(v, problem.views[v], problem.unknowns.columns[v], problem.ends, relative)
+    weights, depth = problem.weights[v][:, thin], state.depth[v][thin]
+    matrix, right, depth, value = _reduced(points, weights, depth, rays, near, problem.along**2)
+    first = [problem.ends[e][0] for e, _ in problem.views[v]]
+    chain = _chain(problem.views[v], problem.unknowns.columns[v], world2cam @ state.cam2world[first])
     return chain.T @ matrix @ chain, chain.T @ right, depth, value
 
 
-def _chain(
-    v: int, views: list[View], columns: Columns, ends: list[tuple[int, int]], relative: np.ndarray
-) -> np.ndarray:
-    """Derivative (7 views + 1, n + 1) of the motions of frame v's views, and of the log focal, by the unknowns.
+def _chain(views: list[View], columns: Columns, relative: np.ndarray) -> np.ndarray:
+    """Derivative (7 views + 1, n + 1) of the motions of a frame's n views, and of the log focal, by the unknowns.
 
-    relative (T,4,4): camera -> camera v. A view's point moves with its pair, which its first camera carries along, and
-    against the own camera of the frame; in that of the pair itself the two cancel.
+    relative (n,4,4): first camera of each view's pair -> camera of the frame. A view's point moves with its pair and
+    against the camera.
     """
     chain = np.zeros((PAIR * len(views) + 1, len(columns.index) + 1))
     chain[-1, -1] = 1
-    first = [ends[e][0] for e, _ in views]
-    through = adjoint(relative[first])
-    for k, (e, side) in enumerate(views):
+    for k, ((e, _), through) in enumerate(zip(views, adjoint(relative))):
         rows, pair = slice(PAIR * k, PAIR * k + PAIR), columns.pair_at[e]
-        if side == 0:
-            chain[rows, pair : pair + PAIR] = np.eye(PAIR)
-        else:
-            camera, own = columns.frame_at[first[k]], columns.frame_at[v]
-            chain[rows, pair : pair + PAIR] = through[k]
-            chain[rows, camera : camera + FRAME] += through[k][:, :FRAME]
-            chain[rows, own : own + FRAME] -= np.eye(PAIR)[:, :FRAME]
+        chain[rows, pair : pair + PAIR] += through
+        chain[rows, -1 - FRAME : -1] -= np.eye(PAIR, FRAME)
     return chain
 
 
 def _reduced(
-    points: np.ndarray, weights: np.ndarray, depth: np.ndarray, rays: np.ndarray, near: float
+    points: np.ndarray, weights: np.ndarray, depth: np.ndarray, rays: np.ndarray, near: float, share: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Normal equations of one frame in the motions of its n views and the log focal: Schur complement of the depths.
 
-    points (n,3,N) in the frame's camera, weights (n,N), depth (N,), rays (3,N); float32. Returns matrix (7n+1, 7n+1)
+    points (n,3,N) in the frame's camera, weights (n,N), depth (N,), rays (3,N); float32; share: of the squared
+    distances along the rays that counts. Returns matrix (7n+1, 7n+1)
     and right side (7n+1,) float64, the depths improved, and the sum of weighted distances.
     """
     ray_ray = np.einsum("cp,cp->p", rays, rays)
     along = np.einsum("ncp,cp->np", points, rays) / ray_ray  # depth at which the ray passes closest
     off = np.einsum("ncp,ncp->np", points, points) - along**2 * ray_ray  # squared distance from the ray
     off = np.maximum(off, 0) + np.float32(near**2)
+    lengths = np.float32(share) * ray_ray
     for _ in range(DEPTH_ROUNDS):
-        irls = weights / np.sqrt((depth - along) ** 2 * ray_ray + off)
+        irls = weights / np.sqrt((depth - along) ** 2 * lengths + off)
         total = irls.sum(0)  # zero where all pixels move: their depth stays, or it would pull `near` to nothing
         mean = np.einsum("np,np->p", irls, along) / np.maximum(total, np.float32(1e-20))
         depth = np.where(total > 0, np.maximum(mean, np.float32(10 * near)), depth)
-    distance = np.sqrt((depth - along) ** 2 * ray_ray + off)
+    distance = np.sqrt((depth - along) ** 2 * lengths + off)
     irls = weights / distance
     sideways = depth * rays[:2]  # derivative of `depth * rays` by the log focal, negated
 
     matrix, right = _unreduced(points, irls, depth, rays, sideways)
     coupling = _coupling(points, irls, along, rays, ray_ray, sideways)
+    if share < 1:
+        less_matrix, less_right = _along(coupling, irls, depth - along, ray_ray, (sideways * rays[:2]).sum(0))
+        matrix -= (1 - share) * less_matrix
+        right -= (1 - share) * less_right
     total = irls.sum(0)
-    depth_depth = np.maximum(total * ray_ray, np.float32(1e-20))
+    depth_depth = np.maximum(total * ray_ray, np.float32(1e-20))  # this, its right side and the coupling: times `share`
     depth_right = (irls * (depth - along)).sum(0) * ray_ray
     scaled = coupling / np.sqrt(depth_depth)
-    matrix -= (scaled @ scaled.T).astype(np.float64)
-    right -= (coupling @ (depth_right / depth_depth)).astype(np.float64)
+    matrix -= share * (scaled @ scaled.T).astype(np.float64)
+    right -= share * (coupling @ (depth_right / depth_depth)).astype(np.float64)
     return matrix, right, depth, float((weights * distance).sum(dtype=np.float64))
 
 
@@ -107,6 +105,32 @@ def _coupling(
     np.multiply(irls * along, ray_ray, out=motion[:, 6])
     np.multiply(irls.sum(0), (sideways * rays[:2]).sum(0), out=coupling[-1])
     return coupling
+
+
+def _along(
+    coupling: np.ndarray, irls: np.ndarray, ahead: np.ndarray, ray_ray: np.ndarray, focal: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What distances along the rays are in the matrix and right side of `_unreduced`.
+
+    coupling: of `_coupling`; ahead (n,N): depths less those of the points; focal (N,): derivative by the log focal,
+    along the ray.
+    """
+    n, count = irls.shape
+    motion = coupling[:-1].reshape(n, PAIR, count)
+    weighted = irls / np.maximum(irls, np.float32(1e-20)) ** 2  # reciprocal; 0 where it does not count
+    by = np.empty((n, PAIR + 2, count), np.float32)
+    np.multiply(motion, (weighted / ray_ray)[:, None], out=by[:, :PAIR])
+    by[:, PAIR], by[:, PAIR + 1] = focal / ray_ray, ahead
+    sums = (motion @ by.transpose(0, 2, 1)).astype(np.float64)
+    matrix, right = np.zeros((PAIR * n + 1, PAIR * n + 1)), np.zeros(PAIR * n + 1)
+    for k in range(n):
+        rows = slice(PAIR * k, PAIR * k + PAIR)
+        matrix[rows, rows] = sums[k, :, :PAIR]
+        matrix[rows, -1] = matrix[-1, rows] = sums[k, :, PAIR]
+        right[rows] = sums[k, :, PAIR + 1]
+    matrix[-1, -1] = float((irls.sum(0) * focal**2 / ray_ray).sum(dtype=np.float64))
+    right[-1] = float((irls * ahead * focal).sum(dtype=np.float64))
+    return matrix, right
 
 
 def _unreduced(

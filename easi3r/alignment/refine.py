@@ -6,13 +6,15 @@ README.md derives it.
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 
 import numpy as np
 
 from .normal_equations import normal_equations
 from .problem import Problem, State, retract
 
-ROUNDS = 14  # at most; usually eight
+ROUNDS = 11  # at most; distances along the rays weighed less make the last ones slow, for little
+REFITTING = 4  # rounds for the pairs and depths alone
 COARSE_ROUNDS = 4  # usual number of rounds that look at every fourth sample only
 COARSE = 4  # of so many samples one is looked at in these
 CONVERGED = 3e-4  # largest change of a rotation (radians) or of a log scale at which to stop
@@ -56,3 +58,14 @@ def refine(
         if change < CONVERGED and k > min(coarse, COARSE_ROUNDS):
             break
     return state if state.is_finite() else last
+
+
+def fitted(problem: Problem, state: State, pool: Executor, coarse: bool = False) -> tuple[Problem, State]:
+    """Pairs and depths fitted once more with cameras and focal held, to all of the distances alike; and that problem.
+
+    For the cameras distances along the rays count less, which leaves scales and depths less sure. coarse: a part of the
+    samples only.
+    """
+    problem = replace(problem, matches=(), along=1.0)  # the flow has no say where the cameras are held
+    rounds = REFITTING // 2 if coarse else REFITTING
+    return problem, refine(problem, state, pool, True, True, coarse=rounds if coarse else 0, rounds=rounds)

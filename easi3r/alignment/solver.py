@@ -17,7 +17,7 @@ from .flow_term import measure_matches
 from .graph import chosen_pairs, connected_parts
 from .initial import USUAL_FOV, start
 from .problem import FLOOR, Problem, State, pose_problem
-from .refine import ROUNDS, refine
+from .refine import ROUNDS, fitted, refine
 from .similarity import register, scale_of
 from .smooth import smooth_path
 from .store import Store, View
@@ -188,6 +188,7 @@ def _solve_part(
     state = refine(problem, state, pool, fix_focal=focal is not None, report=report)
     if smooth:
         state = smooth_path(problem, state, pool)
+    _, state = fitted(problem, state, pool)
     state = _in_range(state, problem)
     views = store.views(clip.n_frames)
     similarity = _with_other_pairs(store, problem, state, views, used)

@@ -13,7 +13,9 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..backbones.base import PairPrediction
 
-MEMORY = 2 * 2**30  # bytes of predictions kept in memory; what comes after goes to a temporary file
+# Bytes of predictions kept in memory; what comes after goes to a temporary file. Solving takes as much again with 300
+# frames, and writing and reading 1.2 GB of them 3 % of the time.
+MEMORY = 2**29
 SAMPLES = 2400  # pixels per frame that the cameras are solved from
 
 View = tuple[int, int]  # (e, side): the points that pair e has of its first (side 0) or second frame (side 1)
@@ -87,8 +89,16 @@ class Store:
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open until `close`
-        self._full.append(self._file.tell())
-        self._file.write(halves.data)
+        try:
+            self._full.append(self._file.tell())
+            self._file.write(halves.data)
+            self._file.flush()
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise InputError(
+                f"The predictions do not fit on the disk of {folder} ({error.strerror}): free some "
+                "space, or name another folder in TMPDIR."
+            ) from error
 
     def sample(self, view: View) -> np.ndarray:
         """(4, N) float16: x, y, z, confidence of the sampled pixels; confidence 0 = unknown."""

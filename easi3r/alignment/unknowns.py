@@ -14,11 +14,10 @@ LONGEST_TURN = 0.5  # radians, and log scale: a step is cut to it, as the linear
 
 @dataclass(frozen=True)
 class Columns:
-    """Unknowns that the residuals of one frame depend on: of its pairs, then of their first frames and its own."""
+    """Unknowns that the residuals of one frame depend on: of its pairs, then its own."""
 
-    index: np.ndarray  # (n,) int, which they are
+    index: np.ndarray  # (n,) int, which they are; the last `FRAME` are those of the frame
     pair_at: dict[int, int]  # where in `index` those of a pair start
-    frame_at: dict[int, int]  # and those of a frame
 
 
 class Unknowns:
@@ -47,24 +46,27 @@ class Unknowns:
                 self.pair_at[e] = self.size
                 self.size += PAIR
         self.log_scales = np.array([self.pair_at[e] + 6 for e in self.pairs])
-        self.columns = {v: self._columns(v, ends, views[v]) for v in frames}
-        self.band = max(int(np.ptp(columns.index)) for columns in self.columns.values())
+        self._first = np.array([ends[e][0] for e in self.pairs])  # frames
+        self.columns = {v: self._columns(v, views[v]) for v in frames}
+        # flow joins the cameras of a pair
+        apart = max(abs(self.frame_at[i] - self.frame_at[j]) for i, j in (ends[e] for e in self.pairs)) + FRAME - 1
+        self.band = max(apart, *(int(np.ptp(columns.index)) for columns in self.columns.values()))
 
-    def _columns(self, v: int, ends: list[tuple[int, int]], views: list[View]) -> Columns:
+    def _columns(self, v: int, views: list[View]) -> Columns:
         pairs = sorted({e for e, _ in views})
-        frames = sorted({v} | {ends[e][0] for e in pairs})
-        index = [self.pair_at[e] + np.arange(PAIR) for e in pairs]
-        index += [self.frame_at[u] + np.arange(FRAME) for u in frames]
-        pair_at = {e: PAIR * k for k, e in enumerate(pairs)}
-        frame_at = {u: PAIR * len(pairs) + FRAME * k for k, u in enumerate(frames)}
-        return Columns(np.concatenate(index), pair_at, frame_at)
+        index = [self.pair_at[e] + np.arange(PAIR) for e in pairs] + [self.frame_at[v] + np.arange(FRAME)]
+        return Columns(np.concatenate(index), {e: PAIR * k for k, e in enumerate(pairs)})
 
     def split(self, step: np.ndarray, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
-        """Tangent vectors (T,7) of the cameras and (P,7) of `pairs` in a step (size + 1,), cut to `LONGEST_TURN`."""
+        """Tangent vectors (T,7) of the cameras and (P,7) of `pairs` in a step (size + 1,), cut to `LONGEST_TURN`.
+
+        Those of the pairs are what is left when they ride on their first camera.
+        """
         cameras = np.zeros((n_frames, PAIR))
         for v, at in self.frame_at.items():
             cameras[v, :FRAME] = step[at : at + FRAME]
         pairs = np.stack([step[self.pair_at[e] : self.pair_at[e] + PAIR] for e in self.pairs])
+        pairs -= cameras[self._first]
         for turn in (cameras[:, :3], pairs[:, :3], pairs[:, 6]):
             np.clip(turn, -LONGEST_TURN, LONGEST_TURN, out=turn)
         return cameras, pairs

@@ -26,7 +26,7 @@ from .reference_solver import solve_reference
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden"
 CLIPS = ("align_orbit", "align_forward", "align_noisy")
 # frames, width, height
-SIZES = ((10, 96, 56), (24, 96, 56), (65, 96, 56), (10, 256, 144), (10, 512, 288), (65, 512, 288))
+SIZES = ((10, 96, 56), (24, 96, 56), (65, 96, 56), (10, 256, 144), (10, 512, 288), (65, 512, 288), (300, 256, 144))
 MARGINS = (0.999, 0.97, MARGIN, 0.9)  # of the clean-up; the first is the published one
 REFERENCE_LIMIT = 8e6  # pixels of all pairs up to which the reference is run: 300 steps take minutes there
 
