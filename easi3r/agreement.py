@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .camera import Camera, invert, transform
-from .flow import Flow, confirm, measure, pixel_grid, sample
+from .flow import Flow, confirm, followed, pixel_grid, sample
 from .threads import in_order
 
 GAPS = (1, 4)  # frames between the two of a pair
@@ -69,16 +69,15 @@ def check(
 
     frames (T,H,W,3) uint8 RGB; depth (T,H,W) z depth; cam2world (T,4,4); intrinsics (T,3,3) pixels; moving (T,H,W)
     bool: not asked, nor what is `grown` pixels around it. gaps: frames between the two of a pair; `every`: from each so
-    many frames on, None: `MOST_PAIRS` per gap at most. Flow: DIS, medium preset, there and back within `RETURNS`
-    pixels.
+    many frames on, None: `MOST_PAIRS` per gap at most. Flow: as of `flow.followed`, there and back within
+    `RETURNS` pixels.
     """
     n_frames, (height, width) = len(frames), depth.shape[1:]
     near = np.ones((2 * grown + 1,) * 2, np.uint8)
 
     def compare(pair: tuple[int, int]) -> tuple[float, float, float] | None:
         i, j = pair
-        first, second = (cv2.cvtColor(frames[t], cv2.COLOR_RGB2GRAY) for t in pair)
-        flow = confirm(measure(first, second), measure(second, first), RETURNS, 0)
+        flow = confirm(*followed([cv2.cvtColor(frames[t], cv2.COLOR_RGB2GRAY) for t in range(i, j + 1)]), RETURNS, 0)
         asked = flow.consistent & ~(cv2.dilate(moving[i].astype(np.uint8), near) > 0)
         if asked.sum() < FEWEST:
             return None

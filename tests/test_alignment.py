@@ -273,11 +273,12 @@ def _unknown(array, every):
         (lambda p: replace(p, conf1=p.conf1 * 0, conf2=p.conf2 * 0), True),
         (lambda p: replace(p, pts1=p.pts1 * 0, pts2=p.pts2 * 0), True),
         (lambda p: replace(p, pts1=p.pts1 * 0 + 1, pts2=p.pts2 * 0 + 1), False),
+        (lambda p: replace(p, pts1=p.pts1 / 1000 + 1, pts2=p.pts2 / 1000 + 1), False),
         (lambda p: replace(p, pts1=-p.pts1), False),
         (lambda p: replace(p, pts1=_unknown(p.pts1, 2), conf2=_unknown(p.conf2, 3)), False),
         (lambda p: replace(p, pts1=np.random.default_rng(p.i).standard_normal((H, W, 3)), pts2=p.pts2[::-1]), False),
     ],
-    ids=["not a number", "no confidence", "zero", "one point", "behind", "partly unknown", "noise"],
+    ids=["not a number", "no confidence", "zero", "one point", "nearly one point", "behind", "partly unknown", "noise"],
 )
 def test_useless_predictions_never_crash(pairs, spoil, warned):
     result = solve([spoil(p) for p in pairs], T)

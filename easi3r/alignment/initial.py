@@ -83,15 +83,18 @@ def _resect(
     if known.sum() < FEWEST:
         return None
     height, width = problem.shape
-    found, rotation, shift, seen = cv2.solvePnPRansac(
-        points[known],
-        problem.pixels[v][known] + np.array([width / 2, height / 2]),
-        Camera.centred(focal, width, height).intrinsics,
-        None,
-        iterationsCount=100,
-        reprojectionError=max(2.0, width / 100),
-        flags=cv2.SOLVEPNP_SQPNP,
-    )
+    try:
+        found, rotation, shift, seen = cv2.solvePnPRansac(
+            points[known],
+            problem.pixels[v][known] + np.array([width / 2, height / 2]),
+            Camera.centred(focal, width, height).intrinsics,
+            None,
+            iterationsCount=100,
+            reprojectionError=max(2.0, width / 100),
+            flags=cv2.SOLVEPNP_SQPNP,
+        )
+    except cv2.error:  # so it says that the points all lie in one place
+        return None
     if not found or len(seen) < inliers * known.sum() or not (np.isfinite(rotation).all() and np.isfinite(shift).all()):
         return None
     return pose(cv2.Rodrigues(rotation)[0], shift)

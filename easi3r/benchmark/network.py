@@ -7,6 +7,7 @@ second is set against the matrix-multiply rate measured just before and after it
 import argparse
 import resource
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +18,13 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import InputError, pairs
+from .. import InputError, Options, pairs, reconstruct, synthetic
 from ..backbones.dust3r import Dust3rNetwork
 from ..backbones.dust3r.model import Config, TwoViewTransformer
 from ..backbones.dust3r.network import HEAD_SHARE, best_device
 from ..motion.attention import statistics
+from ..system.registry import row_of
+from .long import UNIT
 
 
 def main(argv: list[str]) -> int:
@@ -32,11 +35,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--head", choices=("dpt", "linear"), default="dpt")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--device", default=best_device())
+    parser.add_argument("--job", action="store_true", help="a whole reconstruction of a rendered clip and its files")
     arguments = parser.parse_args(argv)
     try:
         width, height = map(int, arguments.size.split("x"))
-        edges = pairs.build(arguments.frames, arguments.graph)
-        run(arguments, width, height, edges)
+        if arguments.job:
+            run_job(arguments, width, height)
+        else:
+            run(arguments, width, height, pairs.build(arguments.frames, arguments.graph))
     except (InputError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -45,8 +51,8 @@ def main(argv: list[str]) -> int:
 
 def run(arguments: argparse.Namespace, width: int, height: int, edges: list[tuple[int, int]]) -> None:
     """Measure all stages once and print the table."""
-    config = Config(head_type=arguments.head)
-    network = Dust3rNetwork(seeded_model(config), "seeded", device=arguments.device, precision=arguments.precision)
+    network = _seeded(arguments)
+    config = network.model.config
     network.prediction_dtype = torch.float16  # as handed on in a normal run
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (arguments.frames, height, width, 3), dtype=np.uint8)
@@ -83,6 +89,38 @@ def run(arguments: argparse.Namespace, width: int, height: int, edges: list[tupl
     _print_row("everything", rows, tera)
     print(f"needed per directed pair and pass, all included: {sum(tera.values()) / n_pairs / 2:.3f} TFLOP")
     _print_memory(network, features, kept, meter)
+
+
+def run_job(arguments: argparse.Namespace, width: int, height: int) -> None:
+    """Reconstruct a rendered clip with Easi3R and save it, as a user would but for the weights; print the seconds.
+
+    Seeded weights see nothing, so only times and memory mean anything. From 50 frames on the clip goes back and forth.
+    """
+    clip = synthetic.render("room", min(arguments.frames, 50), width, height)
+    there = np.arange(len(clip.frames))
+    frames = clip.frames[np.resize(np.concatenate([there, there[-2:0:-1]]), arguments.frames)]
+    row = row_of("easi3r-dust3r", arguments.device)
+    system = row.recipe(row.card, _seeded(arguments), "Seeded weights.")
+    on_gpu = arguments.device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    result = reconstruct(frames, system, Options(max_frames=arguments.frames, graph=arguments.graph))
+    solved = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        result.save(folder)
+    written = time.perf_counter()
+    print(f"{arguments.device}, {arguments.precision}, {len(frames)} frames of {width} x {height}", end=": ")
+    print(f"{solved - start:.1f} s, and {written - solved:.1f} s of writing")
+    print(", ".join(f"{step} {seconds:.1f} s" for step, seconds in result.info["seconds"].items()))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT * 1024 / 2**30
+    print(f"peak memory of the process {peak:.2f} GiB", end="")
+    print(f", of the GPU {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB" if on_gpu else "")
+
+
+def _seeded(arguments):
+    model = seeded_model(Config(head_type=arguments.head))
+    return Dust3rNetwork(model, "seeded", device=arguments.device, precision=arguments.precision)
 
 
 def _print_row(title, rows, tera):

@@ -28,17 +28,20 @@ MOST = 2  # candidates per window of the clip, at most: each costs a fifth of a 
 
 
 def candidates(frames: np.ndarray, spans: list[Span]) -> list[tuple[int, int]]:
-    """Pairs of frames (i, j), i < j, of windows that share none, which may show the same place; the likeliest first.
+    """Pairs of frames (i, j), further apart than a window is long, which may show the same place; the likeliest first.
 
     frames (T,H,W,3) uint8. One pair per pair of windows, and none beside a likelier one.
     """
+
+    def apart(before: Span, after: Span) -> np.ndarray:
+        return np.subtract.outer(np.arange(after.owned, after.until), np.arange(before.owned, before.until)).T
+
     small = np.stack([_small(frame) for frame in frames])  # (T,n), unit length
     found = []
     for b, after in enumerate(spans):
         for before in spans[:b]:
-            if before.until + LENGTH > after.owned:
-                continue
             alike = small[before.owned : before.until] @ small[after.owned : after.until].T
+            alike[apart(before, after) <= LENGTH] = -1.0
             i, j = divmod(int(alike.argmax()), alike.shape[1])
             if alike[i, j] > ALIKE:
                 found.append((float(alike[i, j]), before.owned + i, after.owned + j))

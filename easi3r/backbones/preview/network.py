@@ -7,17 +7,13 @@ import cv2
 import numpy as np
 
 from ...camera import Camera, focal_of
-from ...flow import Flow, both_ways, from_prior, pixel_grid, sample
+from ...flow import Flow, both_ways, confirmed, is_far, likelier, sample
 from ...threads import in_order
 from ..base import Edges, Features, PairPrediction, Predictions, Progress
 from . import dense, two_view
 
 COLUMNS = 64  # tokens along the longer side: fewer swallow what is near a moving object, more fall apart
 SUPPORT = 0.3  # share of a pair's pixels that must agree on its pose for the pair to count
-# Way of the picture, in widths, from which frames are also compared along the way over nearer ones: on a rendered walk
-# with 4 % between neighbours DIS alone is right over one frame, and for half of the pixels over three.
-FAR = 0.06
-BETTER = 1.15  # times as many pixels that this must have confirmed both ways; where DIS was lost it had 1.5 to 3
 POSES = 0.5  # of the time of `predict`
 Flows = dict[tuple[int, int], Flow]
 
@@ -181,18 +177,11 @@ def _tokens(frames):
 
 def _compared(greys: list[np.ndarray], flows: Flows, i: int, j: int) -> tuple[Flow, Flow]:
     """Flows i -> j and j -> i, of i < j, from those of frames nearer to each other where there are any."""
-    there, back = _led(flows, i, j), _led(flows, j, i)
     fresh = both_ways(greys[i], greys[j])
-    if there is None or back is None or not _far(there):
+    there, back = _led(flows, i, j), _led(flows, j, i)
+    if there is None or back is None or not is_far(there):
         return fresh
-    led = from_prior(greys[i], greys[j], there, back)
-    return led if led[0].consistent.sum() > BETTER * fresh[0].consistent.sum() else fresh
-
-
-def _far(target: np.ndarray) -> bool:
-    """Whether the picture moves by more, in the middle, than can be followed in two frames alone."""
-    height, width = target.shape[:2]
-    return float(np.median(np.linalg.norm(target - pixel_grid(height, width), axis=-1))) > FAR * width
+    return confirmed(*likelier(greys[i], greys[j], (fresh[0].target, fresh[1].target), (there, back)))
 
 
 def _led(flows: Flows, i: int, j: int) -> np.ndarray | None:
