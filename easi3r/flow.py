@@ -13,8 +13,8 @@ SLACK, SHARE = 1.0, 0.05  # of `both_ways`, see `confirm`; chosen with the masks
 # Way of the picture, in widths, from which frames are also compared along the way over those between: on a rendered
 # walk with 4 % between neighbours DIS alone is right over one frame, and for half of the pixels over three.
 FAR = 0.06
-# Of the width, over which grey levels are compared to choose between the two, and the difference that says no more. Of
-# the rendered clips this has more pixels right, nine frames apart, than the better one alone (walk .63 for .57 and .20).
+# Of the width, over which grey levels are compared to choose between the two, and the difference that says no more.
+# The choice has more pixels right, nine frames apart, than the better of the two alone (rendered walk .63 for .57).
 AROUND = 1 / 128
 DIFFERENT = 30.0
 
@@ -143,7 +143,7 @@ def followed(greys: list[np.ndarray]) -> Ways:
     if len(greys) == 2:
         return ways
     grid = pixel_grid(*first.shape)
-    if not is_far(grid + (len(greys) - 1) * (measure(*greys[:2]) - grid)):
+    if not is_far(grid + (len(greys) - 1) * (measure(greys[0], greys[1]) - grid)):
         return ways
     return likelier(first, last, ways, (_along(greys), _along(greys[::-1])))
 

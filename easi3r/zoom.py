@@ -4,8 +4,6 @@ A zoom enlarges all of the picture alike, however far away it is; moving ahead e
 both are fitted together: a pose and the ratio of the two focals, on the epipolar (Sampson) error.
 """
 
-from itertools import pairwise
-
 import cv2
 import numpy as np
 from scipy.ndimage import median_filter
@@ -14,6 +12,7 @@ from scipy.optimize import least_squares
 from .backbones.preview.two_view import NOISE, USUAL_ANGLE, initial_pose, sampson, static_matches
 from .camera import focal_of
 from .flow import Flow, both_ways
+from .threads import in_order
 
 PRIOR = 0.05  # deviation of the log zoom between two frames where the flow does not tell
 FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that are used
@@ -33,21 +32,20 @@ def find_zoom(
     """
     if len(frames) < 3:
         return None
-    flows = flows or _neighbours(frames)
     focal = focal_of(USUAL_ANGLE, frames.shape[2])
-    steps, spreads = np.array([_step(flows[i, i + 1], moving, i, focal) for i in range(len(frames) - 1)]).T
+
+    def step(i: int) -> tuple[float, float]:
+        return _step(flows[i, i + 1] if flows else _neighbours(*frames[i : i + 2]), moving, i, focal)
+
+    steps, spreads = np.array(list(in_order(step, range(len(frames) - 1)))).T
     if np.median(spreads) > CLEAR:
         return None
     total = np.concatenate([[0], np.cumsum(median_filter(steps, 3, mode="nearest"))])  # one pair in three may be wrong
     return np.exp(total) if np.ptp(total) > LEAST else None
 
 
-def _neighbours(frames):
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    flows = {}
-    for i, pair in enumerate(pairwise(greys)):
-        flows[i, i + 1], flows[i + 1, i] = both_ways(*pair)
-    return flows
+def _neighbours(*frames):
+    return both_ways(*(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames))[0]
 
 
 def _step(flow, moving, i, focal):

@@ -79,8 +79,7 @@ def solve(
     """
     if not isinstance(predictions, Store):
         with Store() as store:
-            for pair in predictions:
-                store.add(pair)
+            store.add_all(predictions)
             return solve(store, n_frames, masks, fov, progress, smooth=smooth, frames=frames, zoom=zoom)
     store, size = predictions, (n_frames, *predictions.shape)
     masks = None if masks is None else np.asarray(masks, bool)

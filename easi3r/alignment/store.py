@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Iterable, Iterator
 from typing import IO, TYPE_CHECKING, Self
 
 import numpy as np
 
 from ..errors import InputError
+from ..threads import in_order
 
 if TYPE_CHECKING:
     from ..backbones.base import PairPrediction
@@ -62,21 +64,45 @@ class Store:
 
         Raises InputError if its size is not that of the first one.
         """
+        self._check(pair)
+        self._take(pair, self._packed(pair))
+
+    def add_all(self, pairs: Iterable[PairPrediction]) -> None:
+        """As `add` of one after the other as they come, beside the work of who makes them."""
+
+        def checked() -> Iterator[PairPrediction]:
+            for pair in pairs:
+                self._check(pair)
+                yield pair
+
+        for pair, packed in in_order(lambda pair: (pair, self._packed(pair)), checked()):
+            self._take(pair, packed)
+
+    def _check(self, pair: PairPrediction) -> None:
         if self._shape is None:
             self._shape = pair.conf1.shape
             self.grid = _sample_grid(*self.shape, self._samples)
         if not pair.pts1.shape[:2] == pair.pts2.shape[:2] == pair.conf1.shape == pair.conf2.shape == self.shape:
             raise InputError(f"Pair ({pair.i}, {pair.j}) differs in size from the first pair, which is {self.shape}.")
+
+    def _packed(self, pair: PairPrediction) -> tuple[float, np.ndarray] | None:
+        """The unit of a pair and its points and confidences in it, (2,4,H*W) float16; None without points."""
         views = [_planes(pair.pts1, pair.conf1), _planes(pair.pts2, pair.conf2)]
-        sizes = [float(np.abs(v[:3, v[3] > 0]).mean()) if (v[3] > 0).any() else 0.0 for v in views]
+        sizes = [float(np.abs(v[:3]).sum(dtype=np.float64)) / max(1, 3 * int(np.count_nonzero(v[3]))) for v in views]
         if min(sizes) < 1e-30:
-            self.dropped += 1
-            return
+            return None
         unit = 2.0 ** round(np.log2(max(sizes)))
         halves = np.empty((2, 4, views[0].shape[1]), np.float16)
         for half, view in zip(halves, views):
-            half[:3] = np.clip(view[:3] / unit, -6e4, 6e4)
-            half[3] = view[3]
+            view[:3] *= np.float32(1 / unit)
+            half[:] = np.clip(view, -6e4, 6e4, out=view)
+        return unit, halves
+
+    def _take(self, pair: PairPrediction, packed: tuple[float, np.ndarray] | None) -> None:
+        if packed is None:
+            self.dropped += 1
+            return
+        unit, halves = packed
         self.ends.append((int(pair.i), int(pair.j)))
         self.unit.append(unit)
         self._sampled.append(halves[:, :, self.grid])

@@ -1,12 +1,12 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from .. import pairs
 from ..alignment import Store
-from ..backbones.base import AttentionNetwork, PairNetwork, Progress
+from ..backbones.base import AttentionNetwork, PairNetwork, PairPrediction, Progress
 from ..motion import Evidence, Motion, cluster, outline
 from ..motion.attention import AttentionStatistics, statistics
 from ..options import Options
@@ -74,10 +74,7 @@ class Easi3r(Pairwise):
         again = AttentionStatistics(len(frames), features.grid)
         with Store() as store:
             found = self.network.predict(features, edges, ignored, clock.progress)
-            for pair in found.pairs:
-                store.add(pair)
-                if pair.attention is not None:
-                    again.add(pair.attention)
+            store.add_all(_noticed(found.pairs, again))
             clock.start("alignment", "Solving cameras")
             # the second pass has looked at motion again (specification, section 4)
             motion = outline(Evidence(*again.result()), clusters, frames, *how)
@@ -86,6 +83,13 @@ class Easi3r(Pairwise):
             result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
         clock.stop()
         yield result
+
+
+def _noticed(predictions: Iterable[PairPrediction], attention: AttentionStatistics) -> Iterator[PairPrediction]:
+    for pair in predictions:
+        if pair.attention is not None:
+            attention.add(pair.attention)
+        yield pair
 
 
 class Plain(Pairwise):
@@ -106,8 +110,7 @@ class Plain(Pairwise):
         features = self.network.encode(frames, clock.progress)
         clock.start("geometry", "Measuring depth and cameras")
         with Store() as store:
-            for pair in self.network.predict(features, edges, None, clock.progress).pairs:
-                store.add(pair)
+            store.add_all(self.network.predict(features, edges, None, clock.progress).pairs)
             clock.start("alignment", "Solving cameras")
             zoom, info = find_zoom(frames, motion.dynamic), self._info(edges, clock)
             looking = options.flow_masks and not given.known.all()
