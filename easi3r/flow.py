@@ -114,16 +114,16 @@ def grid_matches(flow: Flow, step: int = 8, keep: np.ndarray | None = None) -> t
     return pixel_grid(*flow.consistent.shape)[cells][chosen], flow.target[cells][chosen]
 
 
-def both_ways(first: np.ndarray, second: np.ndarray) -> tuple[Flow, Flow]:
+def both_ways(first: np.ndarray, second: np.ndarray, led: Ways | None = None) -> tuple[Flow, Flow]:
     """Flows first -> second and second -> first of two grey images (H,W) uint8.
 
-    DIS loses displacements beyond its patches, so a second run starts from the dominant homography of the first one:
-    what is left then is parallax and moving things.
+    DIS loses displacements beyond its patches, so it starts from the dominant homography: what is left then is parallax
+    and moving things. The homography is that of the `led` ways, or of a first run without one.
     """
-    ways = confirmed(measure(first, second), measure(second, first))
+    ways = confirmed(*(led or (measure(first, second), measure(second, first))))
     dominant = fit_homography(*grid_matches(ways[0]))
     if dominant is None or abs(np.linalg.det(dominant)) < 1e-6:
-        return ways
+        return ways if led is None else both_ways(first, second)
     back = np.linalg.inv(dominant)
     return confirmed(_from_homography(first, second, dominant), _from_homography(second, first, back))
 

@@ -96,13 +96,13 @@ def closing(
 
 def same_place(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether two frames (H,W,3) uint8 show the same: enough of one is found in the other, and looks the same there."""
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second)]
-    there, _ = both_ways(*greys)
+    one, other = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, second))
+    there, _ = both_ways(one, other)
     found = there.consistent
     if found.mean() < FOUND:
         return False
-    warped = sample(greys[1].astype(np.float32), there.target)[found]
-    return float(np.corrcoef(warped, greys[0][found])[0, 1]) > LOOKS_SAME
+    warped = sample(other.astype(np.float32), there.target)[found]
+    return float(np.corrcoef(warped, one[found])[0, 1]) > LOOKS_SAME
 
 
 def _around(t, windows):

@@ -177,11 +177,12 @@ def _tokens(frames):
 
 def _compared(greys: list[np.ndarray], flows: Flows, i: int, j: int) -> tuple[Flow, Flow]:
     """Flows i -> j and j -> i, of i < j, from those of frames nearer to each other where there are any."""
-    fresh = both_ways(greys[i], greys[j])
     there, back = _led(flows, i, j), _led(flows, j, i)
-    if there is None or back is None or not is_far(there):
+    led = None if there is None or back is None else (there, back)
+    fresh = both_ways(greys[i], greys[j], led)
+    if led is None or not is_far(led[0]):
         return fresh
-    return confirmed(*likelier(greys[i], greys[j], (fresh[0].target, fresh[1].target), (there, back)))
+    return confirmed(*likelier(greys[i], greys[j], (fresh[0].target, fresh[1].target), led))
 
 
 def _led(flows: Flows, i: int, j: int) -> np.ndarray | None:
