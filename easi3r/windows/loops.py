@@ -32,16 +32,13 @@ def candidates(frames: np.ndarray, spans: list[Span]) -> list[tuple[int, int]]:
 
     frames (T,H,W,3) uint8. One pair per pair of windows, and none beside a likelier one.
     """
-
-    def apart(before: Span, after: Span) -> np.ndarray:
-        return np.subtract.outer(np.arange(after.owned, after.until), np.arange(before.owned, before.until)).T
-
     small = np.stack([_small(frame) for frame in frames])  # (T,n), unit length
     found = []
     for b, after in enumerate(spans):
         for before in spans[:b]:
             alike = small[before.owned : before.until] @ small[after.owned : after.until].T
-            alike[apart(before, after) <= LENGTH] = -1.0
+            gap = np.arange(after.owned, after.until) - np.arange(before.owned, before.until)[:, None]
+            alike[gap <= LENGTH] = -1.0
             i, j = divmod(int(alike.argmax()), alike.shape[1])
             if alike[i, j] > ALIKE:
                 found.append((float(alike[i, j]), before.owned + i, after.owned + j))

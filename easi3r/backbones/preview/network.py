@@ -178,10 +178,10 @@ def _tokens(frames):
 def _compared(greys: list[np.ndarray], flows: Flows, i: int, j: int) -> tuple[Flow, Flow]:
     """Flows i -> j and j -> i, of i < j, from those of frames nearer to each other where there are any."""
     there, back = _led(flows, i, j), _led(flows, j, i)
-    led = None if there is None or back is None else (there, back)
+    if there is None or back is None or not is_far(there):
+        return both_ways(greys[i], greys[j])
+    led = there, back
     fresh = both_ways(greys[i], greys[j], led)
-    if led is None or not is_far(led[0]):
-        return fresh
     return confirmed(*likelier(greys[i], greys[j], (fresh[0].target, fresh[1].target), led))
 
 
