@@ -12,12 +12,9 @@ from typing import Any, TypeVar
 import cv2
 from threadpoolctl import threadpool_limits
 
-# Seconds after which a thread gives way to one that waits, a tenth of Python's usual: workers, and beside them the
-# page's server, hold each other up else. On the page all files of `street` in 53 and 60 s instead of 67 to 71.
-GIVE_WAY = 0.0005
 WORKERS = max(1, min(8, os.cpu_count() or 1))
 _lock = threading.Lock()
-_active: dict[str, Any] = {"runs": 0, "limit": None, "interval": None}
+_active: dict[str, Any] = {"runs": 0, "limit": None}
 
 
 def keep_to(cores: int) -> None:
@@ -29,16 +26,14 @@ def keep_to(cores: int) -> None:
 
 @contextmanager
 def workers() -> Iterator[ThreadPoolExecutor]:
-    """An executor for work per frame. Inside, matrix libraries run one thread per call, also torch in the executor's
-    threads, and all threads give way sooner. Both is restored when the last run ends.
+    """An executor for work per frame. Matrix libraries run one thread per call inside, restored when the last run ends,
+    and so does torch in its threads.
 
     Their own threads wait by spinning: on a busy machine small products then take ten times as long.
     """
     with _lock:
         if _active["runs"] == 0:
             _active["limit"] = threadpool_limits(1, "blas")
-            _active["interval"] = sys.getswitchinterval()
-            sys.setswitchinterval(GIVE_WAY)
         _active["runs"] += 1
     try:
         with ThreadPoolExecutor(WORKERS, initializer=_alone) as pool:
@@ -48,7 +43,6 @@ def workers() -> Iterator[ThreadPoolExecutor]:
             _active["runs"] -= 1
             if _active["runs"] == 0:
                 _active["limit"].restore_original_limits()
-                sys.setswitchinterval(_active["interval"])
 
 
 def _alone() -> None:
