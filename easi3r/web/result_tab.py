@@ -250,6 +250,8 @@ class ResultTab:
                 case jobs.Progress():
                     told = f"{event.fraction:4.0%}  {event.text}"
                     yield told
+                case jobs.FilesReady() | jobs.Rendered():
+                    yield "done"  # `_results` says so too, but what was told here before may reach the page after it
 
     def _results(self, request: gr.Request) -> Iterator[dict]:
         """What the visitor's run has to show."""
