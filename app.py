@@ -14,7 +14,7 @@ import easi3r
 from easi3r.web import clips, compute, endpoint, looks, texts
 from easi3r.web.compare_tab import QUIET, CompareTab, fetched
 from easi3r.web.files import Examples
-from easi3r.web.result_tab import ResultTab, settled
+from easi3r.web.result_tab import ResultTab
 from easi3r.web.sessions import Sessions
 from easi3r.web.visitors import Visitors
 
@@ -83,6 +83,7 @@ class Page:
     def lay_out_inputs(self):
         """What the visitor gives."""
         self.visitor = gr.Textbox(visible=False)
+        self.poke = gr.Button(visible="hidden", elem_id="poke")  # see page.js
         self.clip = gr.State()  # `clips.Chosen`: stays with the server, so nobody can name a file of it
         with gr.Column(elem_id="clip"):
             self.drop = upload_box(label="Your clip: a video, or photos, or a zip of them")
@@ -123,10 +124,9 @@ class Page:
         fetch = self.offer.click(self.fetch, None, [*result.state, self.offer], concurrency_limit=1, **QUIET)
         fetch.then(planned, [self.clip, *chosen], self.plan, **QUIET)
         result.wire(blocks, self.clip)
-        going = [*result.following, fetch]
-        stopped = result.cancel.click(result.cancelled, None, result.all, cancels=going, queue=False, **QUIET)
-        stopped.then(settled, **QUIET).then(result.quiet, None, result.state, **QUIET)
+        result.cancel.click(result.cancelled, None, result.state, cancels=fetch, queue=False, **QUIET)
         self.compare.wire(blocks, self.plan, [self.clip, self.frames, self.sharper, self.own_mask], self.sensitivity)
+        self.poke.click(lambda: None, concurrency_limit=None, **QUIET)
         blocks.unload(self.forget)
 
     # ---- the clip

@@ -116,6 +116,23 @@ def test_an_example_is_there_at_once(browser, address, monkeypatch, tiny_result)
     page.close()
 
 
+def test_what_gradio_would_never_answer_is_answered(browser, address, walk):
+    page = open_page(browser, address)
+    page.wait_for_timeout(5000)  # until nothing is asked for
+    closed = []
+
+    def close_at_once(route):
+        if closed:
+            return route.fallback()
+        closed.append(route.request.url)
+        return route.fulfill(content_type="text/event-stream", body='data: {"msg": "close_stream"}\n\n')
+
+    page.route("**/queue/data*", close_at_once)
+    upload(page, walk)
+    assert closed
+    page.close()
+
+
 def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monkeypatch, walk, tiny_result):
     go_on, turned = threading.Semaphore(0), "JSON.stringify(state.view)"
 

@@ -153,8 +153,29 @@ def test_what_a_visitor_has_outlives_a_reload_but_not_their_going(monkeypatch):
     visitors.left("page 3")
     assert not gone.wait(1)
     visitors.left("page 2")
+    assert visitors.of("page 2") == "somebody"  # it may only have been offline
     assert gone.wait(5)
     assert list(job.events())[-1] == jobs.Failed("Cancelled.")
+
+
+def test_a_page_that_is_used_before_it_could_say_whose_it_is_keeps_what_it_got():
+    visitors = Visitors(lambda visitor: None)
+    job = jobs.Job(lambda report: iter([jobs.Fetched()]))
+    visitors.start(visitors.of("page"), job)
+    assert visitors.came("page", "somebody") == "page" and visitors.last(visitors.of("page")) is job
+
+
+def test_readers_hear_at_once_that_a_run_is_cancelled():
+    go_on = threading.Event()
+
+    def slow(report):
+        go_on.wait(30)
+        yield jobs.Fetched()
+
+    job = jobs.Job(slow)
+    job.cancel()
+    assert list(job.events())[-1] == jobs.Failed("Cancelled.") and not job.ended
+    go_on.set()
 
 
 def events_of(make, **settings):

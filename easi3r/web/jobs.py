@@ -188,9 +188,12 @@ class Job:
         seen, told = 0, None
         while True:
             with self._changed:
-                if len(self._done) == seen:
+                if len(self._done) == seen and not self._stop.is_set():
                     self._changed.wait(TICK)
                 news, progress, seen = self._done[seen:], self._told, len(self._done)
+            if self._stop.is_set() and not (news and isinstance(news[-1], _LAST)):  # not when it notices
+                yield Failed(CANCELLED)
+                return
             if progress is not told and progress is not None and not (news and isinstance(news[-1], _LAST)):
                 told = progress
                 yield progress
@@ -203,8 +206,10 @@ class Job:
                     return
 
     def cancel(self) -> None:
-        """Ask it to stop; it does at its next progress."""
-        self._stop.set()
+        """Ask it to stop; it does at its next progress, its readers hear of it at once."""
+        with self._changed:
+            self._stop.set()
+            self._changed.notify_all()
 
     def then(self, work: Callable[[], None]) -> None:
         """Do `work` when the thread has ended, without waiting for it here."""

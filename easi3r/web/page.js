@@ -31,6 +31,21 @@
         tabs.at((tabs.indexOf(tab) + step) % tabs.length).focus();
     });
 
+    // gradio ends its stream of answers when all are there, and never opens it again for what was asked for in that very
+    // moment (seen in version 6.31): whatever is asked for next does, so something is, a while after each question.
+    const ask = window.fetch;
+    let late = 0, ours = false;
+    window.fetch = (...question) => {
+        if (String(question[0]?.url ?? question[0]).includes("/queue/join")) {
+            if (!ours) {
+                clearTimeout(late);
+                late = setTimeout(() => { ours = true; document.querySelector("#poke").click(); }, 3000);
+            }
+            ours = false;
+        }
+        return ask(...question);
+    };
+
     const voice = document.createElement("div"), told = new Map();
     voice.setAttribute("role", "status");
     voice.className = "for-ears";

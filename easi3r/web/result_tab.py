@@ -131,10 +131,8 @@ class ResultTab:
         heard = self.heard.change  # its "input" is for keys only
         heard(self._answer, self.heard, [self.going, self.views], trigger_mode="multiple", **QUIET)
         each: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
-        self.following = [
-            self.going.change(self._results, None, self.all, **each),
-            self.shown.change(self._progress, None, self.status, **each),
-        ]
+        self.going.change(self._results, None, self.all, **each)
+        self.shown.change(self._progress, None, self.status, **each)
         self.size.wire(self.going)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
@@ -167,8 +165,9 @@ class ResultTab:
             raise InputError("There is no result to change; reconstruct a clip first.")
         note = session.note
         given_way = job if job and not session.files else None
-        if given_way:
-            self._visitors.cancel(visitor)
+        if job and not given_way:
+            gr.Warning(BUSY)
+            return {self.going: gr.skip()}
 
         def make(progress: jobs.Report) -> Iterator[tuple[Reconstruction, str]]:
             progress(0.5, "Changing the result")
@@ -178,7 +177,10 @@ class ResultTab:
                 time.sleep(0.1)
             yield changed, note
 
-        return self.run(make, page, session.number)
+        changes = self._start(self._reconstructing(make, visitor, session.number), visitor)
+        if given_way:  # once the other has taken its place
+            given_way.cancel()
+        return changes
 
     def _render(self, said: dict, page: str) -> dict:
         """The player asks for the video of a camera move."""
@@ -193,20 +195,24 @@ class ResultTab:
 
     # ---- runs
 
-    def run(self, make: jobs.Make, page: str, number: str = "") -> dict:
+    def run(self, make: jobs.Make, page: str) -> dict:
         """Run `make(progress)`, see `jobs.reconstruction`, for the visitor of a page; what there is to see is shown.
 
-        While they have a run that goes on, there is no other. number: of the result that this one changes.
+        While they have a run that goes on, there is no other.
         """
         visitor = self._visitors.of(page)
         if self._visitors.going_on(visitor):
             gr.Warning(BUSY)
             return {self.going: gr.skip()}
+        return self._start(self._reconstructing(make, visitor), visitor)
+
+    def _reconstructing(self, make, visitor, number=""):
+        """A run; number: of the result that it changes."""
         session = Session()
         session.number = number or session.folder.name
         steps = jobs.reconstruction(make, session, lambda: self._sessions.keep(visitor, session))
         # ZeroGPU's: no GPU free, the day's share used up
-        return self._start(jobs.Job(steps, known=(gr.Error,), about=session.number), visitor)
+        return jobs.Job(steps, known=(gr.Error,), about=session.number)
 
     def _start(self, job, visitor):
         self._visitors.start(visitor, job)
@@ -214,7 +220,7 @@ class ResultTab:
 
     def came(self, page: str, visitor: str) -> dict:
         """A page is loaded: show what its visitor has, a run that goes on or a result."""
-        self._visitors.came(page, visitor)
+        visitor = self._visitors.came(page, visitor)
         job, session = self._visitors.going_on(visitor), self._sessions.get(visitor)
         if job is None or self._adds(job, session):
             shown = self.stored(session)
@@ -238,13 +244,16 @@ class ResultTab:
 
     def _progress(self, request: gr.Request) -> Iterator[Any]:
         """How far the visitor's run is; it goes on when this is closed."""
-        job = self._visitors.last(self._visitors.of(str(request.session_hash)))
+        visitor = self._visitors.of(str(request.session_hash))
+        job = self._visitors.last(visitor)
         told = "Starting"
         for event in job.events() if job else ():
             match event:
+                case jobs.Failed(jobs.CANCELLED):
+                    if self._visitors.last(visitor) is None:  # else another run has taken its place
+                        yield jobs.CANCELLED
                 case jobs.Failed(sentence):
-                    if sentence != jobs.CANCELLED:  # who cancelled has said so, or another run takes its place
-                        raise gr.Error(sentence, duration=None, print_exception=False)
+                    raise gr.Error(sentence, duration=None, print_exception=False)
                 case jobs.Tick():
                     yield told  # it can be stopped only between yields
                 case jobs.Progress():
@@ -273,10 +282,11 @@ class ResultTab:
         for event in job.events():
             match event:
                 case jobs.Failed(sentence):
-                    if sentence != jobs.CANCELLED:
+                    if self._visitors.last(visitor) in (None, job):  # else another run has taken its place
                         before = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
                         hidden = gr.update(value="", visible=False)
-                        yield {**before, self.status: hidden, self.cancel: gr.update(visible=False)}
+                        told = jobs.CANCELLED if sentence == jobs.CANCELLED else hidden
+                        yield {**before, self.status: told, self.cancel: gr.update(visible=False)}
                 case jobs.MasksReady():
                     yield {self.player: texts.first_masks(event.path), **self._picture("masks.mp4", event.path)}
                 case jobs.SceneReady():
@@ -289,14 +299,8 @@ class ResultTab:
                     yield done
 
     def cancelled(self, request: gr.Request) -> dict:
-        """Cancel was pressed: the run ends, and what was there before is there again."""
-        visitor = self._visitors.of(str(request.session_hash))
-        self._visitors.cancel(visitor)
-        changes = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
-        return {**changes, self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
-
-    def quiet(self) -> dict:
-        """After Cancel: what was still on its way may have come since."""
+        """Cancel was pressed: the run ends, and `_results` shows what was there before."""
+        self._visitors.cancel(self._visitors.of(str(request.session_hash)))
         return {self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
     # ---- results
@@ -340,9 +344,6 @@ class ResultTab:
         files = dict(session.files) if session else {}
         files |= {"masks.mp4": job.masks} if job and job.masks else {}
         pictures = {widget: files.get(name, gr.skip()) for widget, name in self.pictures.items()}
-        return {**pictures, **self.moves.shown(files)}
-
-
-def settled() -> None:
-    """Waits until progress that was on its way has come."""
-    time.sleep(0.5)
+        # one that has come since is not taken away
+        moves = self.moves.shown(files) if camera_moves.MOVE in files else dict.fromkeys(self.moves.widgets, gr.skip())
+        return {**pictures, **moves}

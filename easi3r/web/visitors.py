@@ -21,27 +21,31 @@ class Visitors:
     def __init__(self, forget: Callable[[str], None]) -> None:
         self._forget = forget
         self._lock = threading.RLock()
-        self._of: dict[str, str] = {}  # page -> visitor
+        self._of: dict[str, str] = {}  # page -> visitor; also of pages that seem to have gone, they may be offline
+        self._here: set[str] = set()  # pages
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, list[threading.Timer]] = {}  # of visitors who have gone
 
-    def came(self, page: str, visitor: str) -> None:
-        """A page says whose it is."""
+    def came(self, page: str, visitor: str) -> str:
+        """A page says whose it is; returns whose it is: its own if it was used before it could say so."""
         with self._lock:
-            self._of[page] = visitor
+            visitor = self._of.setdefault(page, visitor)
+            self._here.add(page)
             for timer in self._waiting.pop(visitor, []):
                 timer.cancel()
+        return visitor
 
     def of(self, page: str) -> str:
         """Whose page it is."""
         with self._lock:
-            return self._of.get(page, page)
+            return self._of.setdefault(page, page)
 
     def left(self, page: str) -> None:
         """A page is gone; if it was the last one of its visitor, what they have is kept for a while."""
         with self._lock:
-            visitor = self._of.pop(page, page)
-            if visitor in self._of.values() or visitor in self._waiting:
+            visitor = self._of.setdefault(page, page)
+            self._here.discard(page)
+            if visitor in self._waiting or any(self._of[other] == visitor for other in self._here):
                 return
             self._waiting[visitor] = [
                 _later(PATIENCE, lambda: self.cancel(visitor)),
@@ -51,6 +55,7 @@ class Visitors:
     def _expire(self, visitor):
         with self._lock:
             self._waiting.pop(visitor, None)
+            self._of = {page: whose for page, whose in self._of.items() if whose != visitor}
             job = self._jobs.pop(visitor, None)
         if job:
             job.cancel()
