@@ -305,7 +305,8 @@ class _Lines:
         return self
 
     def __call__(self, fraction: float, text: str) -> None:
-        step, now = re.sub(r"[0-9.]+", "", text), time.monotonic()  # "pair 3 of 190" goes on with "pair 2 of 190"
+        # "Measuring depth: pair 3 of 8" goes on with "Measuring depth", "9 frames" with "8 frames"
+        step, now = re.sub(r":.*|[0-9.]+", "", text), time.monotonic()
         if step != self._step or now >= self._due:
             print(f"{fraction:4.0%}  {text}", file=sys.stderr, flush=True)
             self._step, self._due = step, now + _LINE_SECONDS
