@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .camera import Camera, invert, transform
-from .flow import Flow, confirm, followed, pixel_grid, sample
+from .flow import Flow, confirm, followed, lengths, pixel_grid, sample
 from .threads import in_order
 
 GAPS = (1, 4)  # frames between the two of a pair
@@ -108,8 +108,8 @@ def _shares(
     flow: Flow, asked: np.ndarray, pixels: np.ndarray, z: np.ndarray, depth_there: np.ndarray
 ) -> tuple[float, float, float]:
     """Of the pixels `asked`: share that agrees, median log ratio of the depths of the same points, share behind."""
-    error = np.linalg.norm(pixels - flow.target, axis=-1)
-    way = np.linalg.norm(flow.target - pixel_grid(*asked.shape), axis=-1)
+    error = lengths(pixels - flow.target)
+    way = lengths(flow.target - pixel_grid(*asked.shape))
     front = z > 0
     agrees = front & (error < np.maximum(PIXELS, SHARE * way))
     seen = asked & front

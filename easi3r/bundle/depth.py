@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ..camera import invert
-from ..flow import Flow, sample
+from ..flow import Flow, lengths, sample
 from .adjust import LOOSE, NEAREST, SPREAD, State, prior_weight
 from .filling import FILLED, confidence_of, fill_in
 from .observations import Observations, spread_of, still_target
@@ -40,16 +40,16 @@ def frame_depth(
     for _ in range(ROUNDS if rows else 0):
         known = prior_weight(inverse)
         pull = (1 - inverse) * known
-        for turned, shift, target, spread in rows:
-            x = turned + inverse[:, None] * shift
-            z = np.maximum(x[:, 2:], NEAREST)
-            pixels = np.float32(state.focal) * x[:, :2] / z
-            error = target - pixels
-            slope = (np.float32(state.focal) * shift[:2] - pixels * shift[2]) / z
-            square = spread**2
-            weight = (x[:, 2] > NEAREST) / (1 + (error**2).sum(1) / square / LOOSE**2) / square
-            pull += weight * (slope * error).sum(1)
-            known += weight * (slope**2).sum(1)
+        for turned, shift, target, certainty in rows:
+            x, y, z = (turned[k] + inverse * shift[k] for k in range(3))
+            in_front = z > NEAREST
+            near = np.float32(state.focal) / np.maximum(z, NEAREST, out=z)
+            u, v = x * near, y * near
+            by_u, by_v = near * shift[0] - u * (shift[2] / z), near * shift[1] - v * (shift[2] / z)
+            u, v = np.subtract(target[0], u, out=u), np.subtract(target[1], v, out=v)  # by which it misses
+            weight = in_front * certainty / (1 + (u * u + v * v) * (certainty / np.float32(LOOSE**2)))
+            pull += weight * (by_u * u + by_v * v)
+            known += weight * (by_u * by_u + by_v * by_v)
         inverse = np.clip(
             inverse + pull / known, np.maximum(inverse / 3, limits[0]), np.minimum(inverse * 3, limits[1])
         )
@@ -60,7 +60,9 @@ def frame_depth(
 
 
 def _row(flow, moving, i, j, state, zoom, size):
-    """Of one other frame: rays turned into it (M,3), translation (3,), targets (M,2), spread (M,) in pixels."""
+    """Of one other frame: rays turned into it (3,M), translation (3,), targets (2,M) in pixels, certainty (M,),
+    one over the variance.
+    """
     height, width = moving.shape[1:]
     scale = np.array([1, 1]) if zoom is None else 1 / zoom[[i, j]]
     u = (np.arange(size[0]) + 0.5) * width / size[0] - 0.5
@@ -69,12 +71,12 @@ def _row(flow, moving, i, j, state, zoom, size):
     centre = np.array([width / 2, height / 2], np.float32)
     target = sample(flow.target, grid)
     still = sample(still_target(flow, moving[i], moving[j]).astype(np.float32), grid) > 0.9
-    spread = spread_of(sample(flow.error, grid), np.linalg.norm(target - grid, axis=-1)) * scale[1]
+    spread = spread_of(sample(flow.error, grid), lengths(target - grid)) * np.float32(scale[1])
     relative = (state.world2cam[j] @ invert(state.world2cam[i])).astype(np.float32)
-    points = ((grid - centre) * np.float32(scale[0] / state.focal)).reshape(-1, 2)
-    turned = points @ relative[:3, :2].T + relative[:3, 2]
-    targets = ((target - centre) * np.float32(scale[1])).reshape(-1, 2)
-    return turned, relative[:3, 3], targets, np.where(still, spread, np.inf).ravel().astype(np.float32)
+    points = ((grid - centre) * np.float32(scale[0] / state.focal)).reshape(-1, 2).T
+    turned = relative[:3, :2] @ points + relative[:3, 2:3]
+    targets = np.ascontiguousarray(((target - centre) * np.float32(scale[1])).reshape(-1, 2).T)
+    return turned, relative[:3, 3], targets, np.where(still, 1 / spread**2, 0).ravel().astype(np.float32)
 
 
 def _dense(inverse, known, limits, grey):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from ..flow import Flow, apply_homography, fit_homography, grid_matches, inside, pixel_grid, sample
+from ..flow import Flow, apply_homography, fit_homography, grid_matches, inside, lengths, pixel_grid, sample
 from ..overlays import find_overlay
 from ..threads import in_order
 from .evidence import Evidence
@@ -48,7 +48,7 @@ def pair_residuals(flow: Flow, grey_i: np.ndarray, grey_j: np.ndarray, step: int
     cells = (slice(None, None, step),) * 2
     grid, went, ok, grey = pixel_grid(height, width)[cells], flow.target[cells], flow.consistent[cells], grey_i[cells]
     predicted = apply_homography(homography, grid)
-    plane = np.linalg.norm(predicted - went, axis=-1)
+    plane = lengths(predicted - went)
     epipolar, nearest = _epipolar_residual(source, target, grid, went, plane, predicted)
     in_plane, measured = sample(grey_j, predicted), np.abs(sample(grey_j, went) - grey)
     plane = plane / max(0.25, np.median(plane[ok]))
@@ -81,11 +81,14 @@ def _epipolar_residual(source, target, grid, flow_target, *fallback):
         return fallback
     if matrix is None or matrix.shape != (3, 3):
         return fallback
-    line_j = grid @ matrix[:, :2].T + matrix[:, 2]  # (h,w,3) F x
-    line_i = flow_target @ matrix[:2] + matrix[2]  # (h,w,3) F^T x'
-    distance = (flow_target * line_j[..., :2]).sum(-1) + line_j[..., 2]
-    square_j, square_i = ((line[..., :2] ** 2).sum(-1) + 1e-12 for line in (line_j, line_i))
-    nearest = flow_target - line_j[..., :2] * (distance / square_j)[..., None]
+    u, v = grid[..., 0], grid[..., 1]
+    to_u, to_v = flow_target[..., 0], flow_target[..., 1]
+    line_j = [m[0] * u + m[1] * v + m[2] for m in matrix]  # F x
+    line_i = [m[0] * to_u + m[1] * to_v + m[2] for m in matrix.T[:2]]  # F^T x'
+    distance = to_u * line_j[0] + to_v * line_j[1] + line_j[2]
+    square_j, square_i = (a**2 + b**2 + 1e-12 for a, b in (line_j[:2], line_i))
+    back = distance / square_j
+    nearest = np.stack([to_u - line_j[0] * back, to_v - line_j[1] * back], axis=-1)
     return np.abs(distance) / np.sqrt(square_j + square_i), nearest
 
 
