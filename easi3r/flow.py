@@ -129,12 +129,21 @@ def both_ways(first: np.ndarray, second: np.ndarray, led: Ways | None = None) ->
     DIS loses displacements beyond its patches, so it starts from the dominant homography: what is left then is parallax
     and moving things. The homography is that of the `led` ways, or of a first run without one.
     """
-    ways = confirmed(*(led or (measure(first, second), measure(second, first))))
-    dominant = fit_homography(*grid_matches(ways[0]))
+    dominant = _dominant(first, second) if led is None else fit_homography(*grid_matches(confirmed(*led)[0]))
     if dominant is None or abs(np.linalg.det(dominant)) < 1e-6:
-        return ways if led is None else both_ways(first, second)
+        return confirmed(measure(first, second), measure(second, first)) if led is None else both_ways(first, second)
     back = np.linalg.inv(dominant)
     return confirmed(_from_homography(first, second, dominant), _from_homography(second, first, back))
+
+
+def _dominant(first, second):
+    """Homography (3,3) of most of the picture between two grey images; of large ones as seen at half the size."""
+    shrunk = 2 if min(first.shape) >= SMALL else 1
+    size = first.shape[1] // shrunk, first.shape[0] // shrunk
+    one, other = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (first, second))
+    matches = grid_matches(confirmed(measure(one, other), measure(other, one))[0], 8 // shrunk)
+    factor = np.array(first.shape[::-1]) / size
+    return fit_homography(*((points + 0.5) * factor - 0.5 for points in matches))
 
 
 def _from_homography(first, second, prior):
