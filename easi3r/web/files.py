@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from ..export.player import write_player
 from ..export.scene import Scene
 from ..export.videos import mark, playback_fps
 from ..reconstruction import Masked, Reconstruction
+from ..threads import workers
 from .sessions import Session
 
 PLAYER = "player.html"
 _FIRST_LOOK = 0.25  # share of the points of a player that is soon replaced: quicker to write and to load
+_LOOSE = {".glb", ".gltf", ".html", ".json", ".ply", ".txt", ".bin", ".csv"}  # files that get smaller by packing
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
 
 
@@ -38,8 +41,10 @@ def write_first_look(result: Reconstruction, folder: Path) -> str:
 
 def write_scene(scene: Scene, folder: Path) -> str:
     """The player, and what other results are made from. Returns the player's path."""
-    write_player(scene, folder / PLAYER)
-    write_archive(scene.result, folder / "unfinished")
+    with workers() as pool:
+        archived = pool.submit(write_archive, scene.result, folder / "unfinished")
+        write_player(scene, folder / PLAYER)
+        archived.result()
     os.replace(folder / "unfinished", folder / ARCHIVE)  # it may be read this very moment
     return str(folder / PLAYER)
 
@@ -54,7 +59,7 @@ def write_files(scene: Scene, folder: Path, progress: Progress) -> tuple[dict[st
     write_into(scene, results, [name for name in names if name not in there], progress)
     progress(1, "Packing the downloads")
     written = {name: str(results / name) for name in names if (results / name).exists()}
-    return written, shutil.make_archive(str(folder / "easi3r-results"), "zip", results)
+    return written, _packed(results, folder / "easi3r-results.zip")
 
 
 def write_downloads(
@@ -62,14 +67,23 @@ def write_downloads(
 ) -> tuple[dict[str, str], str]:
     """What a user takes home. Returns (dict name -> path as of `save`, path of the zip)."""
     written = result.save(folder / "results", files=files)
-    return written, shutil.make_archive(str(folder / "easi3r-results"), "zip", folder / "results")
+    return written, _packed(folder / "results", folder / "easi3r-results.zip")
 
 
 def write_comparison(found: Comparison, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
     """All files of a comparison. Returns (dict name -> path as of `Comparison.save`, path of the zip)."""
     written = found.save(folder / "results", progress)
     progress(1, "Packing the downloads")
-    return written, shutil.make_archive(str(folder / "easi3r-comparison"), "zip", folder / "results")
+    return written, _packed(folder / "results", folder / "easi3r-comparison.zip")
+
+
+def _packed(folder: Path, archive: Path) -> str:
+    """Writes a zip of all in a folder; returns its path. What is compressed already is not once more."""
+    with zipfile.ZipFile(archive, "w", compresslevel=1) as file:
+        for path in sorted(folder.rglob("*")):
+            how = zipfile.ZIP_DEFLATED if path.suffix in _LOOSE else zipfile.ZIP_STORED
+            file.write(path, path.relative_to(folder), how)
+    return str(archive)
 
 
 def sweep(keep: float = API_KEEP) -> None:
