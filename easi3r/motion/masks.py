@@ -58,7 +58,10 @@ def shifted(cut: float, sensitivity: float) -> float:
 def cluster(tokens: np.ndarray) -> np.ndarray:
     """Labels (T,h,w) uint8 of tokens (T,h,w,C): one label for what looks alike, in all frames together."""
     features = tokens.reshape(-1, tokens.shape[-1]).astype(np.float32)
-    model = KMeans(min(CLUSTERS, len(np.unique(features, axis=0))), random_state=42, n_init=1).fit(features)
+    count = len(np.unique(features[:, 0]))
+    if count < CLUSTERS:  # there may be more; whole tokens take seconds to sort
+        count = min(CLUSTERS, len(np.unique(features, axis=0)))
+    model = KMeans(min(CLUSTERS, count), random_state=42, n_init=1).fit(features)
     return model.labels_.reshape(tokens.shape[:3]).astype(np.uint8)
 
 
