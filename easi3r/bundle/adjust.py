@@ -176,18 +176,28 @@ def _equations(seen, state, i, loose):
 
 def _placed(i, others, relative, n_frames, matrices, rights, mixed, own, own_right):
     """The `_Part` in the motions of the cameras themselves: that of camera i acts on j by minus the adjoint."""
-    size, unknowns = 6 * (len(others) + 1) + 1, np.append(i, others)
+    count, unknowns = len(others), np.append(i, others)
+    rotation, shift = relative[:, :3, :3], relative[:, :3, 3]
+    carry = np.zeros((count, 7, 13))  # motions of i and j, and the focal -> relative motion and the focal
+    carry[:, :3, :3] = carry[:, 3:6, 3:6] = -rotation
+    carry[:, 3:6, :3] = -skew(shift) @ rotation
+    carry[:, :6, 6:12], carry[:, 6, 12] = np.eye(6), 1
+    back = carry.transpose(0, 2, 1)
+    each, pull, mixes = back @ matrices @ carry, (back @ rights[..., None])[..., 0], mixed @ carry
+    size = 6 * (count + 1) + 1
     matrix, right, mixing = np.zeros((size, size)), np.zeros(size), np.zeros((len(own), size))
-    for n in range(len(others)):
-        rotation, shift = relative[n, :3, :3], relative[n, :3, 3]
-        carry = np.zeros((7, 13))  # motions of i and j, and the focal -> relative motion and the focal
-        carry[:3, :3] = carry[3:6, 3:6] = -rotation
-        carry[3:6, :3] = -skew(shift) @ rotation
-        carry[:6, 6:12], carry[6, 12] = np.eye(6), 1
-        at = np.r_[0:6, 6 * n + 6 : 6 * n + 12, size - 1]
-        matrix[np.ix_(at, at)] += carry.T @ matrices[n] @ carry
-        right[at] += carry.T @ rights[n]
-        mixing[:, at] += mixed[n] @ carry
+    blocks = np.zeros((count + 1, 6, count + 1, 6))  # first the motion of i, then those of the others
+    blocks[0, :, 0] = each[:, :6, :6].sum(0)
+    blocks[0, :, 1:] = each[:, :6, 6:12].transpose(1, 0, 2)
+    blocks[1:, :, 0] = each[:, 6:12, :6]
+    blocks[range(1, count + 1), :, range(1, count + 1)] = each[:, 6:12, 6:12]
+    matrix[:-1, :-1] = blocks.reshape(size - 1, size - 1)
+    for line in (matrix[:-1, -1], matrix[-1, :-1]):
+        line[:6], line[6:] = each[:, :6, 12].sum(0), each[:, 6:12, 12].ravel()
+    matrix[-1, -1] = each[:, 12, 12].sum()
+    right[:6], right[6:-1], right[-1] = pull[:, :6].sum(0), pull[:, 6:12].ravel(), pull[:, 12].sum()
+    mixing[:, :6], mixing[:, -1] = mixes[..., :6].sum(0), mixes[..., 12].sum(0)
+    mixing[:, 6:-1] = mixes[..., 6:12].transpose(1, 0, 2).reshape(len(own), -1)
     index = np.append((6 * unknowns[:, None] + np.arange(6)).ravel(), 6 * n_frames)
     return _Part(index, matrix, right, mixing, own, own_right)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from ..flow import Flow
@@ -48,10 +49,13 @@ def spread_of(error: np.ndarray, way: np.ndarray) -> np.ndarray:
 
 
 def still_target(flow: Flow, moving: np.ndarray, moving_there: np.ndarray) -> np.ndarray:
-    """(H,W) bool: pixels that were followed and move at neither end; moving, moving_there (H,W) bool of both frames."""
-    height, width = moving.shape
-    column, row = np.rint(np.clip(flow.target, 0, [width - 1, height - 1])).astype(int).transpose(2, 0, 1)
-    return flow.consistent & ~moving & ~moving_there[row, column]
+    """(h,w) bool: pixels that were followed and move at neither end; moving_there (H,W) bool of the other frame,
+    moving (h,w) bool of the pixels that the flow is of, all of a frame or some.
+    """
+    nothing: np.ndarray = None  # type: ignore[assignment]  # the stub lacks maps of both coordinates in one
+    mask = np.ascontiguousarray(moving_there).view(np.uint8)
+    there = cv2.remap(mask, flow.target, nothing, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return flow.consistent & ~moving & (there == 0)
 
 
 def observe(flows: dict[tuple[int, int], Flow], moving: np.ndarray, zoom: np.ndarray | None = None) -> Observations:
@@ -67,10 +71,11 @@ def observe(flows: dict[tuple[int, int], Flow], moving: np.ndarray, zoom: np.nda
     zoom = np.ones(n_frames) if zoom is None else zoom
     found: list[dict[int, tuple]] = [{} for _ in range(n_frames)]
     for (i, j), flow in flows.items():
-        known = still_target(flow, moving[i], moving[j])[at].ravel()
+        some = Flow(flow.target[at], flow.consistent[at], flow.error[at])
+        known = still_target(some, moving[i][at], moving[j]).ravel()
         if i != j and known.sum() >= FEWEST:
-            target = flow.target[at].reshape(-1, 2) - centre
-            spread = spread_of(flow.error[at].ravel(), np.linalg.norm(target - grid, axis=1))
+            target = some.target.reshape(-1, 2) - centre
+            spread = spread_of(some.error.ravel(), np.linalg.norm(target - grid, axis=1))
             found[i][j] = target / zoom[j], np.where(known, spread / zoom[j], np.inf)
     n_points = len(grid)
     return Observations(
