@@ -247,6 +247,7 @@ def test_a_tap_calls_a_mover_still_and_a_message_of_the_player_calls_it_moving(b
     assert page.locator("#touch-call").inner_text() == "It moves"
     pages.wait_until_done(page)
     assert "corrected by hand" in page.locator("#mind").inner_text()
+    assert "standing still" in page.locator("#touch-said").inner_text()  # what came of the first call has not wiped it
     page.evaluate("postMessage({easi3r: 'call', moving: true, frame: 0, row: 2, column: 1e9}, '*')")
     page.locator("[data-testid=toast-body]", has_text="outside the picture").wait_for(timeout=90000)
     page.evaluate("document.querySelector('#touch img').closest('button').focus()")

@@ -1,6 +1,7 @@
 """In the tab "What moves": a picture of one moment in which a click says what moves and what stands still."""
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -78,6 +79,8 @@ class WhatMoves:
         run: Callable[[jobs.Make, str], dict],
     ) -> None:
         self._stored, self._busy, self._change, self._run = stored, busy, change, run
+        # In whose picture something was clicked: what is told late must not take that away again.
+        self._clicked_in: weakref.WeakSet[Session] = weakref.WeakSet()
 
     def lay_out(self) -> None:
         """The widgets, below the video."""
@@ -117,7 +120,7 @@ class WhatMoves:
     def _news(self, moment: float, seen: str, request: gr.Request) -> dict:
         """There may be another result; if not, what was clicked stays."""
         session = self._stored(str(request.session_hash))
-        if session is None or str(session.folder) == seen:
+        if session is None or str(session.folder) == seen or session in self._clicked_in:
             return {self.said: gr.skip()}
         return self._show(moment, request)
 
@@ -145,10 +148,12 @@ class WhatMoves:
         result = session.result() if session else None
         if session is None or result is None:
             raise gr.Error("There is no result any more; reconstruct a clip first.", print_exception=False)
+        self._clicked_in.add(session)
         t, (column, row), movers = self._frame(result, moment), click.index, session.movers()
         mover = mover_at(movers[t], row, column)
         number = f"Mover {mover}" if movers.max() > 1 else "This"
         return {
+            **self._show(moment, request),
             self.picture: _marked(result, movers, t, (row, column), mover),
             self.place: (t, row, column),
             self.said: f"**{number} is marked as moving.**" if mover else "**This counts as standing still.**",
@@ -169,7 +174,8 @@ class WhatMoves:
         yield {self.said: "Changing the scene and the files ...", self.call: gr.update(visible=False), **started}
         while self._stored(page) is session and self._busy(page):
             time.sleep(jobs.TICK / 4)
-        if self._stored(page) is not session:
+        now = self._stored(page)
+        if now is not session and now not in self._clicked_in:
             yield {**self._show(moment, request), self.said: NOW.format("moves" if moving else "stands still")}
 
     def _again(self, clip: Any, request: gr.Request) -> dict:
