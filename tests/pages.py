@@ -1,5 +1,6 @@
 """Driving the page as a visitor would, in headless Chromium through Playwright; fixtures are in conftest.py."""
 
+import functools
 import shutil
 import tempfile
 import time
@@ -21,11 +22,18 @@ FLAGS = [
 
 def open_page(browser, address, width=390, height=844):
     """A page of a phone's size unless said otherwise, and coarse: drawing in software takes as long as all the rest."""
-    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=0.5)
+    page = _context(browser).new_page()
+    page.set_viewport_size({"width": width, "height": height})
     page.set_default_timeout(90000)  # a busy machine is no failure
     page.goto(address)
     page.wait_for_selector("#run")
     return page
+
+
+@functools.cache
+def _context(browser):
+    """Its pages, each of a visitor of its own, load gradio's scripts once."""
+    return browser.new_context(device_scale_factor=0.5)
 
 
 def upload(page, clip):

@@ -241,7 +241,8 @@ def test_a_tap_calls_a_mover_still_and_a_message_of_the_player_calls_it_moving(b
     tap(page, 126, 48)  # the second mover in the second frame
     page.locator("#touch-said", has_text="Mover 2 is marked as moving").wait_for(timeout=90000)
     page.locator("#touch-call", has_text="It stands still").click()
-    page.locator("#touch-again").wait_for(timeout=90000)
+    page.locator("#touch-said", has_text="It stands still now").wait_for(timeout=90000)
+    assert page.locator("#touch-again").is_visible()
     tap(page, 126, 48)
     page.locator("#touch-said", has_text="standing still").wait_for(timeout=90000)
     assert page.locator("#touch-call").inner_text() == "It moves"
