@@ -3,6 +3,8 @@
 import errno
 import itertools
 import os
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,6 +144,58 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(walk, tmp_path):
     other = Drifting(walk)
     easi3r.reconstruct(walk.video, other, easi3r.Options(max_frames=0, sensitivity=0.6), resume=tmp_path)
     assert len(other.solved) == len(every.solved)  # what was made with other options is not taken
+
+
+class OnAGpu(Drifting):
+    """Windows after the first are solved only two at a time, but for the last one."""
+
+    device = "cuda"
+
+    def __init__(self, clip, wrong_at=10**9):
+        super().__init__(clip)
+        self.both, self.wrong_at, self.by = threading.Barrier(2), wrong_at, []
+
+    def run(self, video, options, masks=None, progress=None):
+        number = len(self.by)
+        self.by.append(threading.get_ident())
+        if 1 <= number <= 6:  # the middle and the last window, which tell the focal, then the four others
+            self.both.wait(timeout=30)
+        if number >= self.wrong_at:
+            self.until_ended(progress)
+        progress(1, "Solving cameras")
+        return super().run(video, options, masks, progress)
+
+    @staticmethod
+    def until_ended(progress):
+        deadline = time.time() + 30
+        while time.time() < deadline:
+            progress(0.5, "Solving cameras")
+            time.sleep(0.01)
+
+
+def test_where_there_is_a_gpu_the_next_window_begins_while_the_last_is_solved(walk):
+    system, told = OnAGpu(walk), []
+    result = easi3r.reconstruct(
+        walk.video,
+        system,
+        easi3r.Options(max_frames=0),
+        progress=lambda *said: told.append((*said, threading.get_ident())),
+    )
+    plain = solve(walk, Drifting(walk))
+    assert np.array_equal(result.cam2world, plain.cam2world) and np.array_equal(result.depth, plain.depth)
+    assert len(set(system.by)) > 1 and {said[2] for said in told} == {threading.get_ident()}
+
+
+def test_what_ends_one_window_ends_the_one_begun_beside_it(walk):
+    def cancel(fraction, text):
+        if "part 2" in text:
+            raise KeyboardInterrupt
+
+    system = OnAGpu(walk, wrong_at=3)
+    began = time.time()
+    with pytest.raises(KeyboardInterrupt):
+        easi3r.reconstruct(walk.video, system, easi3r.Options(max_frames=0), progress=cancel)
+    assert len(system.by) == 5 and time.time() - began < 20
 
 
 def test_the_first_window_can_be_seen_while_the_rest_is_computed(walk):

@@ -16,6 +16,7 @@ from ..system.base import Coarse, Estimate, Stage, System
 from ..system.base import stages as all_at_once
 from ..system.steps import given_masks
 from ..video import Video
+from .ahead import in_turn
 from .graph import Edge, chained
 from .joined import Maps, joined
 from .kept import Kept
@@ -26,6 +27,9 @@ from .spans import AT_ONCE, spans_of
 
 ZOOMS = 0.02  # change of the focal within a window from which the lens may zoom: windows then have focals of their own
 SAME = 0.03  # share by which a window's focal may miss that of the clip
+# Windows begun before the one before them is through, where there is a GPU, which would wait for the aligner else. On a
+# CPU both would want the same cores, and a run that is killed would lose two windows instead of one.
+AHEAD = 1
 LOOPS = 0.15  # of the progress bar
 
 
@@ -52,10 +56,15 @@ def stages(
     for first in solver.stages(spans[0].numbers, options, share(0)):
         yield Coarse(**vars(first)) if isinstance(first, Estimate) else first
     assert isinstance(first, Estimate)
-    options, solved = _same_focal(solver, spans, options, first, share(0))
+    ahead = 0 if system.device == "cpu" else AHEAD
+    options, solved = _same_focal(solver, spans, options, first, share(0), ahead)
     maps, windows, edges = Maps(len(video.frames)), list[Window](), list[Edge]()
-    for number, span in enumerate(spans):
-        found = solved.pop(number, None) or solver.solve(span.numbers, options, share(number))
+
+    def window(number: int, progress: Progress) -> Estimate:
+        return solved.pop(number, None) or solver.solve(spans[number].numbers, options, progress)
+
+    for span, found in zip(spans, in_turn(window, range(len(spans)), share, ahead)):
+        number = len(windows)
         if windows:
             here = View.of_estimate(found, np.s_[: windows[-1].span.end - span.begin])
             edges.append(Edge(number - 1, number, link(here, windows[-1].last).matrix))
@@ -91,14 +100,15 @@ def _looking(progress, k, number):
     return lambda fraction, _: progress(1 - LOOPS + LOOPS * (k + fraction) / number, text)
 
 
-def _same_focal(solver, spans, options, first, progress):
+def _same_focal(solver, spans, options, first, progress, ahead):
     """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window tell the
     focal of all, where the lens does not zoom.
     """
     if options.fov is not None:
         return options, {0: first}
     chosen = sorted({len(spans) // 2, len(spans) - 1})
-    found = {0: first, **{k: solver.solve(spans[k].numbers, options, progress) for k in chosen}}
+    solved = in_turn(lambda k, told: solver.solve(spans[k].numbers, options, told), chosen, lambda k: progress, ahead)
+    found = {0: first, **dict(zip(chosen, solved))}
     focals = {k: estimate.intrinsics[:, 0, 0] for k, estimate in found.items()}
     known = [
         float(np.median(focals[k]))
