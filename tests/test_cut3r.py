@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from test_network import Attack, clip, seed_weights
 
 import easi3r
-from easi3r import InputError, Options, video
+from easi3r import InputError, Options, large, video
 from easi3r.backbones.base import FramePrediction
 from easi3r.backbones.cut3r import Cut3rNetwork
 from easi3r.backbones.cut3r.model import Config, RecurrentTransformer
@@ -489,6 +489,15 @@ def test_masks_and_a_field_of_view_of_the_user_are_honoured(tiny_result):
     result = easi3r.reconstruct(tiny_result.frames, system, Options(fov=40), masks=masks)
     assert np.array_equal(result.dynamic, masks) and result.info["masks"] == "given by the user"
     assert Camera(result.intrinsics[0], (64, 48)).fov[0] == pytest.approx(40)
+
+
+def test_of_a_long_clip_all_is_on_the_disk(tiny_result, monkeypatch):
+    network = Truth(tiny_result)
+    plain = easi3r.reconstruct(tiny_result.frames, system_of(network))
+    monkeypatch.setattr(large, "IN_MEMORY", 1000)
+    result = easi3r.reconstruct(tiny_result.frames, system_of(network))
+    for name in ("depth", "confidence", "dynamic", "motion"):
+        assert not getattr(result, name).flags.owndata and np.array_equal(getattr(result, name), getattr(plain, name))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..camera import Camera
 from ..errors import InputError
+from ..large import each
 from .floaters import remove_floaters
 from .objects import place_objects
 
@@ -34,4 +35,4 @@ def apply(
         raise InputError(f"depth {depth.shape} does not fit {', '.join(wrong)}: give the same frames at the same size.")
     if masks is not None:
         depth = place_objects(depth, confidence, masks)
-    return np.array(depth, np.float32), remove_floaters(depth, confidence, cam2world, cameras, masks)
+    return each(lambda z: z.astype(np.float32), depth), remove_floaters(depth, confidence, cam2world, cameras, masks)

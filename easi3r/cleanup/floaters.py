@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ..camera import Camera, invert
+from ..large import frames_of, zeros
 
 REACH = (1, 2, 4, 8)  # compared with frames this far before and after, so the cost grows linearly with the frames
 MARGIN = 0.95  # nearer than this share of a surer depth is floating
@@ -28,13 +29,15 @@ def remove_floaters(
     (`benchmark alignment` measures it).
     """
     n_frames, height, width = depth.shape
-    left = np.array(confidence, np.float32).reshape(n_frames, -1)
+    left = zeros((n_frames, height * width), np.float32)
+    for i in frames_of([confidence]):
+        left[i] = confidence[i].ravel()
     flat_depth = depth.reshape(n_frames, -1)
-    static = np.ones(left.shape, bool) if masks is None else ~masks.reshape(n_frames, -1)
+    moving = None if masks is None else masks.reshape(n_frames, -1)
     world2cam = invert(cam2world)
-    for i in range(n_frames):
+    for i in frames_of([depth]):
         points = cameras[i].unproject(depth[i]).reshape(-1, 1, 3).astype(np.float32)
-        judged = (left[i] > 0) & static[i]
+        judged = left[i] > 0 if moving is None else (left[i] > 0) & ~moving[i]
         for j in (i + sign * step for step in REACH for sign in (-1, 1)):
             if not 0 <= j < n_frames:
                 continue
@@ -46,7 +49,9 @@ def remove_floaters(
             inside = np.flatnonzero(judged & ~behind & (column >= 0) & (column < width) & (row >= 0) & (row < height))
             at = row[inside].astype(int) * width + column[inside].astype(int)
             less_sure = left[i, inside] < left[j, at]
-            floats = less_sure & (z[inside] < margin * flat_depth[j, at]) & static[j, at]
+            floats = less_sure & (z[inside] < margin * flat_depth[j, at])
+            if moving is not None:
+                floats &= ~moving[j, at]
             gone = inside[floats]
             left[i, gone] = 0
             judged[gone] = False

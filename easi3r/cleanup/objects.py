@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..large import frames_of, zeros
 from .ground import stand_on_ground
 
 KNOWN = 1.01  # depth of this confidence or less is a guess: 1 is no information, 1.001 the preview's filled holes
@@ -16,15 +17,16 @@ def place_objects(depth: np.ndarray, confidence: np.ndarray, masks: np.ndarray) 
     connected part of a frame's mask. It is put where the ground around its feet is, and then moved along the rays to
     where a straight line through its distance over a few frames puts it, as this guess jumps.
     """
-    depth, guessed = depth.copy(), []
-    for z, sure, mask in zip(depth, confidence, masks):
-        known = sure > KNOWN
-        guessed.append(stand_on_ground(z, np.where(known, np.log(np.maximum(sure, 1)), 0), mask, known))
-    distance = np.where(masks, np.log(np.maximum(depth, 1e-12)), np.nan)
-    for t, found in enumerate(guessed):
-        for box, inside in found:
-            depth[t][box][inside] = IN_FRONT * np.exp(_steady(distance, t, box))
-    return depth
+    placed, distance, guessed = zeros(depth.shape, depth.dtype), zeros(depth.shape, depth.dtype), []
+    for t in frames_of([depth, confidence, masks]):
+        placed[t], known = depth[t], confidence[t] > KNOWN
+        weight = np.where(known, np.log(np.maximum(confidence[t], 1)), 0)
+        guessed.append(stand_on_ground(placed[t], weight, masks[t], known))
+        distance[t] = np.where(masks[t], np.log(np.maximum(placed[t], 1e-12)), np.nan)
+    for t in frames_of([placed]):
+        for box, inside in guessed[t]:
+            placed[t][box][inside] = IN_FRONT * np.exp(_steady(distance, t, box))
+    return placed
 
 
 def _steady(distance: np.ndarray, t: int, box: tuple[slice, slice]) -> float:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..large import zeros
+
 BEFORE_SAM2 = "before_sam2"  # among the maps of a `Motion`: its masks before SAM 2 drew them, (T,H,W), 0 or 1
 
 
@@ -36,4 +38,4 @@ class Motion:
     @classmethod
     def none(cls, shape: tuple[int, int, int]) -> "Motion":
         """Of T frames of H x W, `shape`, in which nothing was looked for."""
-        return cls(np.zeros(shape, bool), np.zeros(shape, np.float32), {})
+        return cls(zeros(shape, bool), zeros(shape, np.float32), {})

@@ -9,6 +9,7 @@ import numpy as np
 from .. import cleanup
 from ..backbones.base import FramePrediction, Progress, SequenceNetwork
 from ..camera import Camera, focal_of, invert
+from ..large import frames_of, zeros
 from ..motion import Motion
 from ..options import Options
 from ..video import Video
@@ -50,10 +51,10 @@ class Sequence(NetworkSystem):
         looking = self.finds_motion or options.flow_masks
         clock = Clock(progress, _WITH_MASKS if looking else _SHARES, options)
         motion = Motion.none(shape).with_masks(given.masks)
-        depth, confidence = np.empty((2, *shape), np.float32)
+        depth, confidence = zeros(shape, np.float32), zeros(shape, np.float32)
         cam2world, intrinsics = np.empty((len(frames), 4, 4)), np.empty((len(frames), 3, 3))
         clock.start("geometry", f"Looking at {len(frames)} frames")
-        for i, found in enumerate(self.predictions(frames, clock.progress)):
+        for i, found in zip(frames_of([frames]), self.predictions(frames, clock.progress)):
             cam2world[i], intrinsics[i] = found.cam2world, found.intrinsics
             depth[i], confidence[i] = _usable(found)
         cam2world = invert(cam2world[0]) @ cam2world
