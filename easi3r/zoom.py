@@ -9,7 +9,8 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.optimize import least_squares
 
-from .backbones.preview.two_view import NOISE, USUAL_ANGLE, initial_pose, sampson, static_matches
+from .backbones.preview.poses import NOISE, Rays, fit_rotations, initial_poses, sampson
+from .backbones.preview.two_view import USUAL_ANGLE, static_matches
 from .camera import focal_of
 from .flow import Flow, both_ways
 from .threads import in_order
@@ -55,7 +56,6 @@ def _step(flow, moving, i, focal):
         return 0.0, PRIOR
     centre = np.array([moving.shape[2] / 2, moving.shape[1] / 2])
     first, second = ((m - centre) / focal for m in matches)
-    first = _rays(first, 0)
     both = (np.ascontiguousarray(m, np.float32) for m in matches)
     similarity, _ = cv2.estimateAffinePartial2D(*both, method=cv2.RANSAC, ransacReprojThreshold=2)
     guess = 0.0 if similarity is None else float(np.log(np.hypot(similarity[0, 0], similarity[1, 0])))
@@ -63,19 +63,25 @@ def _step(flow, moving, i, focal):
 
 
 def _fit(first, second, focal, start):
-    """(cost, log zoom, its deviation) of pose and zoom near the log zoom `start`; rays (N,3) and points (N,2)."""
-    rotation, translation = initial_pose(first, _rays(second, start), focal)
+    """(cost, log zoom, its deviation) of pose and zoom near the log zoom `start`; points (N,2), focals away."""
+    begin, length = _rays(first, second, start), np.array([focal])
+    pose = initial_poses(begin, length, fit_rotations(begin, length))
+    rotation, translation = pose.rotation[0], pose.translation[0]
     basis = np.linalg.svd(translation[None])[2][1:]
 
     def errors(x):
         moved = translation + x[3] * basis[0] + x[4] * basis[1]
         turned = cv2.Rodrigues(x[:3])[0] @ rotation
-        pixels = sampson(turned, moved / np.linalg.norm(moved), first, _rays(second, start + x[5])) * focal
+        moved /= np.linalg.norm(moved)
+        pixels = sampson(turned[None], moved[None], _rays(first, second, start + x[5]))[0] * focal
         return np.append(pixels / NOISE, (start + x[5]) / PRIOR)
 
     fit = least_squares(errors, np.zeros(6), loss="cauchy", f_scale=2.0, max_nfev=25, x_scale=0.01)
     return fit.cost, start + fit.x[5], np.sqrt(np.linalg.pinv(fit.jac.T @ fit.jac)[5, 5])
 
 
-def _rays(points, log_zoom):
-    return np.column_stack([points * np.exp(-log_zoom), np.ones(len(points))])
+def _rays(first, second, log_zoom):
+    """`Rays` of one pair of points (N,2), of which the second ones are zoomed."""
+    ones = np.ones((1, len(first)))
+    a, b = (np.dstack([points[None], ones]) for points in (first, second * np.exp(-log_zoom)))
+    return Rays(a, b, ones)
