@@ -7,9 +7,8 @@ both are fitted together: a pose and the ratio of the two focals, on the epipola
 import cv2
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.optimize import least_squares
 
-from .backbones.preview.poses import NOISE, Rays, fit_rotations, initial_poses, sampson
+from .backbones.preview.poses import Rays, fit_rotations, fit_zooms, initial_poses
 from .backbones.preview.two_view import USUAL_ANGLE, static_matches
 from .camera import focal_of
 from .flow import Flow, both_ways
@@ -35,10 +34,10 @@ def find_zoom(
         return None
     focal = focal_of(USUAL_ANGLE, frames.shape[2])
 
-    def step(i: int) -> tuple[float, float]:
-        return _step(flows[i, i + 1] if flows else _neighbours(*frames[i : i + 2]), moving, i, focal)
-
-    steps, spreads = np.array(list(in_order(step, range(len(frames) - 1)))).T
+    pairs = range(len(frames) - 1)
+    measured = (flows[i, i + 1] for i in pairs) if flows else in_order(lambda i: _neighbours(*frames[i : i + 2]), pairs)
+    matches = [static_matches(flow, moving, i, i + 1, MANY) for i, flow in enumerate(measured)]
+    steps, spreads = _steps(matches, focal, frames.shape[1:3])
     if np.median(spreads) > CLEAR:
         return None
     total = np.concatenate([[0], np.cumsum(median_filter(steps, 3, mode="nearest"))])  # one pair in three may be wrong
@@ -49,39 +48,27 @@ def _neighbours(*frames):
     return both_ways(*(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames))[0]
 
 
-def _step(flow, moving, i, focal):
-    """Log of the focal of frame i + 1 over that of frame i, and its deviation."""
-    matches = static_matches(flow, moving, i, i + 1, MANY)
-    if len(matches[0]) < FEW:
-        return 0.0, PRIOR
-    centre = np.array([moving.shape[2] / 2, moving.shape[1] / 2])
-    first, second = ((m - centre) / focal for m in matches)
-    both = (np.ascontiguousarray(m, np.float32) for m in matches)
+def _steps(matches, focal, shape):
+    """Log of the focal of every frame over that of the frame before it, and its deviation, (T-1,) each."""
+    steps, spreads = np.zeros(len(matches)), np.full(len(matches), PRIOR)
+    told = [k for k, pair in enumerate(matches) if len(pair[0]) >= FEW]
+    if not told:
+        return steps, spreads
+    some = [matches[k] for k in told]
+    focals = np.full(len(told), focal)
+    rays, costs = Rays.of(some, focals, shape), np.full(len(told), np.inf)
+    for start in (np.zeros(len(told)), np.array([_guess(*pair) for pair in some])):
+        begin = rays.zoomed(start)
+        poses = initial_poses(begin, focals, fit_rotations(begin, focals))
+        zoom, spread, cost = fit_zooms(poses, start, rays, focals, PRIOR)
+        better = cost < costs
+        at = np.array(told)[better]
+        steps[at], spreads[at], costs = zoom[better], spread[better], np.minimum(cost, costs)
+    return steps, spreads
+
+
+def _guess(source, target):
+    """Log of how much larger the picture becomes."""
+    both = (np.ascontiguousarray(m, np.float32) for m in (source, target))
     similarity, _ = cv2.estimateAffinePartial2D(*both, method=cv2.RANSAC, ransacReprojThreshold=2)
-    guess = 0.0 if similarity is None else float(np.log(np.hypot(similarity[0, 0], similarity[1, 0])))
-    return min(_fit(first, second, focal, start) for start in {0.0, guess})[1:]
-
-
-def _fit(first, second, focal, start):
-    """(cost, log zoom, its deviation) of pose and zoom near the log zoom `start`; points (N,2), focals away."""
-    begin, length = _rays(first, second, start), np.array([focal])
-    pose = initial_poses(begin, length, fit_rotations(begin, length))
-    rotation, translation = pose.rotation[0], pose.translation[0]
-    basis = np.linalg.svd(translation[None])[2][1:]
-
-    def errors(x):
-        moved = translation + x[3] * basis[0] + x[4] * basis[1]
-        turned = cv2.Rodrigues(x[:3])[0] @ rotation
-        moved /= np.linalg.norm(moved)
-        pixels = sampson(turned[None], moved[None], _rays(first, second, start + x[5]))[0] * focal
-        return np.append(pixels / NOISE, (start + x[5]) / PRIOR)
-
-    fit = least_squares(errors, np.zeros(6), loss="cauchy", f_scale=2.0, max_nfev=25, x_scale=0.01)
-    return fit.cost, start + fit.x[5], np.sqrt(np.linalg.pinv(fit.jac.T @ fit.jac)[5, 5])
-
-
-def _rays(first, second, log_zoom):
-    """`Rays` of one pair of points (N,2), of which the second ones are zoomed."""
-    ones = np.ones((1, len(first)))
-    a, b = (np.dstack([points[None], ones]) for points in (first, second * np.exp(-log_zoom)))
-    return Rays(a, b, ones)
+    return 0.0 if similarity is None else float(np.log(np.hypot(similarity[0, 0], similarity[1, 0])))

@@ -56,6 +56,12 @@ class Rays(_PerPair):
             weight[k, :n] = 1
         return cls(a, b, weight)
 
+    def zoomed(self, zoom: np.ndarray) -> "Rays":
+        """With second focals exp(zoom) times as long, zoom (B,)."""
+        shrunk = np.exp(-zoom)[:, None, None] * self.b
+        shrunk[..., 2] = 1
+        return Rays(self.a, shrunk, self.weight)
+
     def one(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Those of pair k, (n,3) each."""
         there = self.weight[k] > 0
@@ -122,7 +128,22 @@ def initial_poses(rays: Rays, focals: np.ndarray, turns: np.ndarray) -> Poses:
 
 def fit_poses(start: Poses, rays: Rays, focals: np.ndarray) -> Poses:
     """Those of the least robust Sampson error near `start`."""
-    return _refined(start, rays, focals, False)
+    return _Problem().solved(start, np.zeros(len(focals)), rays, focals).poses(rays)
+
+
+def fit_zooms(
+    start: Poses, zoom: np.ndarray, rays: Rays, focals: np.ndarray, prior: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log (B,) of the second focal over the first one, its deviation, and the cost, of the least robust Sampson error.
+
+    start, zoom (B,): near what. rays: of both frames with the first focal; focals (B,) pixels. prior: deviation of the
+    log zoom where the matches do not tell.
+    """
+    problem = _Problem(prior=prior)
+    found = problem.solved(start, zoom, rays, focals)
+    basis = np.linalg.svd(found.translation[:, None])[2][:, 1:]
+    curvature, _ = problem.equations(found, basis, rays, focals, _outer(rays), bent=True)
+    return found.zoom, np.sqrt(np.linalg.pinv(curvature)[:, 5, 5]), found.cost
 
 
 def before_camera(found: Poses, rays: Rays, focals: np.ndarray) -> Poses:
@@ -143,7 +164,10 @@ def before_camera(found: Poses, rays: Rays, focals: np.ndarray) -> Poses:
         return found
     start, some, lengths = found.at(unsure), rays.at(unsure), focals[unsure]
     one, other = (
-        _refined(Poses(start.rotation, sign * start.translation, start.cost), some, lengths, True) for sign in (1, -1)
+        _Problem(in_front=True)
+        .solved(Poses(start.rotation, sign * start.translation, start.cost), np.zeros(len(unsure)), some, lengths)
+        .poses(some)
+        for sign in (1, -1)
     )
     best = one.where(other.cost < one.cost, other)
     for field in fields(found):
@@ -195,6 +219,7 @@ class _State(_PerPair):
 
     rotation: np.ndarray
     translation: np.ndarray
+    zoom: np.ndarray  # (B,) log of the second focal over the first one
     cost: np.ndarray  # (B,) sum of the robust errors
     errors: np.ndarray  # (B,N) Sampson distance in units of `NOISE`
     behind: np.ndarray  # (B,N) parallax on the wrong side in these, negative; 0 where that does not count
@@ -203,71 +228,115 @@ class _State(_PerPair):
     line_b: np.ndarray
     line_a: np.ndarray
 
-    @classmethod
-    def of(
-        cls, rotation: np.ndarray, translation: np.ndarray, rays: Rays, focals: np.ndarray, in_front: bool
-    ) -> "_State":
-        lines, unit = _epipolar(skew(translation) @ rotation, rays), focals[:, None] / NOISE
+    def poses(self, rays: Rays) -> Poses:
+        """Without the rest."""
+        return Poses(self.rotation, self.translation, self.cost / rays.weight.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is to be as small as can be: the Sampson error, and what else counts."""
+
+    in_front: bool = False  # negative parallax
+    prior: float | None = None  # deviation of the log zoom; None: there is no zoom
+
+    def state(
+        self, rotation: np.ndarray, translation: np.ndarray, zoom: np.ndarray, rays: Rays, focals: np.ndarray
+    ) -> _State:
+        """The state there."""
+        lines = _epipolar(_zooming(zoom) @ skew(translation) @ rotation, rays)
+        unit = focals[:, None] / NOISE
         errors, behind = lines[0] * unit, np.zeros_like(rays.weight)
-        if in_front:
+        if self.in_front:
             behind = np.minimum(0, parallax(rotation, translation, rays) * unit + BEHIND / 2 / NOISE)
         cost = (rays.weight * (_loss(errors) + _loss(behind))).sum(axis=1)
-        return cls(rotation, translation, cost, errors, behind, *lines)
+        if self.prior is not None:
+            cost += _loss(zoom / self.prior)
+        return _State(rotation, translation, zoom, cost, errors, behind, *lines)
 
-
-def _refined(start, rays, focals, in_front):
-    """`Poses` of the least cost near the start; `in_front` counts negative parallax too."""
-    rotation, translation, cost = start.rotation.copy(), start.translation.copy(), np.zeros(len(focals))
-    now = _State.of(rotation, translation, rays, focals, in_front)
-    number, outer, damping = np.arange(len(focals)), _outer(rays), np.full(len(focals), 1e-3)
-    count = rays.weight.sum(axis=1)
-    for _ in range(_ROUNDS):
-        turn, place, hoped = _step(now, rays, focals, outer, damping)
-        then = _State.of(turn, place, rays, focals, in_front)
-        better = then.cost < now.cost
-        gain = np.where(better, np.minimum(hoped, now.cost - then.cost), hoped)
-        going = (gain > _ENOUGH * now.cost) & (damping < _MOST)
-        damping = np.where(better, np.maximum(damping / 10, _LEAST), damping * 10)
-        now = now.where(better, then)
-        rotation[number], translation[number], cost[number] = now.rotation, now.translation, now.cost
-        if not going.any():
-            break
-        if not going.all():
+    def solved(self, start: Poses, zoom: np.ndarray, rays: Rays, focals: np.ndarray) -> _State:
+        """The state of the least cost near the start."""
+        found = now = self.state(start.rotation.copy(), start.translation.copy(), zoom.copy(), rays, focals)
+        number, outer, damping = np.arange(len(focals)), _outer(rays), np.full(len(focals), 1e-3)
+        for _ in range(_ROUNDS):
+            turn, place, zoom, hoped = self._step(now, rays, focals, outer, damping)
+            then = self.state(turn, place, zoom, rays, focals)
+            better = then.cost < now.cost
+            gain = np.where(better, np.minimum(hoped, now.cost - then.cost), hoped)
+            going = (gain > _ENOUGH * now.cost) & (damping < _MOST)
+            damping = np.where(better, np.maximum(damping / 10, _LEAST), damping * 10)
+            now = now.where(better, then)
+            if going.all():
+                continue
+            for field in fields(found):
+                getattr(found, field.name)[number] = getattr(now, field.name)
+            if not going.any():
+                return found
             now, rays = now.at(going), rays.at(going)
             number, focals, outer, damping = number[going], focals[going], outer[going], damping[going]
-    return Poses(rotation, translation, cost / count)
+        for field in fields(found):
+            getattr(found, field.name)[number] = getattr(now, field.name)
+        return found
+
+    def _step(self, now, rays, focals, outer, damping):
+        """Rotations, translations and zooms a step on, and by how much the costs should fall."""
+        basis = np.linalg.svd(now.translation[:, None])[2][:, 1:]  # (B,2,3), across the translation
+        curvature, gradient = self.equations(now, basis, rays, focals, outer)
+        size = curvature.shape[1]
+        held = curvature + 1e-12 * np.eye(size)
+        held[:, range(size), range(size)] *= 1 + damping[:, None]
+        step = -np.linalg.solve(held, gradient)[..., 0]
+        turn = np.stack([cv2.Rodrigues(x)[0] for x in step[:, :3]]) @ now.rotation
+        place = now.translation + (step[:, None, 3:5] @ basis)[:, 0]
+        zoom = now.zoom if self.prior is None else now.zoom + step[:, 5]
+        return turn, place / np.linalg.norm(place, axis=1, keepdims=True), zoom, -(gradient[..., 0] * step).sum(axis=1)
+
+    def equations(
+        self, now: _State, basis: np.ndarray, rays: Rays, focals: np.ndarray, outer: np.ndarray, bent: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Curvature (B,k,k) and gradient (B,k,1) of the cost by a turn (3), a move along the basis (2) and the zoom.
+
+        bent: with the bend of the loss (Triggs et al. 1999, Bundle Adjustment: A Modern Synthesis, section 4.3).
+        """
+        unit = (focals / NOISE)[:, None, None]
+        turning = skew(now.translation)[:, None] @ skew(np.eye(3)) @ now.rotation[:, None]
+        ways = np.concatenate([turning, skew(basis) @ now.rotation[:, None]], axis=1)
+        if self.prior is not None:
+            still = (skew(now.translation) @ now.rotation)[:, None]
+            ways = _zooming(now.zoom)[:, None] @ np.concatenate([ways, -np.diag([1.0, 1, 0]) @ still], axis=1)
+        way = _columns(ways) * unit  # (B,9,k)
+        slopes = _slopes(outer, rays, now.distance, now.length, now.line_b, now.line_a)  # (B,N,9)
+        curvature, gradient = _summed(slopes, now.errors, rays, bent)
+        curvature, gradient = way.swapaxes(1, 2) @ curvature @ way, way.swapaxes(1, 2) @ gradient
+        if self.in_front:
+            slopes = parallax_slope(now.rotation, now.translation, basis, rays) * unit
+            more = _summed(slopes * (now.behind < 0)[..., None], now.behind, rays, bent)
+            curvature, gradient = curvature + more[0], gradient + more[1]
+        if self.prior is not None:
+            weight = 1 / (1 + (now.zoom / self.prior / _SCALE) ** 2) / self.prior**2
+            curvature[:, 5, 5] += weight
+            gradient[:, 5, 0] += weight * now.zoom
+        return curvature, gradient
 
 
-def _step(now, rays, focals, outer, damping):
-    """Rotations and translations a step on, and by how much the costs should fall."""
-    unit = (focals / NOISE)[:, None, None]
-    basis = np.linalg.svd(now.translation[:, None])[2][:, 1:]  # (B,2,3), across the translation
-    turning = skew(now.translation)[:, None] @ skew(np.eye(3)) @ now.rotation[:, None]
-    ways = np.concatenate([turning, skew(basis) @ now.rotation[:, None]], axis=1)
-    way = _columns(ways) * unit  # (B,9,5)
-    slopes = _slopes(outer, rays, now.distance, now.length, now.line_b, now.line_a)  # (B,N,9)
-    curvature, gradient = _summed(slopes, now.errors, rays)
-    curvature, gradient = way.swapaxes(1, 2) @ curvature @ way, way.swapaxes(1, 2) @ gradient  # (B,5,5), (B,5,1)
-    if now.behind.any():
-        slopes = parallax_slope(now.rotation, now.translation, basis, rays) * unit
-        more = _summed(slopes * (now.behind < 0)[..., None], now.behind, rays)
-        curvature, gradient = curvature + more[0], gradient + more[1]
-    held = curvature + 1e-12 * np.eye(5)
-    held[:, range(5), range(5)] *= 1 + damping[:, None]
-    step = -np.linalg.solve(held, gradient)[..., 0]
-    turn = np.stack([cv2.Rodrigues(x)[0] for x in step[:, :3]]) @ now.rotation
-    place = now.translation + (step[:, None, 3:] @ basis)[:, 0]
-    return turn, place / np.linalg.norm(place, axis=1, keepdims=True), -(gradient[..., 0] * step).sum(axis=1)
+def _zooming(zoom):
+    """(B,3,3): what an essential matrix is multiplied by, so that the second rays may stay as they are."""
+    smaller = np.exp(-zoom)
+    return np.stack([smaller, smaller, np.ones_like(zoom)], axis=1)[..., None] * np.eye(3)
 
 
 def _loss(errors):
     return _SCALE**2 * np.log1p((errors / _SCALE) ** 2)
 
 
-def _summed(slopes, errors, rays):
+def _summed(slopes, errors, rays, bent):
     """Curvature (B,k,k) and gradient (B,k,1) of the cost, of slopes (B,N,k); errors are re-weighted."""
-    weighted = slopes * (rays.weight / (1 + (errors / _SCALE) ** 2))[..., None]
-    return weighted.swapaxes(1, 2) @ slopes, weighted.swapaxes(1, 2) @ errors[..., None]
+    square = (errors / _SCALE) ** 2
+    weighted = slopes * (rays.weight / (1 + square))[..., None]
+    gradient = weighted.swapaxes(1, 2) @ errors[..., None]
+    if bent:
+        weighted *= np.maximum((1 - square) / (1 + square), 0)[..., None]
+    return weighted.swapaxes(1, 2) @ slopes, gradient
 
 
 def _outer(rays):
