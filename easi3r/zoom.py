@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import median_filter
 
-from .backbones.preview.poses import Rays, fit_rotations, fit_zooms, initial_poses
+from .backbones.preview.poses import fit_rotations, fit_zooms, initial_poses
+from .backbones.preview.rays import Rays
 from .backbones.preview.two_view import USUAL_ANGLE, static_matches
 from .camera import focal_of
 from .flow import Flow, both_ways

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from easi3r.backbones.preview import poses
-from easi3r.backbones.preview.poses import Rays
+from easi3r.backbones.preview.rays import Rays, parallax, parallax_slope, sampson, sampson_slope
 from easi3r.camera import skew
 
 STEP = 1e-6
@@ -21,9 +21,9 @@ def rays(n_pairs=3, n_points=50):
 def test_the_slope_of_the_sampson_distance_is_that_of_its_differences():
     some, turn = rays(), np.tile(np.eye(3), (3, 1, 1))
     place, ways = np.array([[0.9, 0.3, -0.2], [0.1, -0.5, 0.8], [0, 1, 0]]), np.eye(3)
-    slopes = poses.sampson_slope(skew(place), np.tile(skew(ways), (3, 1, 1, 1)), some)
+    slopes = sampson_slope(skew(place), np.tile(skew(ways), (3, 1, 1, 1)), some)
     for k, way in enumerate(ways):
-        ahead, behind = (poses.sampson(turn, place + sign * STEP * way, some) for sign in (1, -1))
+        ahead, behind = (sampson(turn, place + sign * STEP * way, some) for sign in (1, -1))
         assert np.abs((ahead - behind) / (2 * STEP) - slopes[..., k]).max() < 1e-7
 
 
@@ -31,13 +31,13 @@ def test_the_slope_of_the_parallax_is_that_of_its_differences():
     some, turn = rays(), np.stack([cv2.Rodrigues(np.array(x))[0] for x in ([0.1, 0, 0], [0, 0.1, 0.05], [0, 0, 0.2])])
     place = np.array([[0.6, 0.0, -0.8], [0.0, -0.6, 0.8], [0, 1, 0]])
     basis = np.linalg.svd(place[:, None])[2][:, 1:]
-    slopes = poses.parallax_slope(turn, place, basis, some)
+    slopes = parallax_slope(turn, place, basis, some)
     for k in range(5):
         way = STEP * np.eye(5)[k]
 
         def moved(sign, way=way):
             turned = cv2.Rodrigues(sign * way[:3])[0] @ turn
-            return poses.parallax(turned, place + sign * (way[3] * basis[:, 0] + way[4] * basis[:, 1]), some)
+            return parallax(turned, place + sign * (way[3] * basis[:, 0] + way[4] * basis[:, 1]), some)
 
         assert np.abs((moved(1) - moved(-1)) / (2 * STEP) - slopes[..., k]).max() < 1e-6
 

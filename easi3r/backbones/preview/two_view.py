@@ -8,17 +8,8 @@ import numpy as np
 
 from ...camera import focal_of
 from ...flow import Flow, grid_matches
-from .poses import (
-    NOISE,
-    Rays,
-    before_camera,
-    fit_poses,
-    fit_rotations,
-    initial_poses,
-    left_by_rotation,
-    mean_cost,
-    sampson,
-)
+from .poses import NOISE, before_camera, fit_poses, fit_rotations, initial_poses, mean_cost
+from .rays import Rays, left_by_rotation, sampson
 
 VIEW_ANGLES = np.array([20, 25, 30, 36, 43, 50, 57, 64, 72, 80, 90, 100.0])  # horizontal fields of view tried, degrees
 USUAL_ANGLE = 60.0  # assumed where the clip does not tell
