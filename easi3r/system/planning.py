@@ -13,7 +13,7 @@ START = 5  # seconds that a run takes however few its pairs, roughly
 # Seconds per directed pair of 512 x 288: without weights, and of DUSt3R's network by device. The preview's is measured
 # on two cores. On an H100 the network takes .013 in bfloat16 and .027 in float32 with seeded weights; the GPU that is
 # there may be slower. The others are estimates.
-SECONDS_PER_PAIR = {"preview": 0.18, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
+SECONDS_PER_PAIR = {"preview": 0.14, "cpu": 20.0, "cuda": 0.05, "mps": 1.0}
 # On top of that, by system: flow and the cameras of each pair, for which a directed pair of 512 x 288 takes .19 seconds
 # of a core; measured on two.
 MORE_PER_PAIR = {"monst3r": 0.1}

@@ -26,9 +26,9 @@ TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
 MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
 STILL_SIDE = 640  # pixels; the first frame shown where the browser cannot play a clip, on a page 1280 wide
 OFFERED = "da3"  # the system whose weights the page offers to fetch
-# Shares of the computing after which there is something to see: what moves (measured on the examples: 0.43 to 0.57), a
-# scene to turn (0.78 to 0.84).
-FIRST = {"preview": (0.5, 0.8)}
+# Shares of the computing after which there is something to see: what moves, a scene to turn; measured on street in the
+# page, three times: 0.37 and 0.67 to 0.70.
+FIRST = {"preview": (0.4, 0.7)}
 WRITING = 0.6  # seconds per frame of 512 x 288 until all files are written, after that; measured on street, two cores
 DISK = 45  # bytes on the disk per pixel used while a long clip is computed and written, beside the files
 SHORT = 20  # seconds; what is done so soon is not told step by step
