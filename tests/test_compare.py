@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import analytic_result
 from scipy.spatial.transform import Rotation
-from test_player import READY, SETTLED, changed, pixels
+from test_player import READY, RESTED, SETTLED, changed, pixels
 from test_terminal import is_a_sentence, refused
 
 import easi3r
@@ -292,7 +292,7 @@ def test_views_are_linked_in_the_browser(saved, browser):
     page.mouse.down()
     page.mouse.move(260, 210, steps=3)
     page.mouse.up()
-    page.wait_for_timeout(500)  # until it rests
+    page.evaluate(RESTED)
     turned = halves()
     assert changed(left, turned[0]) > 0.1 and changed(right, turned[1]) > 0.1
     page.keyboard.press("ArrowRight")
@@ -304,7 +304,7 @@ def test_views_are_linked_in_the_browser(saved, browser):
     page.locator("#handle").focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(500)
+    page.evaluate(RESTED)
     after = pixels(page)
     width = before.shape[1]
     assert changed(before[:, : width // 2 - 30], after[:, : width // 2 - 30]) == 0

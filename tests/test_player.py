@@ -22,6 +22,10 @@ from easi3r.export.scene import Scene
 GROUND = [0x12, 0x14, 0x1A]  # the background at first
 READY = "html[data-state=ready]"
 SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+RESTED = """new Promise(done => {
+    const look = () => !state.dirty && coarseness() === 1 ? done() : requestAnimationFrame(look);
+    look();
+})"""  # all is drawn, however slow the computer
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +309,7 @@ def test_the_film_lies_exactly_on_what_is_reconstructed(show):
     def wiped(key, times):
         for _ in range(times):
             page.keyboard.press(key)
-        page.wait_for_timeout(400)  # until it rests
+        page.evaluate(RESTED)
         return shot(page, area).astype(int)
 
     half, film, scene = wiped("ArrowLeft", 0), wiped("ArrowRight", 25), wiped("ArrowLeft", 50)

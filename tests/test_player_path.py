@@ -11,6 +11,7 @@ import torch
 from conftest import analytic_result
 from pages import open_page, open_tab, wait_until_done
 from PIL import Image
+from test_player import RESTED, SETTLED
 
 from easi3r.export.camera_path import read_camera_path, render_camera_path
 from easi3r.export.opening import find_opening
@@ -177,7 +178,8 @@ def test_the_video_shows_what_the_player_showed(show, scene, tmp_path):
     press(page, "around")
     page.locator("#along").fill("700")
     page.add_style_tag(content="#hint, #film, #picture { visibility: hidden }")  # what lies over the scene
-    page.wait_for_timeout(600)  # until it rests
+    page.evaluate(RESTED)
+    page.evaluate(SETTLED)
     area = page.locator("#picture").bounding_box()
     assert abs(area["width"] / area["height"] - 16 / 9) < 0.02
     seen = Image.open(io.BytesIO(page.screenshot(clip=area))).convert("RGB").resize((160, 90), Image.Resampling.BOX)
