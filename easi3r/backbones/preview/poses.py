@@ -5,7 +5,7 @@ Each is of the least robust Sampson error, found by Levenberg-Marquardt. With ar
 3 and 6 s for the same.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -117,9 +117,7 @@ def before_camera(found: Poses, rays: Rays, focals: np.ndarray) -> Poses:
         .poses(some)
         for sign in (1, -1)
     )
-    best = one.where(other.cost < one.cost, other)
-    for field in fields(found):
-        getattr(found, field.name)[unsure] = getattr(best, field.name)
+    found.put(unsure, one.where(other.cost < one.cost, other))
     return found
 
 
@@ -179,16 +177,13 @@ class _Problem:
             going = (gain > _ENOUGH * now.cost) & (damping < _MOST)
             damping = np.where(better, np.maximum(damping / 10, _LEAST), damping * 10)
             now = now.where(better, then)
-            if going.all():
-                continue
-            for field in fields(found):
-                getattr(found, field.name)[number] = getattr(now, field.name)
-            if not going.any():
-                return found
-            now, rays = now.at(going), rays.at(going)
-            number, focals, outer, damping = number[going], focals[going], outer[going], damping[going]
-        for field in fields(found):
-            getattr(found, field.name)[number] = getattr(now, field.name)
+            if not going.all():
+                found.put(number[~going], now.at(~going))
+                now, rays = now.at(going), rays.at(going)
+                number, focals, outer, damping = number[going], focals[going], outer[going], damping[going]
+            if not len(number):
+                break
+        found.put(number, now)
         return found
 
     def _step(self, now, rays, focals, outer, damping):

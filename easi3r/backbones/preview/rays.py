@@ -20,6 +20,11 @@ class PerPair:
         both = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))  # type: ignore[arg-type]
         return type(self)(*(np.where(which.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in both))
 
+    def put(self, which: np.ndarray, other: Self) -> None:
+        """Set some pairs, in place, to those of another, which are as many."""
+        for field in fields(self):  # type: ignore[arg-type]
+            getattr(self, field.name)[which] = getattr(other, field.name)
+
 
 @dataclass(frozen=True)
 class Rays(PerPair):

@@ -65,7 +65,7 @@ def find_focal(
     if not widest:
         return Focal(usual, False, True)
     chosen = [matches[key] for key in widest]
-    unclear = np.array([_spread(*pair) <= CLEAR for pair in chosen])
+    clear = np.flatnonzero([_spread(*pair) > CLEAR for pair in chosen])
     moved, turned = np.zeros((2, len(VIEW_ANGLES)))
     found = None
     for column, angle in enumerate(VIEW_ANGLES):
@@ -73,8 +73,8 @@ def find_focal(
         focals = np.full(len(widest), focal_of(angle, width))
         rays = Rays.of(chosen, focals, moving.shape)
         turns = fit_rotations(rays, focals)
-        plain = fit_poses(found or initial_poses(rays, focals, turns), rays, focals)
-        found = before_camera(plain, rays, focals).where(unclear, plain)
+        found = fit_poses(found or initial_poses(rays, focals, turns), rays, focals)
+        found.put(clear, before_camera(found.at(clear), rays.at(clear), focals[clear]))
         moved[column] = found.cost.mean()
         turned[column] = mean_cost(left_by_rotation(turns, rays) * focals[:, None], rays.weight).mean()
     turns_only = bool(turned.min() < TURN_SUFFICES * (1 + moved.min()))
