@@ -11,6 +11,7 @@ from conftest import analytic_result
 from test_panorama import painted, pan
 
 from easi3r import synthetic
+from easi3r.benchmark.background import score
 from easi3r.camera import Framing
 from easi3r.export import clean_plate
 from easi3r.export.scene import Scene
@@ -49,10 +50,14 @@ def test_holes_show_what_a_clip_without_movers_shows(street):
     before = result.frames.copy()
     pictures, known = clean_plate(result)
     hole = result.dynamic & known
-    assert hole.sum() > 0.6 * result.dynamic.sum()
-    assert psnr(pictures[hole], truth[hole]) > 26
+    assert hole.sum() > 0.8 * result.dynamic.sum()
+    assert psnr(pictures[hole], truth[hole]) > 30
     assert psnr(result.frames[hole], truth[hole]) < 15
     assert psnr(pictures[known], truth[known]) > 30
+    figures = score(replace(result, info={"frame_numbers": range(T)}), truth)
+    assert figures["filled"] == pytest.approx(psnr(pictures[hole], truth[hole]))
+    assert figures["open"] == pytest.approx(1 - hole.sum() / result.dynamic.sum())
+    assert figures["rest"] > 40
     assert np.array_equal(result.frames, before)
     again = clean_plate(result)
     assert np.array_equal(pictures, again[0]) and np.array_equal(known, again[1])

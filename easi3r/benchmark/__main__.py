@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-NAMES = ("geometry", "examples", "size", "rendered", "alignment", "network", "recurrent", "long")
+NAMES = ("geometry", "examples", "size", "background", "rendered", "alignment", "network", "recurrent", "long")
 
 
 def main(argv: list[str]) -> int:

@@ -85,7 +85,7 @@ class Window:
     def __init__(self, clip: Clip, t: int, margin: int) -> None:
         self.clip, self.t = clip, t
         self.box = box_of(clip.hidden[t], margin)
-        self.hole = clip.hidden[t][self.box]  # (h,w) bool
+        self.hole, self.moving = clip.hidden[t][self.box], clip.moving[t][self.box]  # (h,w) bool
         self.image = clip.frames[t][self.box].astype(np.float32)
         self.depth = clip.depth(t)[self.box]  # (h,w) float32; 0 = unknown
         height, width = self.hole.shape
