@@ -191,9 +191,11 @@ demo = build_page()
 
 def launch(**kwargs):
     """Start the server; keyword arguments go to gradio's `launch`."""
-    return demo.queue(max_size=20).launch(
-        max_file_size="500mb", theme=looks.THEME, css=looks.CSS, js=looks.SCRIPT, **kwargs
-    )
+    demo.queue(max_size=20)
+    # Seconds between two looks for something to do: with gradio's .001 it takes a tenth of a core and, hundreds of
+    # times a second, the interpreter lock from a run.
+    demo._queue.sleep_when_free = 0.03
+    return demo.launch(max_file_size="500mb", theme=looks.THEME, css=looks.CSS, js=looks.SCRIPT, **kwargs)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,7 @@ class ResultTab:
             self.status = gr.Textbox(visible=False, elem_id="status", min_width=320, **look)
             look = {"variant": "stop", "visible": False, "scale": 1, "min_width": 90}
             self.cancel = gr.Button("Cancel", elem_id="cancel", **look)
-        look = {"interactive": False, "autoplay": True, "loop": True, "buttons": []}
-        self.teaser = gr.Video(str(teaser), label="What comes out (an example)", elem_id="teaser", **look)
+        self.teaser = gr.HTML(texts.teaser(teaser), elem_id="teaser")
         with gr.Column(visible=False) as self.outputs:
             self.mind = gr.Markdown(visible=False, elem_id="mind")
             self.heard = gr.Textbox(visible="hidden", elem_id="from-player")

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import urllib.parse
 from pathlib import Path
 
 from ..backbones.weights import sam2
@@ -74,5 +75,15 @@ def first_masks(path: str) -> str:
     """What moves, where the scene will be."""
     video = base64.b64encode(Path(path).read_bytes()).decode()
     said = "This moves, as far as is known now. The scene follows."
-    return f"""<figure id="first-masks"><video src="data:video/mp4;base64,{video}" autoplay loop muted playsinline
-        aria-label="What moves"></video><figcaption>{said}</figcaption></figure>"""
+    return _looped(f"data:video/mp4;base64,{video}", "What moves", said, "first-masks")
+
+
+def teaser(path: Path) -> str:
+    """A video of what comes out, until there is a result. gr.Video would lay the page out anew 60 times a second."""
+    address = f"gradio_api/file={urllib.parse.quote(str(path))}"
+    return _looped(address, "A 4D scene", "What comes out (an example)", "expected")
+
+
+def _looped(address, label, said, name):
+    return f"""<figure class="looped" id="{name}"><video src="{address}" autoplay loop muted playsinline
+        aria-label="{label}"></video><figcaption>{said}</figcaption></figure>"""
