@@ -6,6 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from ..colour import strongest
 from ..large import MANY, around, frames_of, zeros
 from ..reconstruction import Reconstruction
 from .reproject import reproject
@@ -95,7 +96,7 @@ def _difference(colour, seen):
         return np.nan_to_num(np.take_along_axis(ordered, place[None, ..., None], axis=0)[0])
 
     low, middle, high = quantile(0.25), quantile(0.5), quantile(0.75)
-    beyond = np.maximum(2 * low - middle - colour, colour - (2 * high - middle)).max(axis=-1)
+    beyond = strongest(np.maximum(2 * low - middle - colour, colour - (2 * high - middle)))
     return cv2.GaussianBlur(np.where(count >= _FEWEST, beyond, 0).clip(0).astype(np.float32), (0, 0), 0.7)
 
 

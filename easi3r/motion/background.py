@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ..camera import Camera, invert, transform
+from ..colour import strongest
 from ..overlays import find_overlay
 from ..threads import in_order
 from .epipolar import MOST, RIM, spacing, without_rim
@@ -109,7 +110,7 @@ def _hidden(views, cam2world, i, others):
     off = SPREAD * _quantile(np.abs(stack - middle), count, MOST_OF_THEM)
     kernel = np.ones((3, 3), np.uint8)  # a place of the grid beside it is as good
     low, high = cv2.erode(middle - off, kernel), cv2.dilate(middle + off, kernel)
-    difference = np.where(known, np.maximum(np.maximum(low - colour, colour - high), 0).max(axis=-1), 0)
+    difference = np.where(known, strongest(np.maximum(low - colour, colour - high)).clip(0), 0)
     smooth = cv2.GaussianBlur(difference.astype(np.float32), (0, 0), 1) * known
     return smooth * ((smooth > DOUBTFUL).sum() < MISFIT * max(known.sum(), 1))
 

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from ..colour import strongest
 from ..flow import Flow, both_ways, sample
 from ..threads import in_order
 from .grabcut import grabcut
@@ -145,7 +146,7 @@ def _edges(frame, z):
         padded = np.pad(image, ((STEP, STEP), (STEP, STEP), (0, 0)), mode="edge")
         across = np.abs(padded[STEP:-STEP, : -2 * STEP] - padded[STEP:-STEP, 2 * STEP :])
         down = np.abs(padded[: -2 * STEP, STEP:-STEP] - padded[2 * STEP :, STEP:-STEP])
-        clear += weight * np.minimum(np.maximum(across, down).max(axis=-1) / unit, 1)
+        clear += weight * np.minimum(strongest(np.maximum(across, down)) / unit, 1)
     return clear
 
 

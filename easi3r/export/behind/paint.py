@@ -9,6 +9,7 @@ frames contradict each other nothing is filled.
 import cv2
 import numpy as np
 
+from ...colour import strongest
 from ...large import frames_of, zeros
 from ...reconstruction import Reconstruction
 from ...threads import in_order
@@ -124,10 +125,10 @@ def _trusted(window, colours, seen, clear):
         cv2.resize(one.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
         for one in (window.hole, window.moving)
     )
-    usual = np.abs(small - own).max(axis=-1)[ok & ~hole]
+    usual = strongest(np.abs(small - own))[ok & ~hole]
     limit = np.clip(np.quantile(usual, _MOST), _STRANGE, _STRANGEST) if len(usual) else _STRANGE
     needed, two = (2, 1) if window.clip.turning else (_AGREE, _TWO)
-    agrees = ok & (np.abs(small - middle).max(axis=-1) < limit * np.where(count == 2, two, 1))
+    agrees = ok & (strongest(np.abs(small - middle)) < limit * np.where(count == 2, two, 1))
     agreeing = agrees.sum(axis=0)
     wrong = ok & np.where(count == 1, ~alone, ~agrees | (agreeing < np.clip(count, 2, needed)))
     wide = np.stack([cv2.dilate(one.view(np.uint8), np.ones((3, 3), np.uint8)) for one in wrong])
@@ -148,7 +149,7 @@ def _composed(window, colours, seen, clear):
         beside = cv2.dilate(inside.view(np.uint8), np.ones((2 * _SEAM + 1,) * 2, np.uint8)) > 0
         beside &= known[part] & shown[part]
         step = image[part] - theirs
-        beside &= np.abs(step).max(axis=-1) < _AT_SEAM
+        beside &= strongest(np.abs(step)) < _AT_SEAM
         image[part][inside] = (theirs + _carried_on(step, beside.astype(np.float32)))[inside]
         known |= region
     return image, known & window.hole
