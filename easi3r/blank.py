@@ -8,7 +8,8 @@ from . import bars
 # Below this share of the clip's usual contrast, detail and area with detail a frame shows nothing of the scene.
 # Measured: real clips stay above .80, .88 and .95; a finger before the lens has .01, a title card about .2 of the area.
 SHOWS = 0.3
-NOTHING = 3.0  # grey levels: contrast below which a whole clip shows nothing
+# Grey levels: contrast below which a whole clip shows nothing. Clips a tenth as bright have 2.9 on, and right masks.
+NOTHING = 1.5
 # A flash: over this many looks around, the usual mean of a frame is lower by `BRIGHTER` grey levels and the share of
 # pixels above `BURNT` by `BURNT_SHARE`. Real clips, every fourth frame: 3.2 and .001; a flash of one stop: 105 and .22.
 AROUND, BRIGHTER, BURNT, BURNT_SHARE = 8, 25.0, 245, 0.1

@@ -186,16 +186,19 @@ def _showing(clip, frames):
 
 
 def _legible(frames):
-    """The frames (T,H,W,3) as they are looked at, and sentences on that: faded, or dark and noisy, a scene is brought
-    out first.
+    """The frames (T,H,W,3) as they are looked at, and sentences on that: faded, noisy or of hardly any contrast, a
+    scene is brought out first.
     """
-    if not darkness.is_noisy(frames):
+    noisy, dark = darkness.is_noisy(frames), darkness.is_dark(frames)
+    if not noisy and not darkness.is_faint(frames):
         return darkness.evened(frames), []
-    said = (
-        "The clip is so dark and noisy that little of the scene can be told from noise: masks, depth and cameras are "
-        "unsure. Film with more light."
-    )
-    return darkness.brought_out(frames), [said]
+    if noisy:
+        what = "The clip is so dark and noisy that little" if dark else "Little"
+        said = f"{what} of the scene can be told from noise: masks, depth and cameras are unsure."
+    else:
+        what = "is very dark" if dark else "has hardly any contrast"
+        said = f"The clip {what}; the scene was brought out before anything was looked for, and is less sure."
+    return darkness.brought_out(frames, noisy), [said + " Film with more light." * dark]
 
 
 def _in_time(clip, estimate, overlay, own):

@@ -9,7 +9,11 @@ import numpy as np
 from scipy.ndimage import rank_filter
 
 BLOCK = 12  # pixels of small pictures: the mean of such a block changes where something happens
-SAME = 1.0  # grey levels by which it changes at most in a frozen picture; .5 after encoding at crf 23, .9 at 32
+# Grey levels by which it changes at most in a frozen picture, of usual contrast or, in proportion, less: in four real
+# clips .25 after encoding at crf 23, .6 at 32; people who walk slowly change it by 1.9 within `FROZEN`. A tenth as
+# bright these are .2 and .34.
+SAME, LEAST_SAME = 1.0, 0.2
+USUAL = 25.0  # standard deviation of the grey levels; real clips have 30 to 54
 FROZEN, FROZEN_STEPS = 0.4, 4  # seconds, and steps at least, that a picture stands still to count as frozen
 # Change of a frame that is there twice, as a share of what the frames around it change, in blocks of `FINE` pixels.
 # Measured: .16 at most at crf 23 and mostly at 32; in real clips the calmest of five steps has .4.
@@ -31,7 +35,8 @@ def still_runs(greys: Sequence[np.ndarray], change: float) -> list[tuple[int, in
 
 def frozen_runs(greys: Sequence[np.ndarray], seconds: np.ndarray) -> list[tuple[int, int]]:
     """(first, last) indices of runs of grey pictures (h,w) uint8 that are the same; seconds (S,): their times."""
-    runs = still_runs(greys, SAME)
+    contrast = float(np.median([grey.std() for grey in greys]))
+    runs = still_runs(greys, float(np.clip(SAME * contrast / USUAL, LEAST_SAME, SAME)))
     return [(a, b) for a, b in runs if b - a >= FROZEN_STEPS and seconds[b] - seconds[a] >= FROZEN]
 
 
@@ -70,7 +75,7 @@ def dropped(frozen: list[tuple[int, int]], same: np.ndarray, positions: np.ndarr
 
 def _blocks(greys, side):
     size = tuple(max(1, length // side) for length in greys[0].shape[::-1])
-    return np.array([cv2.resize(g, size, interpolation=cv2.INTER_AREA).astype(np.float32) for g in greys])
+    return np.array([cv2.resize(g.astype(np.float32), size, interpolation=cv2.INTER_AREA) for g in greys])
 
 
 def say(frozen: list[tuple[int, int]], repeats: np.ndarray, seconds: np.ndarray, first: int, last: int) -> list[str]:

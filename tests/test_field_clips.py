@@ -142,6 +142,14 @@ def test_a_dark_and_noisy_clip_is_said_and_its_masks_are_no_nonsense(street, pla
 
 
 @pytest.mark.usefixtures("few_pairs")
+def test_a_dark_clip_without_noise_is_brought_out(street, plain, backbone):
+    dark = easi3r.reconstruct((0.1 * street.frames[:6]).astype(np.uint8), backbone)
+    light = easi3r.reconstruct(street.frames[:6], backbone)
+    assert said(dark, "very dark") and not said(light, "brought out")
+    assert (dark.dynamic & light.dynamic).sum() > 0.7 * (dark.dynamic | light.dynamic).sum()
+
+
+@pytest.mark.usefixtures("few_pairs")
 def test_logos_and_dates_are_left_out_of_the_scene(backbone):
     clean = video.read(EXAMPLE, 8, 320, 8).frames
     frames = clean.copy()

@@ -371,6 +371,16 @@ def test_a_frozen_third_takes_one_frame_and_is_said(tmp_path, name, place):
     assert said(clip, "frozen", f"{start / 24:.2f} to {(start + 19) / 24:.2f} s") and len(clip.warnings) == 1
 
 
+@pytest.mark.parametrize("name", ["street", "room"])
+def test_a_dark_clip_is_neither_empty_nor_frozen(tmp_path, name):
+    frames = scene(name)
+    assert not seen(tmp_path, 0.1 * frames).warnings
+    slow = seen(tmp_path, 0.1 * frames[:12].repeat(2, axis=0) + 0.1 * frames[1:13].repeat(2, axis=0), fps=48)
+    assert not said(slow, "frozen")
+    frames[20:40] = frames[20]
+    assert said(seen(tmp_path, 0.1 * frames), "frozen", "From 0.83 to 1.")
+
+
 def test_another_scene_after_a_frozen_picture_is_a_cut(tmp_path):
     frames = np.concatenate([scene(count=30), scene("room", 30)])
     frames[15:30] = frames[15]
