@@ -42,7 +42,7 @@ def _clearness(grey):
 
 
 def brought_out(frames: np.ndarray, noisy: bool) -> np.ndarray:
-    """The frames (T,H,W,3) uint8 RGB with the contrast that a clip in daylight has, without noise if they are `noisy`."""
+    """The frames (T,H,W,3) uint8 RGB with the contrast that clips by day have, without noise if they are `noisy`."""
 
     def smooth(frame: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(frame.astype(np.float32), (0, 0), BLUR) if noisy else frame.astype(np.float32)

@@ -176,6 +176,14 @@ def test_a_small_archive_takes_the_frames_that_the_result_has(street, plain, tmp
     assert np.array_equal(load_small(tmp_path / "small.npz", clip).frames, frames[numbers])
 
 
+@pytest.mark.parametrize("times", [1.3, 1.5])
+def test_what_a_zoom_is_centred_on_is_no_logo(times):
+    frame = video.read(EXAMPLE, 1, 320, 8).frames[0]
+    centre, size = (frame.shape[1] / 2, frame.shape[0] / 2), frame.shape[1::-1]
+    zooms = [cv2.getRotationMatrix2D(centre, 0, zoom) for zoom in np.linspace(1, times, 8)]
+    assert not find_overlay(np.stack([cv2.warpAffine(frame, zoom, size) for zoom in zooms])).any()
+
+
 @pytest.mark.usefixtures("few_pairs")
 def test_a_second_shot_is_reconstructed_alone(street, backbone, tmp_path):
     other = synthetic.render("room", 6, W, H, seconds=0.5).frames
