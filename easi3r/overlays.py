@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from .flow import least_variation
+from .large import some
 
 # Share of the usual texture that the median over the frames keeps where something stands still: a date and a logo on
 # the example `street` keep .85 on; at .6, 2 to 31 % of the plain clip were taken for an overlay (where its camera heads
@@ -14,6 +15,7 @@ WINDOW = 9  # pixels, side of these surroundings, and how far around an overlay 
 # Of the texture the median keeps .17 to .38 where the camera moves (8 to 24 frames, 320 pixels), .4 to .48 in ten
 # frames of 192 to 256 pixels, too few to tell, and all of it where it stands.
 MOVES = 0.42
+INPAINTED = 3.0  # pixels around each that its colour is taken from (Telea 2004)
 AREA = 0.0015  # of the picture: a half transparent logo has .0036
 # What a zoom is centred on stands still too, but what is around it hardly moves then: the median keeps 1.3 to 2.6 times
 # as much of that as of most of the picture; around captions, logos and insets .8 to 1.2 times.
@@ -44,6 +46,15 @@ def find_overlay(frames: np.ndarray) -> np.ndarray:
         if len(around) < TOLD or np.median(around) < calm:
             found |= part
     return _wider(found, WINDOW) > 0
+
+
+def greys(frames: np.ndarray) -> list[np.ndarray]:
+    """Grey pictures (H,W) uint8 of frames (T,H,W,3) uint8 RGB, to measure flow in: what is laid over them holds it up,
+    so what is beside that is in its place.
+    """
+    overlay = find_overlay(some(frames)).view(np.uint8)
+    plain = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    return [cv2.inpaint(grey, overlay, INPAINTED, cv2.INPAINT_TELEA) for grey in plain] if overlay.any() else plain
 
 
 def _wider(mask, side):

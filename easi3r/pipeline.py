@@ -121,7 +121,7 @@ def stages(
         known = stage
     report(1 - _CHECKING, "Checking the result")
     assert isinstance(known, Estimate)  # as a system promises
-    checked = _checked(frames, known) if len(frames) > 1 else None
+    checked = _checked(frames, known, overlay) if len(frames) > 1 else None
     said += own.warnings if own else ()
     sharpened = known.info.get("sam2")
     if own and sharpened:
@@ -154,9 +154,9 @@ def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
         return replace(result, info={**result.info, "warnings": [said, *result.info["warnings"]]})
 
 
-def _checked(frames, estimate):
+def _checked(frames, estimate, overlay):
     geometry = estimate.depth, estimate.cam2world, estimate.intrinsics
-    return agreement.check(frames, *geometry, estimate.motion.dynamic)
+    return agreement.check(frames, *geometry, estimate.motion.dynamic | overlay)
 
 
 def _versions():

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..camera import Camera, invert, transform
 from ..colour import strongest
-from ..overlays import find_overlay
 from ..threads import in_order
 from .epipolar import MOST, RIM, spacing, without_rim
 from .evidence import Evidence
@@ -57,9 +56,11 @@ def against_background(
         found.append(difference)
         if progress:
             progress(len(found) / len(frames))
-    overlay = find_overlay(frames)[::step, ::step].astype(np.uint8)
-    beside = cv2.dilate(overlay, np.ones((5, 5), np.uint8)) > 0  # its colours reach so far
-    difference = without_rim(np.stack(found) * ~beside, RIM // step)
+    difference = np.stack(found)
+    if evidence.overlay is not None:  # its colours reach beyond it
+        overlay = evidence.overlay[::step, ::step].astype(np.uint8)
+        difference *= cv2.dilate(overlay, np.ones((5, 5), np.uint8)) == 0
+    difference = without_rim(difference, RIM // step)
     return replace(
         evidence,
         pixels=np.maximum(evidence.pixels, np.minimum(np.log1p(difference / UNIT) / MOST, 1)).astype(np.float32),

@@ -122,12 +122,14 @@ def epipolar_evidence(
     Its pixels, every `spacing`-th, are absolute: log(1 + residual) / `MOST`, residual in multiples of the ordinary one.
     Its maps: mean and standard deviation over the pairs of the residuals of both explanations. `progress` gets 0 to 1.
     """
-    values, weight, maps = _pixel_evidence(frames, flows, progress)
+    overlay = find_overlay(frames)
+    values, weight, maps = _pixel_evidence(frames, flows, overlay, progress)
     return Evidence(
         maps={name: to_tokens(pixels, grid) for name, pixels in maps.items()},
         values=to_tokens(values, grid),
         pixels=values,
         weight=weight,
+        overlay=overlay,
     )
 
 
@@ -138,7 +140,7 @@ def to_tokens(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     ).astype(np.float32)
 
 
-def _pixel_evidence(frames, flows, progress):
+def _pixel_evidence(frames, flows, overlay, progress):
     """Evidence (T,h,w) float32 in [0,1] at every `spacing`-th pixel, how well it is known (T,h,w) in [0,1], and a dict
     name -> (T,h,w) float32 of what it was made from.
     """
@@ -169,7 +171,7 @@ def _pixel_evidence(frames, flows, progress):
     trust = np.clip((share - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry alone
     evidence = plane ** (0.5 * (1 - trust)) * epipolar ** (0.5 * (1 + trust))
     # what stands still while the picture moves is not motion of the scene
-    evidence[:, find_overlay(frames)[::step, ::step]] = np.median(evidence)
+    evidence[:, overlay[::step, ::step]] = np.median(evidence)
     weight = sums["epipolar"][0]
     return without_rim(evidence, RIM // step), weight / max(weight.max(), 1e-6), _display(sums)
 

@@ -21,6 +21,8 @@ class Evidence:
     weight: np.ndarray | None = None
     # How surely a pixel moves whatever its neighbours and colours say, (T,y,x) float32 in [0,1]; None: never.
     sure: np.ndarray | None = None
+    # Where something is laid over all frames, (H,W) bool, see `overlays`; None: nothing.
+    overlay: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...camera import Camera, focal_of
 from ...flow import Flow, both_ways, confirmed, is_far, likelier, sample
+from ...overlays import greys
 from ...threads import in_order
 from ..base import Edges, Features, PairPrediction, Predictions, Progress
 from . import dense, two_view
@@ -31,7 +32,7 @@ class PreviewNetwork:
 
     def encode(self, frames: np.ndarray, progress: Progress | None = None) -> Features:
         """Grey images, T of (H,W) uint8, as `data`; tokens for clustering: colour (Lab), texture, position."""
-        return Features(frames, _tokens(frames), [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames])
+        return Features(frames, _tokens(frames), greys(frames))
 
     def flows(self, features: Features, edges: Edges, progress: Progress | None = None) -> Flows:
         """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow.
