@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn, Self
 
+from . import __version__
 from .errors import InputError, shown
 from .options import Options, allowed, kind
 from .paths import UNFINISHED, quoted
@@ -29,7 +30,8 @@ _EPILOG = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Reconstruct a clip and write all files; or, as the first word says, do so with a `batch` of them, `compare`
     systems on it, `evaluate` them on a benchmark, `render` a camera move or `view` what was written. Returns the exit
-    code: 0, or 2 when the input cannot be used; 1 when a clip of many failed or nothing could be evaluated.
+    code: 0, or 2 when the input cannot be used; 1 when a clip of many or a system of several failed, or nothing could
+    be evaluated.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     log = logging.getLogger("easi3r")
@@ -95,6 +97,7 @@ def _parser():
     parser.add_argument(
         "--resume", action="store_true", help="go on with a long clip whose run was stopped, from what it left in --out"
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return _finish(parser)
 
 
@@ -205,7 +208,7 @@ def _compare(argv):
     print(found.markdown())
     for path in files.values():
         print(path)
-    return 0
+    return int(any(row.failure for row in found.table.values()))
 
 
 def _evaluate(argv):

@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class DamagedError(InputError):
+    """One file holds nothing that can be used; where it is one of many, the others do without it."""
+
+
 def shown(value: object) -> str:
     """`value` as a message quotes it: on one line, the middle left out if it is long."""
     try:

@@ -12,9 +12,11 @@ from .pairs import check_graph
 from .scale import check_scale
 
 
-def _option(default, explanation, low=None, high=None):
-    """A field with its explanation, also the command line's, and the range of a number, both ends allowed."""
-    return field(default=default, metadata={"help": explanation, "range": (low, high)})
+def _option(default, explanation, low=None, high=None, word=""):
+    """A field with its explanation, also the command line's, the range of a number, both ends allowed, and a word that
+    may stand in its place.
+    """
+    return field(default=default, metadata={"help": explanation, "range": (low, high), "word": word})
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Options:
     its field or outside its range.
     """
 
-    max_frames: int = _option(24, 'frames used, spread evenly over the whole clip; 0 or "all": every one', 0, 5000)
+    max_frames: int = _option(
+        24, 'frames used, spread evenly over the whole clip; 0 or "all": every one', 0, 5000, "all"
+    )
     shot: int | None = _option(None, "which shot of a clip with cuts; the longest if left out", 1, 9999)
     graph: str = _option(
         "swinstride-5-noncyclic",
@@ -78,7 +82,17 @@ def allowed(option: Field) -> str:
     low, high = option.metadata.get("range", (None, None))
     text = f"a text such as {option.default!r}"
     words = {bool: "True or False", int: "a whole number", float: "a number", str: text}[kind(option)[0]]
-    return words if low is None else f"{words} from {low} to {high}"
+    words = words if low is None else f"{words} from {low} to {high}"
+    return f'{words}, or "{word}"' if (word := option.metadata.get("word")) else words
+
+
+def check_options(options: Options | None) -> Options:
+    """`options`, those of the defaults for None; `InputError` for anything else."""
+    if options is None:
+        return Options()
+    if not isinstance(options, Options):
+        raise InputError(f"options is {shown(options)}; give easi3r.Options(...), such as Options(max_frames=24).")
+    return options
 
 
 _TAKEN = {bool: (bool, np.bool_), int: numbers.Integral, float: numbers.Real, str: str}  # by the type of the field

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 
-from .errors import InputError, shortened
+from .errors import InputError, shortened, shown
 
 # In the folder for the results, while a long clip is computed: its parts that are done. It is deleted in the end.
 UNFINISHED = ".easi3r-unfinished"
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.+)")  # longer than the letter of a drive
 _PROBLEMS: dict[int | None, str] = {
     errno.ENAMETOOLONG: "its name is longer than the name of a file can be; check the path",
     errno.ELOOP: "it is a link that leads back to itself; give the file itself",
@@ -20,6 +22,8 @@ def check_name(path: str | Path) -> str | Path:
     """`path` (str or Path), if a file could have this name and reports can state it; else `InputError`."""
     try:
         text = os.fspath(path).encode()  # fails for what the system's own coding of names has left over
+    except (TypeError, AttributeError):  # neither str nor Path
+        raise InputError(f"The path is {shown(path)}; give the name of a file or a folder.") from None
     except UnicodeEncodeError:
         raise InputError(f"The name {quoted(path)} is not text in UTF-8; rename the file or folder.") from None
     if not text:  # to pathlib, that is the folder one happens to be in
@@ -35,6 +39,11 @@ def check_path(path: Path) -> bool:
     try:
         mode = path.stat().st_mode
     except OSError as error:
+        if address := _ADDRESS.match(path.as_posix()):
+            typed = "://".join(address.groups())  # a Path has one slash there
+            raise InputError(
+                f"There is no file {quoted(typed)}; addresses are not followed, so download it first."
+            ) from None
         problem = _PROBLEMS.get(error.errno, "check the path")
         if error.errno == errno.ENOENT and path.is_symlink():
             problem = f"it is a link to {quoted(os.readlink(path))}, which is not there; give the file itself"

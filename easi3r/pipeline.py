@@ -16,10 +16,10 @@ from .backbones.base import Progress
 from .backbones.weights import sam2
 from .bars import find_rim
 from .decode import nearest_of
-from .errors import InputError
+from .errors import InputError, shown
 from .large import each, give_back, picked, some, zeros
 from .motion import Motion
-from .options import Options
+from .options import Options, check_options
 from .overlays import find_overlay
 from .own_masks import read_masks
 from .paths import check_name
@@ -74,10 +74,12 @@ def stages(
     First `Masked`, then a `Reconstruction` that is `coarse` as soon as cameras stand, where the system has them before
     the end; each replaces the one before. Of a long clip, all but the last are of its first frames.
     """
-    options, report = options or Options(), progress or (lambda fraction, text: None)
+    options, report = check_options(options), progress or (lambda fraction, text: None)
     if options.sam2:
         sam2.check(progress)  # and fetch: before the minutes that a run may take
     system = load_system(system, progress=progress) if isinstance(system, str) else system
+    if not hasattr(system, "max_side"):
+        raise InputError(f"The system is {shown(system)}; give a name, or what load_system gave.")
     began = time.perf_counter()
     report(0, "Reading the video")
     clip = video.read(source, options.max_frames, system.max_side, system.patch, options.shot)
@@ -90,9 +92,9 @@ def stages(
             f"Of '{clip.name}' the frames used ({len(clip.frames)}) show nothing of the scene: they are black, "
             "covered or of one colour. Use more frames, or leave these out."
         )
-    shown = picked(clip.frames, clip.shows)
-    frames, said = _legible(shown)  # the others take no part in anything until the end
-    looked = some(shown)
+    showing = picked(clip.frames, clip.shows)
+    frames, said = _legible(showing)  # the others take no part in anything until the end
+    looked = some(showing)
     overlay = find_overlay(looked)
     if overlay.any():
         said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")

@@ -9,9 +9,11 @@ import numpy as np
 
 from . import decode, stills, unpack
 from .containers import ALLOWED
-from .errors import InputError
+from .errors import DamagedError, InputError
 from .paths import check_name, check_path, quoted
 from .sizes import ReadFrames, Size
+
+MOST_NAMED = 5  # damaged pictures in a warning
 
 
 def open_source(source: Any) -> "Source":
@@ -83,22 +85,40 @@ class Animation:
 
 
 class Stills:
-    """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays. `warnings`: sentences for the user."""
+    """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays."""
 
     def __init__(self, images: Sequence | np.ndarray, name: str, warnings: Iterable[str] = ()) -> None:
-        self.name, self._images, self.warnings = name, images, tuple(warnings)
+        self.name, self._images, self._warnings = name, images, tuple(warnings)
+        self._damaged: dict[int, str] = {}  # position -> name of the file
         self.seconds = np.arange(len(images), dtype=np.float64)
         self.keys = np.arange(len(images))
         files = all(isinstance(image, (str, Path)) for image in images)
         self.paths = tuple(map(Path, images)) if files else None  # their names and exact values tell more than RGB does
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences for the user about what has been read so far."""
+        if not self._damaged:
+            return self._warnings
+        names = [quoted(self._damaged[k]) for k in sorted(self._damaged)]
+        named = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+        said = f"{len(names)} of {len(self._images)} pictures cannot be read and were left out: {named}."
+        return (*self._warnings, said)
+
     def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
-        """As `Clip.read`. Raises `InputError` if an image cannot be read or has other proportions than the first."""
-        first = None
+        """As `Clip.read`. Raises `InputError` if more than half of the images are damaged, or if one is missing or has
+        other proportions than the first.
+        """
+        first, damaged, read = None, list[InputError](), 0
         for k in positions:
             if isinstance(self._images[k], (str, Path)):
-                path = check_file(Path(self._images[k]))
-                label, (image, (width, height)) = f"'{path.name}'", stills.load(path, side)
+                path = Path(self._images[k])
+                try:
+                    label, (image, (width, height)) = f"'{path.name}'", stills.load(check_file(path), side)
+                except DamagedError as error:
+                    damaged.append(error)
+                    self._damaged[int(k)] = path.name
+                    continue
             else:
                 label, image = f"number {k}", check_rgb(self._images[k])
                 height, width = image.shape[:2]
@@ -109,7 +129,10 @@ class Stills:
                     f"Image {label} is {width} x {height} pixels, the first is {first[0]} x {first[1]}; "
                     "all images must have the same proportions."
                 )
+            read += 1
             yield k, image, (width, height)
+        if len(damaged) > read:
+            raise damaged[0]
 
 
 class Zipped(Stills):
@@ -122,7 +145,9 @@ class Zipped(Stills):
     def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
         """As `Clip.read`. Raises `InputError` as `Stills.read` and `unpack.pictures` do."""
         with unpack.unpacked(self._path, {self._names[k] for k in positions}) as folder:
-            yield from Stills([folder / name for name in self._names], self.name).read(positions, side)
+            images = Stills([folder / name for name in self._names], self.name)
+            images._damaged = self._damaged
+            yield from images.read(positions, side)
 
 
 Source = Clip | Animation | Stills  # what `open_source` gives
@@ -188,5 +213,5 @@ def check_file(path: Path) -> Path:
     if check_path(path):
         raise InputError(f"{quoted(path)} is a folder; give a file.")
     if path.stat().st_size == 0:
-        raise InputError(f"{quoted(path.name)} is empty (0 bytes); the upload or the recording broke off. {ALLOWED}")
+        raise DamagedError(f"{quoted(path.name)} is empty (0 bytes); the upload or the recording broke off. {ALLOWED}")
     return path

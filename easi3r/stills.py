@@ -16,7 +16,7 @@ import pi_heif
 from PIL import Image, ImageCms, ImageOps
 
 from .colour import UNSPECIFIED, from_wide, is_wide, over_black
-from .errors import InputError
+from .errors import DamagedError, InputError
 from .sizes import ReadFrames, Size, reduced
 
 pi_heif.register_heif_opener()
@@ -145,7 +145,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except FAULTS as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(
+        raise DamagedError(
             f"The image '{path.name}' cannot be read; it is damaged or not an image. Save it anew or leave it out."
         ) from None
 

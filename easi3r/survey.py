@@ -15,7 +15,7 @@ import numpy as np
 from . import bars, blank, cuts, decode, repeats
 from .errors import InputError
 from .sizes import Size, reduced
-from .sources import Source
+from .sources import Source, Stills
 
 LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s beside the decoding
 FEWEST_LOOKS = 48  # pictures looked at in a long clip, at least
@@ -308,7 +308,8 @@ def choose(look: Survey, source: Source, count: int, shot: int | None = None) ->
         )
     n = len(source.seconds)
     if len(look.positions) < n <= LOOKS:  # all were looked at, so what is missing cannot be decoded
-        warnings.append(f"{n - len(look.positions)} of {n} frames are damaged and were left out.")
+        if not isinstance(source, Stills):  # which name what they leave out
+            warnings.append(f"{n - len(look.positions)} of {n} frames are damaged and were left out.")
         whole = look.positions[(look.positions >= first) & (look.positions <= last)]
         return whole[decode.spread(look.clock[whole], count)], warnings
     fresh = first + np.flatnonzero(~look.repeats[first : last + 1])

@@ -171,6 +171,11 @@ def test_what_cannot_be_used_is_said_in_a_sentence(quick, folder, tmp_path, caps
     assert "no list" in refused(capsys, "batch", folder / "walk.mp4", *out)
     assert "no file" in refused(capsys, "batch", tmp_path / "nowhere", *out)
     assert "unknown" in refused(capsys, "batch", folder, "--out", tmp_path / "out", "--systems", "preview,fra")
+    twice = ("--out", tmp_path / "out", "--systems", "preview,preview")
+    assert "'preview' is named twice" in refused(capsys, "batch", folder, *twice)
+    with pytest.raises(InputError, match="systems is 'preview'; it must be a list") as error:
+        easi3r.reconstruct_all(folder, tmp_path / "out", "preview")
+    assert is_a_sentence(str(error.value))
     assert "not a folder" in refused(capsys, "batch", folder, "--out", tmp_path / "file", "--systems", "preview")
     assert "folder of the clips" in refused(capsys, "batch", folder, "--out", folder, "--systems", "preview")
     assert "max_frames" in refused(capsys, "batch", folder, *out, "--max-frames", -1)

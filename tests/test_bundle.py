@@ -106,6 +106,21 @@ def test_the_check_tells_good_results_from_bad_ones(clip):
     assert agreement.check(frames, depth, turned, intrinsics, moving).behind > 0.5
 
 
+@pytest.mark.parametrize(
+    "agreement_of, masked, said",
+    [
+        (0.02, True, "wrong: neither the 3D view nor the masks"),
+        (0.02, False, "wrong: neither the 3D view nor the masks"),
+        (0.4, True, "do not rely on the 3D view, and check the masks."),
+        (0.4, False, "wrong in places: do not rely on the 3D view."),
+        (0.7, True, "are rough"),
+    ],
+)
+def test_the_check_says_what_can_be_relied_on(agreement_of, masked, said):
+    (sentence,) = agreement.Check({1: 0.95, 4: agreement_of}, 0.0, 0.0, masked).warnings
+    assert said in sentence and f"{agreement_of:.0%}" in sentence
+
+
 def test_the_check_says_when_there_is_nothing_to_go_by():
     blank = np.full((3, 48, 64, 3), 128, np.uint8)
     everything = np.ones((3, 48, 64), bool)

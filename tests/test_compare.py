@@ -160,6 +160,13 @@ def test_a_failure_is_a_row_and_the_next_one_goes_on(registered):
         easi3r.compare(CLIP.frames, ["good", "bug"])
 
 
+def test_the_command_says_with_its_exit_code_that_a_system_failed(registered, tmp_path):
+    registered(broken=Known(failure=InputError("It cannot.")), good=Known())
+    video.write(tmp_path / "clip.mp4", CLIP.frames, 8)
+    arguments = ["compare", str(tmp_path / "clip.mp4"), "--systems", "good,broken", "--out", str(tmp_path / "out")]
+    assert main(arguments) == 1 and (tmp_path / "out" / "good").is_dir()
+
+
 def test_cancelling_in_the_middle_ends_it(registered):
     registered(one=Known(), two=Known())
     told = []

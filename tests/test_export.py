@@ -12,6 +12,7 @@ import trimesh
 from conftest import analytic_result
 from scipy.spatial.transform import Rotation
 from test_formats import accessor
+from test_terminal import is_a_sentence
 
 from easi3r import export, video
 from easi3r.camera import invert, transform
@@ -315,6 +316,39 @@ def test_foreign_archives_are_refused(tiny_result, tmp_path):
     for nowhere in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(InputError, match="no reconstruction"):
             load_reconstruction(nowhere)
+
+
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("frames", lambda frames: frames[:, :, :30]),
+        ("frames", lambda frames: frames / 255),
+        ("timestamps", lambda seconds: seconds[:2]),
+        ("cam2world", lambda cameras: cameras[:, :3]),
+        ("cam2world", lambda cameras: cameras * np.nan),
+        ("intrinsics", lambda intrinsics: intrinsics + np.inf),
+        ("depth", lambda depth: depth[:2]),
+        ("depth", lambda depth: depth * np.float32("nan")),
+        ("depth", lambda depth: 0 * depth),
+        ("dynamic", lambda dynamic: dynamic[..., None]),
+        ("evidence/clusters", lambda clusters: clusters[:2]),
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused_when_loaded(tiny_result, tmp_path, name, change):
+    path = tiny_result.save(tmp_path, files=["arrays.npz"])["arrays.npz"]
+    with np.load(path) as file:
+        arrays = {**file, name: change(file[name])}
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=f"its .*{name.removeprefix('evidence/')}.*run the clip again") as error:
+        load_reconstruction(tmp_path)
+    assert is_a_sentence(str(error.value))
+
+
+def test_small_archives_say_what_they_are(tiny_result, tmp_path):
+    write_small(tiny_result, tmp_path / "small.npz")
+    with pytest.raises(InputError, match="small preview without pictures") as error:
+        load_reconstruction(tmp_path / "small.npz")
+    assert is_a_sentence(str(error.value))
 
 
 def test_save_returns_what_it_wrote_and_replaces_older_results(tiny_result, tmp_path):

@@ -121,6 +121,7 @@ def test_every_option_can_be_given_in_the_terminal(clip, monkeypatch, tmp_path, 
 
 def test_commands_that_cannot_be_understood_get_a_sentence(clip, capsys):
     assert "clip" in refused(capsys)
+    assert 'a whole number from 0 to 5000, or "all"' in refused(capsys, clip, "--max-frames", "X")
     assert "--foo" in refused(capsys, clip, "--foo")
     assert "--max-frames" in refused(capsys, clip, "--max-frames")
     assert "source" in refused(capsys, clip, "--dataset-size", "big")
@@ -136,7 +137,43 @@ def test_commands_that_cannot_be_understood_get_a_sentence(clip, capsys):
         assert value[:20] in refused(capsys, clip, option, value)
 
 
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"easi3r {easi3r.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "attempt, said",
+    [
+        (lambda frames: easi3r.reconstruct(frames, None), "The system is None"),
+        (lambda frames: easi3r.reconstruct(frames, 3), "The system is 3"),
+        (lambda frames: easi3r.reconstruct(frames, "preview", {"max_frames": 3}), "options is {'max_frames': 3}"),
+        (lambda frames: easi3r.compare(frames, ["preview", "preview:no-masks"], {}), "options is {}"),
+        (lambda frames: easi3r.reconstruct_all(["a.mp4"], "o", ["preview"], 5), "options is 5"),
+        (lambda frames: easi3r.load_reconstruction(None), "The path is None"),
+        (lambda frames: easi3r.reconstruct_all(["a.mp4"], None), "The path is None"),
+    ],
+)
+def test_what_python_gives_by_mistake_gets_a_sentence(street, attempt, said):
+    with pytest.raises(InputError, match=said) as error:
+        attempt(street.frames)
+    assert is_a_sentence(str(error.value))
+
+
+def test_results_cannot_be_saved_nowhere(tiny_result):
+    with pytest.raises(InputError, match="The path is None"):
+        tiny_result.save(None)
+
+
 # --------------------------------------------------------------------------------------------------------------- paths
+
+
+def test_addresses_are_not_followed(capsys, clip):
+    address = "https://example.com/a.mp4?t=1"
+    for arguments in ([address], [clip, "--backbone", "preview", "--max-frames", 2, "--masks", address]):
+        said = refused(capsys, *arguments)
+        assert f"'{address}'" in said and "download it first" in said
 
 
 def special(kind, folder):

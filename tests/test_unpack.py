@@ -12,6 +12,7 @@ from clips import number_of, numbered
 from PIL import Image
 
 from easi3r import InputError, unpack, video
+from easi3r.own_masks import read_masks
 
 FIELD = Path(__file__).parents[1] / ".." / "shared" / "field"
 
@@ -45,6 +46,34 @@ def test_a_zip_is_read_like_its_folder(tmp_path, form):
     assert [number_of(frame) for frame in clip.frames] == list(range(1, 13))
     assert clip.name == "walk.zip" and in_temp() == before
     assert [number_of(frame) for frame in video.read(path, 3, 96, 1).frames] == [1, 6, 12]
+
+
+@pytest.mark.parametrize("form", ["zip", "list"])
+@pytest.mark.parametrize("broken", [b"", b"no picture", png(2)[:60]])
+def test_a_damaged_picture_among_good_ones_is_left_out(tmp_path, form, broken):
+    path = zipped(tmp_path / "walk.zip", ["1.png", "2.png", "3.png", "4.png"], **{"0.png": broken, "5.png": broken})
+    source = path
+    if form == "list":
+        zipfile.ZipFile(path).extractall(tmp_path / "walk")
+        source = [tmp_path / "walk" / f"{k}.png" for k in range(6)]
+    clip = video.read(source, 12, 96, 1)
+    assert [number_of(frame) for frame in clip.frames] == [1, 2, 3, 4] == clip.positions.tolist()
+    (said,) = clip.warnings
+    assert said == "2 of 6 pictures cannot be read and were left out: '0.png', '5.png'."
+    masks = np.zeros((6, 64, 96), bool)  # one for each picture
+    for k in range(6):
+        masks[k, :, 10 * k : 10 * k + 10] = True
+    own = read_masks(masks, clip)
+    assert [np.flatnonzero(mask[0])[0] for mask in own.masks] == [10, 20, 30, 40]
+
+
+def test_where_most_pictures_are_damaged_or_one_is_missing_none_is_used(tmp_path):
+    path = zipped(tmp_path / "walk.zip", ["1.png", "2.png"], **{"0.png": b"", "3.png": b"", "4.png": b""})
+    with pytest.raises(InputError, match="'0.png' is empty"):
+        video.read(path, 12, 96, 1)
+    zipfile.ZipFile(path).extractall(tmp_path)
+    with pytest.raises(InputError, match="no file.*9.png"):
+        video.read([tmp_path / "1.png", tmp_path / "2.png", tmp_path / "9.png"], 12, 96, 1)
 
 
 def test_unpacked_gives_a_folder_that_goes(tmp_path):

@@ -5,6 +5,7 @@ import itertools
 import os
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +19,7 @@ from easi3r.metrics import trajectory_errors
 from easi3r.motion import Motion
 from easi3r.reconstruction import Masked
 from easi3r.system.base import Estimate
+from easi3r.system.steps import FLAT, GUESSED, turning_sentence
 
 WIDTH, HEIGHT, ROOM = 64, 48, 3.0
 CAMERA = Camera.centred(0.8 * WIDTH, WIDTH, HEIGHT)
@@ -118,6 +120,23 @@ def test_windows_become_one_world_that_closes_where_the_clip_returns(walk):
     assert np.allclose(result.cam2world[0], np.eye(4))
     ratio = result.depth * unit / walk.depth
     assert np.quantile(np.abs(ratio - 1), 0.95) < 0.08
+
+
+@pytest.mark.parametrize("turns_in_all", [True, False])
+def test_what_stands_for_depth_in_some_windows_is_said_once_for_the_clip(walk, turns_in_all):
+    class Turning(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            found, first = super().run(video, options, masks, progress), video.positions[0]
+            if first > 150 and not turns_in_all:
+                return found
+            cameras = found.cam2world.copy()
+            cameras[:, :3, 3] = 0
+            said = turning_sentence(GUESSED if first < 100 else FLAT)
+            return replace(found, cam2world=cameras, warnings=("Said once.", said))
+
+    said = [text for text in solve(walk, Turning(walk)).info["warnings"] if "only turns" in text]
+    assert len(said) == 1 and "guessed from the ground" in said[0] and "shown flat" in said[0]
+    assert said[0].startswith("The camera only turns" if turns_in_all else "For a part of the clip")
 
 
 def test_places_that_only_look_alike_are_not_taken_for_one():

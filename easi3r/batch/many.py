@@ -12,11 +12,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..backbones.base import Progress
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..export import check_place
-from ..options import Options
+from ..options import Options, check_options
 from ..paths import check_name, quoted
-from ..system.registry import row_of
+from ..system.registry import check_distinct, row_of
 from .find import find_clips
 from .places import inside, is_remote, name_of, normal
 from .runner import Failure, run
@@ -45,8 +45,10 @@ def reconstruct_all(
     not of this run stay in it. A clip that fails is a row. Raises `InputError` if there is no clip, a system is
     unknown, `out` cannot be written to or is another run's, or the cluster cannot be reached.
     """
-    options, report = options or Options(), progress or (lambda fraction, text: None)
-    names = list(dict.fromkeys(systems))
+    options, report = check_options(options), progress or (lambda fraction, text: None)
+    if isinstance(systems, str):
+        raise InputError(f"systems is {shown(systems)}; it must be a list, such as ['preview', 'da3'].")
+    names = check_distinct(list(systems))
     weights = [name == "auto" or row_of(name).card.weights for name in names]
     out = normal(check_name(out))
     found = find_clips(clips, out)[0] if isinstance(clips, (str, Path)) else list(dict.fromkeys(map(normal, clips)))

@@ -44,9 +44,7 @@ def choose(
     entries = [_entry(name, weights) for name in names]
     if not 2 <= len(entries) <= MOST:
         raise InputError(f"{len(entries)} systems are named; compare two to {MOST}.")
-    doubled = [entry.name for k, entry in enumerate(entries) if entry.name in {e.name for e in entries[:k]}]
-    if doubled:
-        raise InputError(f"The system {shown(doubled[0])} is named twice; name each once.")
+    registry.check_distinct([entry.name for entry in entries])
     wanting = [entry.name for entry in entries if entry.masks == GIVEN]
     if wanting and not has_masks:
         raise InputError(f"{wanting[0]} needs your masks; give them, or leave it out.")

@@ -12,7 +12,7 @@ from .. import memory, video
 from ..backbones.base import Progress
 from ..backbones.shared import Encodings
 from ..errors import InputError
-from ..options import Options
+from ..options import Options, check_options
 from ..own_masks import OwnMasks, read_masks
 from ..pipeline import reconstruct
 from ..reconstruction import Reconstruction
@@ -50,7 +50,7 @@ def compare(
     masks or the truth cannot be used.
     """
     entries = choose(names, weights, masks is not None)
-    return run_all(source, entries, options or Options(), masks, truth, progress or (lambda fraction, text: None))
+    return run_all(source, entries, check_options(options), masks, truth, progress or (lambda fraction, text: None))
 
 
 def _load(entry: Entry, progress: Progress) -> System:

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from ..camera import Framing
-from ..errors import InputError
+from ..errors import InputError, shown
 from ..large import give_back, zeros
-from ..paths import quoted
+from ..paths import check_name, quoted
 from ..reconstruction import Reconstruction
 from ..sources import open_source
 from .scene import Scene
@@ -71,7 +71,7 @@ def load_small(path: str | Path, clip: Any) -> Reconstruction:
     """Read what `write_small` wrote; clip: the video it was made from. Raises `InputError` if it lacks frames of the
     result.
     """
-    small = load_reconstruction(path)
+    small = _stored(Path(path))
     opened = open_source(clip)
     numbers = [number for number in small.info["frame_numbers"] if number < len(opened.seconds)]
     frames = [small.framing.cut(image) for _, image, _ in opened.read(numbers)]
@@ -128,9 +128,18 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
     """Read back what `Reconstruction.save` wrote: a folder, or the arrays.npz in it.
 
     Arrays come back exactly, dtypes too; `info` as JSON has it (tuples as lists). Raises `InputError` if there is no
-    such file or if it is not one of these archives.
+    such file, if it is not one of these archives, or if its arrays do not belong together.
     """
-    path = Path(path, ARCHIVE) if os.path.isdir(path) else Path(path)
+    path = Path(check_name(path))
+    result = _stored(path / ARCHIVE if os.path.isdir(path) else path)
+    problem = _problem(result)
+    if problem:
+        raise InputError(f"{quoted(path)} cannot be opened as a reconstruction: {problem}.")
+    return result
+
+
+def _stored(path):
+    """What the archive at `path` holds, as it is. Raises `InputError` if it is none of ours."""
     if not os.path.isfile(path):  # unlike pathlib's, these take any name
         raise InputError(
             f"There is no reconstruction at {quoted(path)}; give a folder that a run has written, or its {ARCHIVE}."
@@ -141,7 +150,7 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
         meta = json.loads(str(arrays.pop("meta")))
         known = {name: arrays.pop(name) for name in _ARRAYS}
         framing = Framing(**{name: tuple(value) for name, value in meta["framing"].items()})
-        info, written = meta["info"], meta["format"]
+        info, written = dict(meta["info"]), meta["format"]
     except _UNREADABLE as error:
         raise InputError(
             f"{path} is not a reconstruction of this program or is damaged; run the clip again, "
@@ -151,6 +160,35 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
         raise InputError(f"{path} has format {written}, this program reads format {_FORMAT}; run the clip again.")
     evidence = {name.removeprefix("evidence/"): array for name, array in arrays.items()}
     return Reconstruction(**known, evidence=evidence, framing=framing, info=info)
+
+
+def _problem(result):
+    """What keeps arrays from being a reconstruction, in words; "" if nothing does."""
+    if not result.frames.size and result.depth.size:
+        return "it is a small preview without pictures; run the clip again, or give a folder that a run has written"
+    frames, again = len(result.frames) if result.frames.ndim else 0, "; run the clip again"
+    picture = (frames, *result.framing.size[::-1])
+    wanted = {
+        "timestamps": ((frames,), "f"),
+        "frames": ((*picture, 3), "u"),
+        "cam2world": ((frames, 4, 4), "f"),
+        "intrinsics": ((frames, 3, 3), "f"),
+        "dynamic": (picture, "b"),
+        **dict.fromkeys(("depth", "confidence", "motion"), (picture, "f")),
+    }
+    for name, (shape, kind) in wanted.items():
+        array = getattr(result, name)
+        if array.shape != shape or array.dtype.kind != kind:
+            return f"its array {name}, {array.dtype} of shape {array.shape}, does not fit the others{again}"
+    for name, array in result.evidence.items():
+        if array.ndim != 3 or len(array) != frames:
+            return f"its evidence {shown(name)} of shape {array.shape} does not fit the others{again}"
+    for name in ("timestamps", "cam2world", "intrinsics"):
+        if not np.isfinite(getattr(result, name)).all():
+            return f"its {name} are not all finite numbers{again}"
+    if not any((np.isfinite(depth) & (depth > 0)).any() for depth in result.depth):  # even a black clip has some
+        return f"its depth is nowhere a positive number{again}"
+    return ""
 
 
 def write_report(scene: Scene, path: Path) -> None:

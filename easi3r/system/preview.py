@@ -30,7 +30,7 @@ from ..video import Video
 from ..zoom import find_zoom
 from .base import Coarse, Estimate, Stage
 from .pairwise import Pairwise
-from .steps import Clock, sharpened, zoom_sentence
+from .steps import FLAT, GUESSED, Clock, sharpened, turning_sentence, zoom_sentence
 
 LONG_LENS = 28.0  # horizontal field of view in degrees below which parallax is too little to tell movers from the scene
 # Through a long lens a camera is said to turn only if that explains this share of what the best solution does: there
@@ -248,7 +248,5 @@ def _said(focal: Focal, fov: float, zoom: np.ndarray | None, options: Options, g
     if not focal.known and options.fov is None:
         said.append("The field of view could not be told from this clip; 60 degrees are assumed.")
     if focal.turns_only:
-        shown = "how far things are is guessed from the ground they stand on"
-        shown = shown if guessed else "the scene is shown flat, as a panorama"
-        said.append(f"The camera only turns or stands still, so no depth can be seen: {shown}.")
+        said.append(turning_sentence(GUESSED if guessed else FLAT))
     return tuple(said)

@@ -180,6 +180,14 @@ def row_of(name: str, device: str | None = None) -> Row:
     return row
 
 
+def check_distinct(names: list[str]) -> list[str]:
+    """`names` of systems, if none is there twice; else `InputError`."""
+    doubled = next((name for k, name in enumerate(names) if name in names[:k]), None)
+    if doubled is not None:
+        raise InputError(f"The system {shown(doubled)} is named twice; name each once.")
+    return names
+
+
 def load_system(
     name: str = "auto",
     weights: str | None = None,

@@ -66,6 +66,15 @@ class Clock:
         return lambda fraction, text: self.progress(begin + (end - begin) * fraction, text)
 
 
+GUESSED = "how far things are is guessed from the ground they stand on"
+FLAT = "the scene is shown flat, as a panorama"
+
+
+def turning_sentence(shown: str) -> str:
+    """For the user, of a camera that only turns; shown: what there is in place of depth, such as `GUESSED`."""
+    return f"The camera only turns or stands still, so no depth can be seen: {shown}."
+
+
 def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]) -> OwnMasks:
     """Masks of the user, of T frames of H x W (`shape`), as `OwnMasks`; of None: for no frame."""
     if isinstance(masks, OwnMasks):

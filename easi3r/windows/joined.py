@@ -10,14 +10,17 @@ from ..camera import invert, pose
 from ..large import frames_of, give_back, zeros
 from ..motion import Motion
 from ..system.base import Estimate
+from ..system.steps import FLAT, GUESSED, turning_sentence
 from .graph import Edge, settled
 from .links import Window
 from .spans import Span
 
 STANDS = (
-    "For a part of the clip the camera only turns or stands still. How large what comes after it is, compared to what "
-    "came before, is a guess."
+    "For a part of the clip the camera only turns or stands still{}. How large what comes after it is, compared to "
+    "what came before, is a guess."
 )
+# Each frame keeps the depth of its window, so that a clip can have both.
+BOTH = f"{GUESSED}; where no ground can be told, {FLAT}"
 
 
 class Maps:
@@ -109,7 +112,12 @@ def _info(windows: list[Window]) -> dict[str, Any]:
 
 
 def _warnings(windows: list[Window]) -> tuple[str, ...]:
-    """Each sentence once, however many windows say it."""
+    """Each sentence once, however many windows say it; what is shown where the camera only turns, of the whole clip."""
     said = dict.fromkeys(sentence for window in windows for sentence in window.warnings)
+    kinds = [kind for kind in (GUESSED, FLAT) if turning_sentence(kind) in said]
+    shown = BOTH if len(kinds) == 2 else "".join(kinds)
+    others = [sentence for sentence in said if sentence not in map(turning_sentence, kinds)]
     turning = [window.turns for window in windows]
-    return (*said, *([STANDS] if any(turning) and not all(turning) else []))
+    if any(turning) and not all(turning):
+        return (*others, STANDS.format(f", so no depth can be seen there: {shown}" if shown else ""))
+    return (*others, turning_sentence(shown)) if shown else tuple(others)
