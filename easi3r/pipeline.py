@@ -158,7 +158,8 @@ def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
 
 def _checked(frames, estimate, overlay):
     geometry = estimate.depth, estimate.cam2world, estimate.intrinsics
-    return agreement.check(frames, *geometry, estimate.motion.dynamic | overlay)
+    moving = estimate.motion.dynamic
+    return replace(agreement.check(frames, *geometry, moving | overlay), masked=bool(moving.any()))
 
 
 def _versions():
