@@ -110,7 +110,7 @@ class Page:
         """Events."""
         chosen = [self.frames, self.every, self.system, self.sharper]
         shown = [self.clip, self.preview, self.plan]
-        changes = [self.frames.release, self.every.change, self.system.change, self.sharper.change, blocks.load]
+        changes = [self.frames.release, self.every.change, self.system.change, self.sharper.change]
         gr.on(changes, planned, [self.clip, *chosen], self.plan, **QUIET)
         self.drop.upload(self.upload, [self.drop, *chosen], [self.drop, *shown], **QUIET)
         self.examples.click(self.choose_example, [self.examples, *chosen], shown, **QUIET)
@@ -120,7 +120,9 @@ class Page:
         given = [self.clip, *chosen, self.sensitivity, self.own_mask]
         self.start.click(self.run, given, results, **QUIET)
         self.examples.click(self.show_example, self.examples, [*result.all, self.sides], concurrency_limit=4, **QUIET)
-        blocks.load(self.came, self.visitor, result.all, js=KNOWN, **QUIET)
+        came = blocks.load(self.came, self.visitor, [*result.all, self.clip, self.preview], js=KNOWN, **QUIET)
+        came.then(planned, [self.clip, *chosen], self.plan, **QUIET)
+        came.then(None, result.going, None, js=f"going => going && ({TO_PROGRESS})()", **QUIET)
         fetch = self.offer.click(self.fetch, None, [*result.state, self.offer], concurrency_limit=1, **QUIET)
         fetch.then(planned, [self.clip, *chosen], self.plan, **QUIET)
         result.wire(blocks, self.clip)
@@ -131,17 +133,20 @@ class Page:
 
     # ---- the clip
 
-    def upload(self, files, *chosen):
+    def upload(self, files, request: gr.Request, *chosen):
         """Files were dropped or chosen: show what they are. The box is emptied for the next ones."""
-        return {self.drop: None, **self._take(clips.choose(files), *chosen)}
+        return {self.drop: None, **self._take(clips.choose(files), request, *chosen)}
 
-    def choose_example(self, clicked, *chosen):
+    def choose_example(self, clicked, request: gr.Request, *chosen):
         """An example was clicked; clicked: (number, sample) of gradio's Dataset."""
-        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), *chosen)
+        return self._take(clips.choose([EXAMPLES.clips[clicked[0]]]), request, *chosen)
 
-    def _take(self, taken, *chosen):
-        shown = gr.HTML(clips.preview(taken), visible=not taken.problem)
-        return {self.clip: taken, self.preview: shown, self.plan: planned(taken, *chosen)}
+    def _take(self, taken, request, *chosen):
+        VISITORS.chose(VISITORS.of(request.session_hash), taken)
+        return {**self._shown(taken), self.plan: planned(taken, *chosen)}
+
+    def _shown(self, taken):
+        return {self.clip: taken, self.preview: gr.HTML(clips.preview(taken), visible=not taken.problem)}
 
     # ---- runs
 
@@ -172,7 +177,9 @@ class Page:
 
     def came(self, visitor, request: gr.Request):
         """The page is loaded, perhaps again; visitor: the name that their browser tab keeps."""
-        return self.result.came(request.session_hash, visitor or request.session_hash)
+        shown = self.result.came(request.session_hash, visitor or request.session_hash)
+        clip = VISITORS.clip(VISITORS.of(request.session_hash))
+        return {**shown, **(self._shown(clip) if clip else {})}
 
     def fetch(self):
         """Fetch what the page offers; "auto" is that from then on."""

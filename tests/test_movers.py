@@ -72,6 +72,17 @@ def test_a_mover_comes_back_with_its_number():
     assert set(np.unique(movers[truth == 2])) == {0, 2} and (movers[truth == 1] == 1).all()
 
 
+def test_what_hides_a_mover_does_not_become_it():
+    wall = (GREEN, 8.0, 7, lambda t: (120, 38)), (BLUE, 7.9, 5, lambda t: (120, 38))
+    along = lambda t: min(20 + 15 * t, 120)  # until the head, green as well, is before the wall
+    body, head = (RED, 4.0, 20, lambda t: (along(t), 62)), (GREEN, 4.0, 9, lambda t: (along(t), 36))
+    result, truth = stage(*wall, body, head)
+    movers = movers_of(result)
+    assert (movers[truth >= 3] == 1).mean() > 0.99 and (movers[:6][truth[:6] <= 2] != 1).all()
+    still = call_still(result, 0, 62, 20)
+    assert not still.dynamic[7:].any() and still.dynamic[:6].any()
+
+
 def test_specks_belong_to_the_nearest_mover():
     result, _ = stage(*CROSSING)
     result.dynamic[0, 2:4, 2:4] = result.dynamic[0, 80:82, 150:152] = True

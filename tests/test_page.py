@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from pages import (
     our_folders,
     player,
     upload,
+    upload_another,
     wait_for_folders,
     wait_until_done,
     wait_until_drawn,
@@ -150,8 +152,15 @@ def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monke
     page.wait_for_function("document.querySelector('#first-masks video')?.videoWidth > 0")
     page.locator("#examples button").first.click()
     page.locator("[data-testid=toast-body]", has_text="Your clip is being computed").wait_for()
+    upload_another(page, walk, "walk.mp4")  # the example's clip was shown
     page.reload()
     page.wait_for_function("document.querySelector('#first-masks video')?.videoWidth > 0")
+    page.locator("#plan", has_text="walk.mp4").wait_for()
+    clip = Path(unquote(page.locator("#preview video").get_attribute("src")).partition("file=")[2])
+    assert not page.locator("#real-size").is_visible()
+    page.wait_for_function("scrollY > 0")  # to the run
+    page.locator("#run").click()
+    page.locator("[data-testid=toast-body]", has_text="Your clip is being computed").wait_for()
     open_tab(page, "What moves")
     page.wait_for_function("document.querySelector('#masks video')?.videoWidth > 0")
     open_tab(page, "4D scene")
@@ -169,9 +178,13 @@ def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monke
     wait_until_drawn(page)
     assert "Made with analytic from 6 frames" in page.locator("#report").inner_text()
     assert player(page).evaluate(turned) == view != before
+    assert page.locator("#real-size").is_visible()
+    clip.unlink()
     page.reload()
     wait_until_done(page)
     wait_until_drawn(page)
+    page.locator("#plan", has_text="Choose a clip").wait_for()
+    assert not page.locator("#preview").is_visible()
     page.close()
 
 

@@ -28,7 +28,9 @@ COLOURS = 8  # bins of each of R, G, B
 UNLIKE, RESIZED, AWAY, DEAREST = 2.0, 0.5, 0.1, 3.0
 OWN = 0.5  # of the frames of a mover: so many show it apart from others, else it belongs to them
 HIDDEN = 0.5  # share of where a mover should be that must move: else it has gone, or stands behind something
-ALIKE = 0.6  # distance of colours up to which what is there may be the mover
+# Distance of colours up to which what is there may be the mover: between two frames that show it apart; and before or
+# after all of them, when it may not come back. There a facade of `street` is itself up to 0.36, who hides it from 0.48.
+ALIKE, ALIKE_BEYOND = 0.6, 0.42
 # Share of the frames, `MANY` at most, that a mover is in, or of the pixels of the largest; less is a bit.
 LASTS, WEIGHS = 0.25, 0.05
 _FIRST = [(255, 66, 126), (60, 160, 255), (255, 190, 40), (70, 205, 120), (170, 110, 255), (255, 120, 50)]
@@ -246,7 +248,8 @@ def _expect(track, t, dynamic, frames, places):
         return False
     shades = next(_described(inside.astype(np.int32), frames[t], t, places)).shades
     nearest = min(track.parts, key=lambda part: abs(part.t - t))
-    if 1 - np.sqrt(shades * nearest.shades).sum() > ALIKE**2:
+    between = track.parts[0].t < t < track.parts[-1].t
+    if 1 - np.sqrt(shades * nearest.shades).sum() > (ALIKE if between else ALIKE_BEYOND) ** 2:
         return False
     track.expected[t] = mask
     return True

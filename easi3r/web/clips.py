@@ -48,6 +48,11 @@ class Chosen:
     seconds: float | None = None  # length; None for photos
     still: str = ""  # the first frame, a JPEG as a data URL
 
+    @property
+    def there(self) -> bool:
+        """Whether its files still are."""
+        return all(Path(path).exists() for path in ([self.source] if isinstance(self.source, str) else self.source))
+
 
 def choose(paths: list) -> Chosen:
     """`Chosen` of uploaded files: one video, one zip, or photos. Never raises."""

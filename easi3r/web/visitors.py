@@ -1,9 +1,10 @@
-"""Who is on the page. A reload is a new page of the same visitor: their result and their run wait for them."""
+"""Who is on the page. A reload is a new page of the same visitor: their clip, result and run wait for them."""
 
 import threading
 import time
 from collections.abc import Callable
 
+from .clips import Chosen
 from .jobs import Job
 
 KEEP = 3600.0  # seconds that what a visitor has stays after their last page has gone
@@ -11,7 +12,7 @@ PATIENCE = 600.0  # of these, seconds that their run goes on
 
 
 class Visitors:
-    """Pages of visitors, and the run of each.
+    """Pages of visitors, and the clip and the run of each.
 
     A page is known by gradio's name for it (its session hash). A visitor is known by a name that their browser tab
     keeps when it is loaded again; before it has told that name, the page's stands for it.
@@ -24,6 +25,7 @@ class Visitors:
         self._of: dict[str, str] = {}  # page -> visitor; also of pages that seem to have gone, they may be offline
         self._here: set[str] = set()  # pages
         self._jobs: dict[str, Job] = {}
+        self._clips: dict[str, Chosen] = {}
         self._waiting: dict[str, list[threading.Timer]] = {}  # of visitors who have gone
 
     def came(self, page: str, visitor: str) -> str:
@@ -56,10 +58,22 @@ class Visitors:
         with self._lock:
             self._waiting.pop(visitor, None)
             self._of = {page: whose for page, whose in self._of.items() if whose != visitor}
+            self._clips.pop(visitor, None)
             job = self._jobs.pop(visitor, None)
         if job:
             job.cancel()
         self._forget(visitor)
+
+    def chose(self, visitor: str, clip: Chosen) -> None:
+        """Make `clip` the visitor's."""
+        with self._lock:
+            self._clips[visitor] = clip
+
+    def clip(self, visitor: str) -> Chosen | None:
+        """What the visitor chose last, if its files are still there."""
+        with self._lock:
+            clip = self._clips.get(visitor)
+        return clip if clip and clip.there else None
 
     def start(self, visitor: str, job: Job) -> None:
         """Make `job` the visitor's run."""
