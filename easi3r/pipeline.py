@@ -27,6 +27,7 @@ from .reconstruction import Masked, Reconstruction, only_turns
 from .scale import Scale, in_metres, parse_scale
 from .system import Estimate, System, load_system
 from .system.base import Coarse, Stage
+from .system.steps import TURNS
 from .windows import stages as system_stages
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
@@ -250,7 +251,7 @@ def _warnings(n_frames: int, estimate: Estimate) -> list[str]:
         said.append("There is only one frame: nothing can be told about motion, and depth is a guess. Give a video.")
     elif n_frames < 6:
         said.append(f"There are only {n_frames} frames; motion and depth become clearer with ten or more.")
-    elif only_turns(estimate.cam2world, estimate.depth):
+    elif only_turns(estimate.cam2world, estimate.depth) and not any(TURNS in told for told in estimate.warnings):
         said.append("The camera hardly moves in this clip, so its depth is unsure. Walk a few steps while filming.")
     if n_frames > 1 and not dynamic.any() and estimate.motion.maps:
         said.append("Nothing in this clip was found to move on its own; everything is shown as static.")

@@ -66,13 +66,14 @@ class Clock:
         return lambda fraction, text: self.progress(begin + (end - begin) * fraction, text)
 
 
+TURNS = "The camera only turns or stands still"
 GUESSED = "how far things are is guessed from the ground they stand on"
 FLAT = "the scene is shown flat, as a panorama"
 
 
 def turning_sentence(shown: str) -> str:
     """For the user, of a camera that only turns; shown: what there is in place of depth, such as `GUESSED`."""
-    return f"The camera only turns or stands still, so no depth can be seen: {shown}."
+    return f"{TURNS}, so no depth can be seen: {shown}."
 
 
 def given_masks(masks: np.ndarray | OwnMasks | None, shape: tuple[int, int, int]) -> OwnMasks:
