@@ -10,6 +10,8 @@ import numpy as np
 
 from .camera import Camera, invert, transform
 from .flow import Flow, confirm, followed, lengths, pixel_grid, sample
+from .large import choice
+from .reconstruction import only_turns
 from .threads import in_order
 
 GAPS = (1, 4)  # frames between the two of a pair
@@ -26,6 +28,10 @@ BROKEN = 0.6  # below which the cameras and depth are called wrong
 NOTHING = 0.3
 JUMPY = 0.1  # share of neighbours between which depth jumps that is put up with
 BEHIND = 0.02  # share of points behind another camera that sees them
+# Share of a frame's static pixels whose depth is within so much of one plane's, from which on all is called flat; a
+# still photo that is panned or zoomed into has .999, real and rendered clips up to .52. A turning camera sees no depth.
+FLAT, ON_PLANE = 0.9, 0.05
+LOOKED_AT, EVERY, ROUNDS = 6, 4, 5  # frames; row and column of them; times the fit is weighted anew
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ class Check:
     jumps: float  # share of neighbouring frames between which the depth of the same points jumps
     behind: float  # share of static points that lie behind a camera that sees them
     masked: bool  # whether anything is said to move
+    flat: float = 0.0  # share of the static pixels of most frames that lie in one plane
 
     @property
     def warnings(self) -> list[str]:
@@ -52,12 +59,17 @@ class Check:
             said.append(f"Depth jumps between {self.jumps:.0%} of neighbouring frames, so the scene flickers or tears.")
         if self.behind > BEHIND:
             said.append(f"{self.behind:.0%} of the scene lies behind cameras that see it: the cameras are unsure.")
+        if self.flat > FLAT:
+            said.append(
+                "All that stands still lies in one plane, as it does if a picture, a screen or a wall is filmed: there "
+                "is hardly any depth to see, and the camera's path is unsure."
+            )
         return said
 
     def report(self) -> dict:
         """For report.json; None where nothing could be said."""
         shares = {f"agreement_gap_{gap}": a for gap, a in self.agreement.items()}
-        shares |= {"depth_jumps": self.jumps, "behind_camera": self.behind}
+        shares |= {"depth_jumps": self.jumps, "behind_camera": self.behind, "flat": self.flat}
         return {name: round(float(x), 4) if np.isfinite(x) else None for name, x in shares.items()}
 
 
@@ -100,6 +112,7 @@ def check(
         values = [f[column] for (i, j), f in found.items() if f is not None and j - i == gap]
         return float(np.mean(values)) if values else np.nan
 
+    flat = [_flatness(depth[t], moving[t]) for t in choice(n_frames, LOOKED_AT)]
     nearest = gaps[0]
     jumps = [abs(f[1]) > JUMP for (i, j), f in found.items() if f is not None and j - i == nearest]
     behind = [mean(2, gap) for gap in gaps if np.isfinite(mean(2, gap))]
@@ -108,7 +121,26 @@ def check(
         float(np.mean(jumps)) if jumps else np.nan,
         max(behind, default=np.nan),
         bool(moving.any()),
+        0.0 if only_turns(cam2world, depth) else float(np.median(flat)),
     )
+
+
+def _flatness(depth, moving):
+    """Share of the pixels of a depth (H,W) that do not move, (H,W) bool, which lie on the plane that fits most of them.
+
+    The inverse depth of a plane is linear in the pixels; outliers count less from round to round.
+    """
+    inverse = np.where((depth > 0) & ~moving, 1 / np.maximum(depth, 1e-9), 0)[::EVERY, ::EVERY]
+    rows, columns = np.nonzero(inverse)
+    if len(rows) < FEWEST:
+        return 0.0
+    values, weight = inverse[rows, columns].astype(np.float64), np.ones(len(rows))
+    lines = np.stack([rows / len(inverse), columns / len(inverse), weight], axis=1)
+    for _ in range(ROUNDS):
+        plane = lines @ np.linalg.lstsq(lines * weight[:, None], values * weight, rcond=None)[0]
+        off = np.abs(values / np.maximum(plane, 1e-9) - 1)
+        weight = 1 / (1 + (off / (3 * np.median(off) + 1e-9)) ** 2)
+    return float((off < ON_PLANE).mean())
 
 
 def _shares(

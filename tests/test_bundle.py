@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -119,6 +120,17 @@ def test_the_check_tells_good_results_from_bad_ones(clip):
 def test_the_check_says_what_can_be_relied_on(agreement_of, masked, said):
     (sentence,) = agreement.Check({1: 0.95, 4: agreement_of}, 0.0, 0.0, masked).warnings
     assert said in sentence and f"{agreement_of:.0%}" in sentence
+
+
+def test_a_photo_that_is_panned_is_called_flat():
+    photo = cv2.resize(np.random.default_rng(0).integers(0, 255, (16, 30, 3), np.uint8), (240, 128))
+    frames = np.stack([photo[2 * t :, 4 * t :][:H, :W] for t in range(T)])
+    camera, cam2world = Camera.centred(100, W, H), np.tile(np.eye(4), (T, 1, 1))
+    cam2world[:, :2, 3] = np.outer(np.arange(T), [0.04, 0.02])
+    intrinsics, ones = np.repeat(camera.intrinsics[None], T, 0), np.ones((T, H, W), np.float32)
+    found = agreement.check(frames, ones, cam2world, intrinsics, ones > 1)
+    (sentence,) = found.warnings
+    assert "in one plane" in sentence and found.report()["flat"] == 1
 
 
 def test_the_check_says_when_there_is_nothing_to_go_by():
