@@ -106,7 +106,7 @@ class Stills:
         return (*self._warnings, said)
 
     def read(self, positions: Iterable[int], side: int | None = None) -> ReadFrames:
-        """As `Clip.read`. Raises `InputError` if more than half of the images are damaged, or if one is missing or has
+        """As `Clip.read`. Raises `InputError` if half of the images or more are damaged, or if one is missing or has
         other proportions than the first.
         """
         first, damaged, read = None, list[InputError](), 0
@@ -131,7 +131,7 @@ class Stills:
                 )
             read += 1
             yield k, image, (width, height)
-        if len(damaged) > read:
+        if damaged and len(damaged) >= read:
             raise damaged[0]
 
 

@@ -57,8 +57,8 @@ HAND_OVER = "must be a file, or a list of files; hand it over as handle_file('my
     ("given", "sentence"),
     [
         ({"fov": "wide"}, "fov is 'wide'; it must be a number from 5 to 170, or be left out."),
-        ({"max_frames": 2.5}, "max_frames is 2.5; it must be a whole number from 0 to 5000."),
-        ({"max_frames": True}, "max_frames is True; it must be a whole number from 0 to 5000."),
+        ({"max_frames": 2.5}, 'max_frames is 2.5; it must be a whole number from 0 to 5000, or "all".'),
+        ({"max_frames": True}, 'max_frames is True; it must be a whole number from 0 to 5000, or "all".'),
         ({"sensitivity": [1]}, "sensitivity is [1]; it must be a number from 0 to 1."),
         ({"refine": "no"}, "refine is 'no'; it must be True or False."),
         ({"graph": 3}, "graph is 3; it must be a text such as 'swinstride-5-noncyclic'."),

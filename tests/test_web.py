@@ -4,9 +4,11 @@ import gc
 import threading
 import time
 import weakref
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -56,6 +58,18 @@ def test_planning_loads_and_fetches_nothing_on_a_machine_with_a_gpu(loads, walk,
     card, plan = pool.plan("dust3r", 24, Options())
     assert (card.name, plan.pairs, plan.download_mb) == ("dust3r", 190, 2300)
     assert not loads.weights and not pool.networks()
+
+
+def test_a_damaged_first_photo_is_no_reason_to_refuse_the_others(tmp_path):
+    photos = [tmp_path / f"{k}.png" for k in range(4)]
+    for path in photos:
+        cv2.imwrite(str(path), np.full((60, 80, 3), 90, np.uint8))
+    photos[0].write_bytes(b"broken")
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for path in photos:
+            archive.write(path, path.name)
+    for chosen in (clips.choose(photos), clips.choose([tmp_path / "photos.zip"])):
+        assert not chosen.problem and chosen.size == (80, 60)
 
 
 def test_systems_with_the_same_weights_share_them(loads):

@@ -15,7 +15,7 @@ from .. import stills, survey
 from ..camera import Framing
 from ..errors import InputError
 from ..options import Options
-from ..sources import Stills, natural, open_source
+from ..sources import Stills, Zipped, natural, open_source
 from ..system import registry
 from ..windows.spans import AT_ONCE, spans_of
 from .pool import POOL
@@ -25,6 +25,7 @@ UNSEEN = "Your browser cannot play this kind of clip. It can be used all the sam
 TO_STILL = "this.style.display = 'none'; this.nextElementSibling.hidden = false"
 MOVING_IMAGES = (".gif", ".webp", ".png", ".apng", ".avif")  # browsers play these as images
 STILL_SIDE = 640  # pixels; the first frame shown where the browser cannot play a clip, on a page 1280 wide
+UNPACKED = 3  # photos of a zip, as some may be damaged
 OFFERED = "da3"  # the system whose weights the page offers to fetch
 # Shares of the computing after which there is something to see: what moves, a scene to turn; measured on street in the
 # page, three times: 0.37 and 0.67 to 0.70.
@@ -60,8 +61,8 @@ def choose(paths: list) -> Chosen:
     try:
         source = source_of(paths)
         opened = open_source(source)
-        # the first frame that can be had; of a zip only the first photo is unpacked
-        wanted = [0] if isinstance(opened, Stills) else range(len(opened.seconds))
+        wanted = range(len(opened.seconds))  # the first frame that can be had
+        wanted = wanted[:UNPACKED] if isinstance(opened, Zipped) else wanted
         with closing(opened.read(wanted, STILL_SIDE)) as frames:
             _, first, size = next(frames)
         survey.check_size(opened.name, size)
