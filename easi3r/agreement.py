@@ -29,7 +29,7 @@ NOTHING = 0.3
 JUMPY = 0.1  # share of neighbours between which depth jumps that is put up with
 BEHIND = 0.02  # share of points behind another camera that sees them
 # Share of a frame's static pixels whose depth is within so much of one plane's, from which on all is called flat; a
-# still photo that is panned or zoomed into has .999, real and rendered clips up to .52. A turning camera sees no depth.
+# still photo that is panned or zoomed into has .999, dogs on a lawn through a long lens .98, other clips up to .52.
 FLAT, ON_PLANE = 0.9, 0.05
 LOOKED_AT, EVERY, ROUNDS = 6, 4, 5  # frames; row and column of them; times the fit is weighted anew
 
@@ -61,8 +61,8 @@ class Check:
             said.append(f"{self.behind:.0%} of the scene lies behind cameras that see it: the cameras are unsure.")
         if self.flat > FLAT:
             said.append(
-                "All that stands still lies in one plane, as it does if a picture, a screen or a wall is filmed: there "
-                "is hardly any depth to see, and the camera's path is unsure."
+                "All that stands still lies in one plane, as a filmed picture, screen or wall does, or a scene far away: "
+                "hardly any depth is seen, and the camera's path is unsure."
             )
         return said
 
