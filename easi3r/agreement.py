@@ -61,8 +61,8 @@ class Check:
             said.append(f"{self.behind:.0%} of the scene lies behind cameras that see it: the cameras are unsure.")
         if self.flat > FLAT:
             said.append(
-                "All that stands still lies in one plane, as a filmed picture, screen or wall does, or a scene far away: "
-                "hardly any depth is seen, and the camera's path is unsure."
+                "All that stands still lies in one plane, as a filmed picture, screen or wall does, or a scene far "
+                "away: hardly any depth is seen, and the camera's path is unsure."
             )
         return said
 
