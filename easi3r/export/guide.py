@@ -67,8 +67,8 @@ File by file
                  Numbers and colours are those of masks.mp4; the largest mover is 1.
   masks.mp4      The video with each mover in a colour; twice where SAM 2 drew it, before and after.
   background.mp4 The video without what moves: what it hides is taken from the frames that show it.
-                 Striped where no frame shows it. If nothing moves it is the video.
-  background/    The same as PNG, transparent where no frame shows it.
+                 Striped where too few frames show it. If nothing moves it is the video.
+  background/    The same as PNG, transparent where too few frames show it.
   depth.mp4      Depth in colours, red is near.
   confidence.mp4 How sure the depth is, yellow is sure.
   inside.mp4     How the moving pixels were found: the evidence, step by step.

@@ -20,7 +20,7 @@ from .what_moves import WhatMoves
 WHAT_MOVES = "What moves"
 PICTURES = {  # tab -> file of the result -> label
     WHAT_MOVES: {"masks.mp4": "What moves"},
-    "Without movers": {"background.mp4": "Striped where no frame shows what is there"},
+    "Without movers": {"background.mp4": "Striped where too few frames show what is there"},
     "Video": {"orbit.mp4": "The scene as a video"},
     "Depth": {"depth.mp4": "Depth: red is near, blue is far", "confidence.mp4": "How sure: yellow is sure"},
     "Camera path": {"path.png": "From above"},
