@@ -15,7 +15,8 @@ from PIL import Image
 import easi3r
 from easi3r import Options, synthetic, video
 from easi3r.export.archive import load_small, write_small
-from easi3r.overlays import find_overlay
+from easi3r.flow import both_ways
+from easi3r.overlays import find_overlay, greys
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "street.mp4"
 W, H, T = 192, 112, 10
@@ -163,6 +164,12 @@ def test_logos_and_dates_are_left_out_of_the_scene(backbone):
     over = (frames[0] != clean[0]).any(axis=-1)
     assert said(result, "laid over the picture")
     assert (result.confidence[:, over] == 0).mean() > 0.9 and (result.confidence[:, ~over] > 0).mean() > 0.7
+    before, after, truth = (
+        both_ways(*pictures[2:4])[0].target
+        for pictures in ([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames], greys(frames), greys(clean))
+    )
+    held, let_go = (np.linalg.norm(target - truth, axis=-1)[over].mean() for target in (before, after))
+    assert let_go < 0.7 * held
 
 
 def test_a_small_archive_takes_the_frames_that_the_result_has(street, plain, tmp_path):
