@@ -82,21 +82,25 @@ def check(
     gaps: tuple[int, ...] = GAPS,
     grown: int = GROWN,
     every: int | None = None,
+    overlay: np.ndarray | None = None,
 ) -> Check:
     """Measure a reconstruction of T frames of H x W.
 
     frames (T,H,W,3) uint8 RGB; depth (T,H,W) z depth; cam2world (T,4,4); intrinsics (T,3,3) pixels; moving (T,H,W)
     bool: not asked, nor what is `grown` pixels around it. gaps: frames between the two of a pair; `every`: from each so
-    many frames on, None: `MOST_PAIRS` per gap at most. Flow: as of `flow.followed`, there and back within
-    `RETURNS` pixels.
+    many frames on, None: `MOST_PAIRS` per gap at most. overlay (H,W) bool: not asked either, in any frame. Flow: as of
+    `flow.followed`, there and back within `RETURNS` pixels.
     """
     n_frames, (height, width) = len(frames), depth.shape[1:]
     near = np.ones((2 * grown + 1,) * 2, np.uint8)
 
+    def left_out(t: int) -> np.ndarray:
+        return moving[t] if overlay is None else moving[t] | overlay
+
     def compare(pair: tuple[int, int]) -> tuple[float, float, float] | None:
         i, j = pair
         flow = confirm(*followed([cv2.cvtColor(frames[t], cv2.COLOR_RGB2GRAY) for t in range(i, j + 1)]), RETURNS, 0)
-        asked = flow.consistent & ~(cv2.dilate(moving[i].astype(np.uint8), near) > 0)
+        asked = flow.consistent & ~(cv2.dilate(left_out(i).astype(np.uint8), near) > 0)
         if asked.sum() < FEWEST:
             return None
         points = Camera(intrinsics[i], (width, height)).unproject(depth[i])
@@ -112,7 +116,8 @@ def check(
         values = [f[column] for (i, j), f in found.items() if f is not None and j - i == gap]
         return float(np.mean(values)) if values else np.nan
 
-    flat = [_flatness(depth[t], moving[t]) for t in choice(n_frames, LOOKED_AT)]
+    turns = only_turns(cam2world, depth)
+    flat = [0.0 if turns else _flatness(depth[t], left_out(t)) for t in choice(n_frames, LOOKED_AT)]
     nearest = gaps[0]
     jumps = [abs(f[1]) > JUMP for (i, j), f in found.items() if f is not None and j - i == nearest]
     behind = [mean(2, gap) for gap in gaps if np.isfinite(mean(2, gap))]
@@ -121,16 +126,16 @@ def check(
         float(np.mean(jumps)) if jumps else np.nan,
         max(behind, default=np.nan),
         bool(moving.any()),
-        0.0 if only_turns(cam2world, depth) else float(np.median(flat)),
+        float(np.median(flat)),
     )
 
 
-def _flatness(depth, moving):
-    """Share of the pixels of a depth (H,W) that do not move, (H,W) bool, which lie on the plane that fits most of them.
+def _flatness(depth, left_out):
+    """Share of the pixels of a depth (H,W) without those `left_out` (H,W) bool that lie on the plane most of them fit.
 
     The inverse depth of a plane is linear in the pixels; outliers count less from round to round.
     """
-    inverse = np.where((depth > 0) & ~moving, 1 / np.maximum(depth, 1e-9), 0)[::EVERY, ::EVERY]
+    inverse = np.where((depth > 0) & ~left_out, 1 / np.maximum(depth, 1e-9), 0)[::EVERY, ::EVERY]
     rows, columns = np.nonzero(inverse)
     if len(rows) < FEWEST:
         return 0.0

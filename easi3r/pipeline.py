@@ -159,8 +159,7 @@ def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
 
 def _checked(frames, estimate, overlay):
     geometry = estimate.depth, estimate.cam2world, estimate.intrinsics
-    moving = estimate.motion.dynamic
-    return replace(agreement.check(frames, *geometry, moving | overlay), masked=bool(moving.any()))
+    return agreement.check(frames, *geometry, estimate.motion.dynamic, overlay=overlay)
 
 
 def _versions():
@@ -193,9 +192,10 @@ def _legible(frames):
     """The frames (T,H,W,3) as they are looked at, and sentences on that: faded, noisy or of hardly any contrast, a
     scene is brought out first.
     """
-    noisy, dark = darkness.is_noisy(frames), darkness.is_dark(frames)
+    noisy = darkness.is_noisy(frames)
     if not noisy and not darkness.is_faint(frames):
         return darkness.evened(frames), []
+    dark = darkness.is_dark(frames)
     if noisy:
         what = "The clip is so dark and noisy that little" if dark else "Little"
         said = f"{what} of the scene can be told from noise: masks, depth and cameras are unsure."
