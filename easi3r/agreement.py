@@ -51,9 +51,11 @@ class Check:
         if not np.isfinite(least):
             return ["Too little stands still and is sharp in this clip for cameras and depth to be checked."]
         if least < GOOD:
-            what = f"are wrong in places: do not rely on the 3D view{', and check the masks' * self.masked}"
-            what = what if least < BROKEN else "are rough"
-            what = "are wrong: neither the 3D view nor the masks found can be relied on" if least < NOTHING else what
+            what = "are rough"
+            if least < NOTHING:
+                what = "are wrong: neither the 3D view nor the masks found can be relied on"
+            elif least < BROKEN:
+                what = f"are wrong in places: do not rely on the 3D view{', and check the masks' * self.masked}"
             said.append(f"Cameras and depth {what}. They explain {least:.0%} of what stands still; good ones 90 % on.")
         if self.jumps > JUMPY:
             said.append(f"Depth jumps between {self.jumps:.0%} of neighbouring frames, so the scene flickers or tears.")

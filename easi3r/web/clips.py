@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import logging
-import urllib.parse
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..sources import Stills, Zipped, natural, open_source
 from ..system import registry
 from ..windows.spans import AT_ONCE, spans_of
 from .pool import POOL
+from .texts import address_of
 
 CHOOSE = "Choose a clip or one of the examples below."
 UNSEEN = "Your browser cannot play this kind of clip. It can be used all the same; this is its first frame."
@@ -104,7 +104,7 @@ def preview(taken: Chosen) -> str:
     still = f'<img src="{taken.still}" alt="The first frame">'
     if taken.problem or taken.seconds is None or isinstance(taken.source, list):
         return still
-    address = f"gradio_api/file={urllib.parse.quote(str(taken.source))}"
+    address = address_of(taken.source)
     instead = f"<figure hidden>{still}<figcaption>{UNSEEN}</figcaption></figure>"
     if Path(taken.source).suffix.lower() in MOVING_IMAGES:
         return f'<div><img src="{address}" alt="The clip" onerror="{TO_STILL}">{instead}</div>'

@@ -80,8 +80,12 @@ def first_masks(path: str) -> str:
 
 def teaser(path: Path) -> str:
     """A video of what comes out, until there is a result. gr.Video would lay the page out anew 60 times a second."""
-    address = f"gradio_api/file={urllib.parse.quote(str(path))}"
-    return _looped(address, "A 4D scene", "What comes out (an example)", "expected")
+    return _looped(address_of(path), "A 4D scene", "What comes out (an example)", "expected")
+
+
+def address_of(path: str | Path) -> str:
+    """Where the page finds a file that gradio may show."""
+    return f"gradio_api/file={urllib.parse.quote(str(path))}"
 
 
 def _looped(address, label, said, name):
