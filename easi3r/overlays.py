@@ -5,6 +5,7 @@ import numpy as np
 
 from .flow import least_variation
 from .large import some
+from .threads import in_order
 
 # Share of the usual texture that the median over the frames keeps where something stands still: a date and a logo on
 # the example `street` keep .85 on; at .6, 2 to 31 % of the plain clip were taken for an overlay (where its camera heads
@@ -19,6 +20,7 @@ INPAINTED = 3.0  # pixels around each that its colour is taken from (Telea 2004)
 AREA = 0.0015  # of the picture: a half transparent logo has .0036
 # What a zoom is centred on stands still too, but what is around it hardly moves then: the median keeps 1.3 to 2.6 times
 # as much of that as of most of the picture; around captions, logos and insets .8 to 1.2 times.
+PARTS = 16  # bands of rows that medians over time are taken in side by side
 AROUND, CALM, TOLD = 9, 1.22, 20  # pixels; times; pixels with texture that tell
 
 
@@ -31,8 +33,9 @@ def find_overlay(frames: np.ndarray) -> np.ndarray:
     nothing = np.zeros(frames.shape[1:3], bool)
     if len(frames) < 4:
         return nothing
-    gradients = np.array([_gradient(frame) for frame in frames])
-    lasting, usual = _texture(np.median(gradients, axis=0)), np.median([_texture(g) for g in gradients], axis=0)
+    gradients = np.array(list(in_order(_gradient, frames)))
+    lasting = _texture(_median(gradients))
+    usual = _median(np.array(list(in_order(_texture, gradients))))
     textured, kept = usual > TEXTURE, lasting / np.maximum(usual, 1e-9)
     if not textured.any() or np.median(kept[textured]) > MOVES:
         return nothing
@@ -64,6 +67,12 @@ def _wider(mask, side):
 def _gradient(frame):
     grey = cv2.GaussianBlur(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.7)
     return np.stack([cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)], axis=-1)
+
+
+def _median(arrays):
+    """Over the first axis of arrays (T,H,W,...)."""
+    bands = np.array_split(arrays, PARTS, axis=1)
+    return np.concatenate(list(in_order(lambda band: np.median(band, axis=0), bands)))
 
 
 def _texture(gradient):
