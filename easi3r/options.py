@@ -11,6 +11,8 @@ from .errors import InputError, shown
 from .pairs import check_graph
 from .scale import check_scale
 
+FOVS = 5, 170  # degrees
+
 
 def _option(default, explanation, low=None, high=None, word=""):
     """A field with its explanation, also the command line's, the range of a number, both ends allowed, and a word that
@@ -39,9 +41,7 @@ class Options:
     sensitivity: float = _option(
         0.5, "0 marks only what surely moves, 1 everything suspicious; 0.5 is the automatic cut", 0, 1
     )
-    fov: float | None = _option(
-        None, "horizontal field of view of the frames in degrees; estimated if left out", 5, 170
-    )
+    fov: float | None = _option(None, "horizontal field of view of the frames in degrees; estimated if left out", *FOVS)
     refine: bool = _option(True, "let mask edges follow image edges")
     flow_masks: bool = _option(
         False, "masks from optical flow, for dust3r and cut3r, which look for nothing that moves; da3 always has them"

@@ -122,6 +122,16 @@ def test_windows_become_one_world_that_closes_where_the_clip_returns(walk):
     assert np.quantile(np.abs(ratio - 1), 0.95) < 0.08
 
 
+def test_a_focal_that_nobody_could_give_ends_no_run(walk):
+    class Wide(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            found = super().run(video, options, masks, progress)
+            wide = Camera.centred(0.03 * WIDTH, WIDTH, HEIGHT).intrinsics
+            return replace(found, intrinsics=np.tile(wide, (len(found.depth), 1, 1)))
+
+    assert solve(walk, Wide(walk)).info["windows"] == 7
+
+
 @pytest.mark.parametrize("turns_in_all", [True, False])
 def test_what_stands_for_depth_in_some_windows_is_said_once_for_the_clip(walk, turns_in_all):
     class Turning(Drifting):

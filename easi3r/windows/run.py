@@ -9,7 +9,7 @@ import numpy as np
 from ..backbones.base import Progress
 from ..camera import Camera
 from ..large import give_back
-from ..options import Options
+from ..options import FOVS, Options
 from ..own_masks import OwnMasks
 from ..reconstruction import only_turns
 from ..system.base import Coarse, Estimate, Stage, System
@@ -120,6 +120,8 @@ def _same_focal(solver, spans, options, first, progress, ahead):
     focal = float(np.median(known))
     width, height = first.depth.shape[2], first.depth.shape[1]
     fov = round(float(Camera.centred(focal, width, height).fov[0]), 3)
+    if not FOVS[0] <= fov <= FOVS[1]:  # nothing that a user could say: the windows know no better
+        return options, found
     kept = {k: found[k] for k in found if np.abs(focals[k] / focal - 1).max() < SAME}
     return replace(options, fov=fov), kept
 
