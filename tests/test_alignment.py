@@ -133,6 +133,20 @@ def test_same_input_same_output_also_from_a_store_and_its_file(pairs):
             np.testing.assert_array_equal(getattr(first, name), getattr(other, name))
 
 
+@pytest.mark.parametrize("zooms", [False, True])
+def test_tensors_which_are_for_a_gpu_give_the_same_world(clip, pairs, zooms):
+    late = [pair for pair in pairs if pair.i != 2]  # frames then have different numbers of views
+    zoom = np.linspace(1, 1.5, T) if zooms else None
+    how = {"masks": clip.dynamic, "frames": clip.frames, "zoom": zoom}
+    arrays, tensors = solve(late, T, **how), solve(late, T, **how, device="cpu:0")
+    check(tensors, T)
+    assert tensors.objective == pytest.approx(arrays.objective, rel=1e-4)
+    assert tensors.focal == pytest.approx(arrays.focal, rel=1e-3)
+    np.testing.assert_allclose(tensors.cam2world, arrays.cam2world, atol=1e-3)
+    assert np.median(np.abs(tensors.depth / arrays.depth - 1)) < 1e-3
+    np.testing.assert_array_equal(tensors.confidence, arrays.confidence)
+
+
 def test_a_store_gives_its_disk_space_back(pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tempfile, "TemporaryFile", tempfile.NamedTemporaryFile)  # one that can be seen

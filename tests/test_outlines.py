@@ -37,6 +37,22 @@ def seen(room):
     return look(room.frames)
 
 
+def test_tensors_which_are_for_a_gpu_are_told_apart_as_well_as_by_scikit_learn():
+    random = np.random.default_rng(0)
+    kinds = random.normal(size=(80, 16))
+    tokens = (kinds[random.integers(0, 80, (6, 12, 16))] + 0.3 * random.normal(size=(6, 12, 16, 16))).astype(np.float32)
+
+    def spread(labels):  # within what looks alike
+        return sum(((part - part.mean(0)) ** 2).sum() for k in range(64) if len(part := tokens[labels == k]))
+
+    here, there = cluster(tokens), cluster(tokens, "cpu:0")
+    assert there.shape == here.shape and there.dtype == np.uint8
+    assert spread(there) == pytest.approx(spread(here), rel=0.05)
+    two = np.zeros((2, 3, 4, 5), np.float32)
+    two[1] = 1  # fewer kinds than clusters
+    assert len(set(np.unique(cluster(two, "cpu:0")[0])) & set(np.unique(cluster(two, "cpu:0")[1]))) == 0
+
+
 def test_outlines_follow_what_moves(room, seen):
     *before, flows = seen
     said = []

@@ -2,6 +2,8 @@
 resected cameras joins the frames, and scales and depths are made to agree.
 """
 
+from concurrent.futures import Executor
+
 import cv2
 import numpy as np
 
@@ -18,8 +20,10 @@ SETTLING = 3  # rounds of agreeing on scales and depths for given cameras
 Map = tuple[np.ndarray, np.ndarray]  # of one frame in its own camera: points (N,3), weights (N,)
 
 
-def start(problem: Problem, focal: float | None) -> State:
-    """The start `State` of one connected part. focal in pixels, or None to estimate it, by Weiszfeld's method."""
+def start(problem: Problem, focal: float | None, pool: Executor) -> State:
+    """The start `State` of one connected part. focal in pixels, or None to estimate it, by Weiszfeld's method. pool:
+    from `threads.workers`.
+    """
     frames, views, samples, weights = problem.frames, problem.views, problem.samples, problem.weights
     own = {v: _own_map(samples[v], weights[v], views[v]) for v in frames}
     if focal is None:
@@ -29,13 +33,16 @@ def start(problem: Problem, focal: float | None) -> State:
     # a frame that is never the first of a pair has no map of its own
     maps = {v: map_ if map_ is not None else _resected_map(problem, focal, v) for v, map_ in own.items()}
     to_map, misfit = np.tile(np.eye(4), (len(problem.ends), 2, 1, 1)), np.zeros(len(problem.ends))
-    for v in frames:
+
+    def registered(v: int) -> tuple[np.ndarray, np.ndarray]:
         # pixels unknown in the frame's own map say nothing about the pair
-        matrices, distance = register(samples[v].transpose(0, 2, 1), maps[v][0], weights[v] * (maps[v][1] > 0))
+        return register(samples[v].transpose(0, 2, 1), maps[v][0], weights[v] * (maps[v][1] > 0))
+
+    for v, (matrices, distance) in zip(frames, pool.map(registered, frames)):
         for (e, side), matrix, far in zip(views[v], matrices, distance):
             to_map[e, side] = matrix
             misfit[e] += far
-    return _settled(problem, _spanning_tree(problem, focal, maps, to_map, misfit))
+    return _settled(problem, _spanning_tree(problem, focal, maps, to_map, misfit), pool)
 
 
 def weiszfeld(points: np.ndarray, pixels: np.ndarray, weights: np.ndarray) -> float | None:
@@ -153,7 +160,7 @@ def _spanning_tree(
     return State(cam2world, similarity, depth, focal)
 
 
-def _settled(problem: Problem, state: State) -> State:
+def _settled(problem: Problem, state: State, pool: Executor) -> State:
     """The state with scales of the pairs and depths of the frames that agree, for the cameras as they are.
 
     A pair's points lie in the camera of its first frame, up to scale; a pixel's depth is the weighted median over its
@@ -171,11 +178,14 @@ def _settled(problem: Problem, state: State) -> State:
                 if known.any():
                     scale = np.median(depth[v][known] / z[known])
                     similarity[e] = state.cam2world[v] @ np.diag([scale, scale, scale, 1])
-        for v in problem.frames:
+
+        def agreed(v: int, depth: dict[int, np.ndarray] = depth) -> np.ndarray:
             row = (world2cam[v] @ similarity[[e for e, _ in problem.views[v]]])[:, 2].astype(np.float32)
             z = np.einsum("nc,ncp->np", row[:, :3], problem.samples[v].astype(np.float32)) + row[:, 3:]
             middle, known = _weighted_median(z, problem.weights[v])
-            depth[v] = np.where(known & (middle > 0), middle, depth[v])
+            return np.where(known & (middle > 0), middle, depth[v])
+
+        depth = dict(zip(problem.frames, pool.map(agreed, problem.frames)))
     return State(state.cam2world, similarity, depth, state.focal)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import solveh_banded
 
 from .flow_term import flow_equations
-from .point_term import frame_equations
+from .point_term import point_equations
 from .problem import Problem, State
 from .unknowns import FRAME, Unknowns
 
@@ -24,10 +24,7 @@ def normal_equations(
     """
     equations, depth = NormalEquations(problem.unknowns), dict(state.depth)
 
-    def of_frame(v: int) -> tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray, float]]:
-        return v, frame_equations(problem, state, v, every)
-
-    for v, (matrix, right, improved, value) in pool.map(of_frame, problem.frames):
+    for v, (matrix, right, improved, value) in point_equations(problem, state, pool, every):
         equations.add(problem.unknowns.columns[v].index, matrix, right, value)
         depth[v] = depth[v].copy()
         depth[v][::every] = improved
@@ -54,9 +51,8 @@ class NormalEquations:
 
     def add(self, index: np.ndarray, matrix: np.ndarray, right: np.ndarray, value: float) -> None:
         """Add `matrix` (n+1,n+1) and `right` (n+1,) in the different unknowns `index` (n,), then the log focal."""
-        row, column = np.meshgrid(index, index, indexing="ij")
-        lower = row >= column
-        self.band[row[lower] - column[lower], column[lower]] += matrix[:-1, :-1][lower]
+        here, there = self.unknowns.places(index)
+        self.band[there] += matrix[:-1, :-1][here]
         self.right[index] += right[:-1]
         self.focal[index] += matrix[:-1, -1]
         self.focal_focal += matrix[-1, -1]

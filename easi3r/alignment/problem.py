@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from ..camera import invert
+from .arrays import Array, to
 from .similarity import retraction
 from .store import Store, View
 from .unknowns import Unknowns
@@ -21,6 +22,7 @@ FLOOR = np.float32(1e-4)  # weight of a known point with no information: a pixel
 ALONG = 0.3
 STATIC_SHARE = 0.02  # a frame with less of its pixels static lets all of them speak
 LONGEST_FOCAL_STEP = 0.2  # of the log focal
+STACKED = 2**22  # views times samples that go to a GPU at once: formulas take some 45 numbers for each, 0.8 GB
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class FlowMatches:
     j: int
     samples: np.ndarray  # (n,) int, which of the N samples of frame i
     targets: np.ndarray  # (n,2) float64, their pixels in frame j from its centre, divided by the zoom of frame j
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames of a `Problem` side by side on its device, padded to as many views with such as weigh nothing."""
+
+    frames: list[int]
+    samples: Array  # (T,n,3,N) float32
+    weights: Array  # (T,n,N) float32
 
 
 @dataclass(frozen=True)
@@ -49,11 +60,24 @@ class Problem:
     matches: tuple[FlowMatches, ...] = ()  # of the flow term; without them there is none
     along: float = ALONG  # what a distance along a ray counts, against one across it
     crowded: int = 0  # frames in which nearly everything moves, so that moving pixels speak as well
+    device: str = "cpu"  # torch's name of where the point term is computed
 
     @cached_property
     def unknowns(self) -> Unknowns:
         """Their order in the normal equations."""
         return Unknowns(self.frames, self.ends, self.views)
+
+    @cached_property
+    def stacks(self) -> list[Stack]:
+        """All frames, in their order."""
+        most = max(len(views) for views in self.views.values())
+        length = max(1, STACKED // (most * self.pixels.shape[1]))
+        groups = [self.frames[at : at + length] for at in range(0, len(self.frames), length)]
+
+        def stacked(arrays: dict[int, np.ndarray], group: list[int]) -> Array:
+            return to(self.device, _padded([arrays[v] for v in group], most))
+
+        return [Stack(group, stacked(self.samples, group), stacked(self.weights, group)) for group in groups]
 
     def rays(self, v: int, focal: float) -> np.ndarray:
         """(N,3) float64, z = 1: rays of the samples of frame v."""
@@ -73,12 +97,27 @@ class State:
         return all(bool(np.isfinite(a).all()) for a in (self.cam2world, self.similarity, self.focal))
 
 
+def _padded(arrays: list[np.ndarray], length: int) -> np.ndarray:
+    """Arrays (n,...) side by side, (T,length,...), zeros where one is shorter."""
+    padded = np.zeros((len(arrays), length, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, array in zip(padded, arrays):
+        row[: len(array)] = array
+    return padded
+
+
 def pose_problem(
-    store: Store, used: set[int], frames: list[int], n_frames: int, masks: np.ndarray | None, zoom: np.ndarray
+    store: Store,
+    used: set[int],
+    frames: list[int],
+    n_frames: int,
+    masks: np.ndarray | None,
+    zoom: np.ndarray,
+    device: str = "cpu",
 ) -> Problem:
     """The `Problem` of one connected part: its frames, solved from the pairs `used`.
 
-    masks (T,H,W) bool of moving pixels or None, zoom (T,) focal of every frame over that of the first one.
+    masks (T,H,W) bool of moving pixels or None, zoom (T,) focal of every frame over that of the first one, device: see
+    `Problem`.
     """
     height, width = store.shape
     pixels = np.stack([store.grid % width - width / 2, store.grid // width - height / 2], 1).astype(np.float64)
@@ -97,7 +136,8 @@ def pose_problem(
             else:
                 crowded += 1
     pixels = pixels / zoom[:, None, None]
-    return Problem(frames, store.ends, views, samples, weights, pixels, store.shape, crowded=crowded)
+    size = store.shape
+    return Problem(frames, store.ends, views, samples, weights, pixels, size, crowded=crowded, device=device)
 
 
 def _weights(confidence: np.ndarray, gap: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,7 @@ class _Clip:
     masks: np.ndarray | None  # (T,H,W) bool
     frames: np.ndarray | None  # (T,H,W,3) uint8
     zoom: np.ndarray  # (T,) float64
+    device: str
 
 
 def solve(
@@ -61,6 +63,7 @@ def solve(
     smooth: bool = True,
     frames: np.ndarray | None = None,
     zoom: np.ndarray | None = None,
+    device: str = "cpu",
 ) -> Alignment:
     """Align pairwise point maps into one world.
 
@@ -69,7 +72,8 @@ def solve(
     their own frame predicts. fov: horizontal, degrees, or None to estimate the focal. smooth: take noise out of the
     camera path, see `smooth`. frames: (T,H,W,3) uint8 RGB, or None; if given, the cameras also follow the optical flow
     of what is static, see `flow_term`. zoom (T,): focal of every frame over that of the first one, None: one focal for
-    all; fov and the focal that comes out are the first frame's. progress(fraction, text), fraction in [0,1], is called
+    all; fov and the focal that comes out are the first frame's. device: torch's name of where the heavy sums are
+    computed; "cpu" is NumPy. progress(fraction, text), fraction in [0,1], is called
     once the predictions are used up and may raise to cancel.
 
     Returns an `Alignment`; anything doubtful about the predictions is a sentence in its `warnings`. The objective
@@ -80,7 +84,8 @@ def solve(
     if not isinstance(predictions, Store):
         with Store() as store:
             store.add_all(predictions)
-            return solve(store, n_frames, masks, fov, progress, smooth=smooth, frames=frames, zoom=zoom)
+            how = functools.partial(solve, smooth=smooth, frames=frames, zoom=zoom, device=device)
+            return how(store, n_frames, masks, fov, progress)
     store, size = predictions, (n_frames, *predictions.shape)
     masks = None if masks is None else np.asarray(masks, bool)
     zoom = np.ones(n_frames) if zoom is None else np.asarray(zoom, float)
@@ -88,7 +93,7 @@ def solve(
     for name, given, shape in expected:
         if given is not None and given.shape != shape:
             raise InputError(f"The shape of {name} is {given.shape}, but the predictions need {shape}.")
-    clip = _Clip(n_frames, masks, frames, zoom)
+    clip = _Clip(n_frames, masks, frames, zoom, "cpu" if device == "mps" else device)  # MPS has no float64
     with workers() as pool:
         return _align(store, clip, fov, smooth, progress or (lambda fraction, text: None), pool)
 
@@ -113,7 +118,7 @@ def _align(
 
     def place(v: int) -> tuple[np.ndarray, np.ndarray, float]:
         mask = None if clip.masks is None else clip.masks[v]
-        return solve_depth(store, views[v], world2cam[v], similarity, focal * clip.zoom[v], mask)
+        return solve_depth(store, views[v], world2cam[v], similarity, focal * clip.zoom[v], mask, clip.device)
 
     depth, total = np.empty((n_frames, height, width), np.float32), 0.0
     confidence = np.empty_like(depth)
@@ -178,8 +183,8 @@ def _solve_part(
 ) -> tuple[State, int]:
     """State of one connected part, its mean log pair scale log 0.5, and in how many frames nearly everything moves."""
     used = chosen_pairs(store.ends, frames)
-    problem = pose_problem(store, used, frames, clip.n_frames, clip.masks, clip.zoom)
-    state = _in_range(start(problem, focal), problem)
+    problem = pose_problem(store, used, frames, clip.n_frames, clip.masks, clip.zoom, clip.device)
+    state = _in_range(start(problem, focal, pool), problem)
     if clip.frames is not None:
         ends = [store.ends[e] for e in sorted(used)]
         matches = measure_matches(clip.frames, clip.masks, ends, store.grid, clip.zoom, pool)

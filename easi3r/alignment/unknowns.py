@@ -1,6 +1,7 @@
 """The unknowns of the normal equations and their order, which makes the matrix a narrow band."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -29,6 +30,7 @@ class Unknowns:
     """
 
     def __init__(self, frames: list[int], ends: list[tuple[int, int]], views: dict[int, list[View]]) -> None:
+        self._places: dict[bytes, Any] = {}
         self.pairs = np.array(sorted({e for v in frames for e, _ in views[v]}))
         self.gauge = frames[0]  # the frame whose camera is held
         self.frame_at: dict[int, int] = {}
@@ -51,6 +53,17 @@ class Unknowns:
         # flow joins the cameras of a pair
         apart = max(abs(self.frame_at[i] - self.frame_at[j]) for i, j in (ends[e] for e in self.pairs)) + FRAME - 1
         self.band = max(apart, *(int(np.ptp(columns.index)) for columns in self.columns.values()))
+
+    def places(self, index: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+        """Where the lower half of a matrix (n,n) in the unknowns `index` (n,) lies: in it, and in the band (LAPACK's
+        lower form) of the whole one.
+        """
+        key = index.tobytes()
+        if key not in self._places:
+            row, column = np.meshgrid(index, index, indexing="ij")
+            here = np.nonzero(row >= column)
+            self._places[key] = here, ((row - column)[here], column[here])
+        return self._places[key]
 
     def _columns(self, v: int, views: list[View]) -> Columns:
         pairs = sorted({e for e, _ in views})

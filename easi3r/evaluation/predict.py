@@ -103,7 +103,7 @@ def _without_alignment(system):
     return replace(system, align=_unaligned)
 
 
-def _unaligned(store, frames, motion, options, fov, zoom, clock, info, known=None):
+def _unaligned(store, frames, motion, options, fov, zoom, clock, info, known=None, device="cpu"):
     """In place of `steps.align`: masks, and no geometry."""
     poses, depth = np.tile(np.eye(4), (len(frames), 1, 1)), np.ones(frames.shape[:3], np.float32)
     return Estimate(poses, np.tile(np.eye(3), (len(frames), 1, 1)), depth, depth, motion, (), info)

@@ -4,15 +4,13 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from skimage.exposure import histogram
 from skimage.filters import threshold_multiotsu
-from sklearn.cluster import KMeans
 
 from ..flow import Flow
 from . import whole
 from .evidence import Evidence, Motion
 from .grabcut import grabcut
-
-CLUSTERS = 64  # at most 256: labels are uint8
 
 
 def outline(
@@ -55,16 +53,6 @@ def shifted(cut: float, sensitivity: float) -> float:
     return cut**2 ** (2 * sensitivity - 1)
 
 
-def cluster(tokens: np.ndarray) -> np.ndarray:
-    """Labels (T,h,w) uint8 of tokens (T,h,w,C): one label for what looks alike, in all frames together."""
-    features = tokens.reshape(-1, tokens.shape[-1]).astype(np.float32)
-    count = len(np.unique(features[:, 0]))
-    if count < CLUSTERS:  # there may be more; whole tokens take seconds to sort
-        count = min(CLUSTERS, len(np.unique(features, axis=0)))
-    model = KMeans(min(CLUSTERS, count), random_state=42, n_init=1).fit(features)
-    return model.labels_.reshape(tokens.shape[:3]).astype(np.uint8)
-
-
 def fuse_over_time(evidence: Evidence, clusters: np.ndarray) -> np.ndarray:
     """(T,h,w) float32 in [0,1]: every token takes the mean evidence of its cluster, so that an object moves as a whole
     and at all times; each frame is then stretched to [0,1].
@@ -83,15 +71,17 @@ def automatic_threshold(values: np.ndarray) -> float | None:
     cut. None where the values do not differ.
     """
     best_score, cut = -np.inf, None
+    distinct = histogram(values.ravel(), nbins=256, source_range="image", normalize=True)
+    whole = values.size, values.sum(dtype=np.float64)
     for classes in (2, 3, 4):
         try:
-            thresholds = threshold_multiotsu(values, classes=classes)
+            thresholds = threshold_multiotsu(classes=classes, hist=distinct)
         except ValueError:  # fewer distinct values than classes
             continue
-        members = np.digitize(values.ravel(), thresholds, right=True)
-        sums = np.bincount(members, values.ravel().astype(np.float64), classes)
-        means = sums / np.maximum(np.bincount(members, minlength=classes), 1)
-        score = means.var() / np.sqrt(classes)
+        above = [values > threshold for threshold in thresholds]
+        counts = -np.diff([whole[0], *map(np.count_nonzero, above), 0])
+        sums = -np.diff([whole[1], *(values.sum(where=part, dtype=np.float64) for part in above), 0])
+        score = (sums / np.maximum(counts, 1)).var() / np.sqrt(classes)
         if score > best_score:
             best_score, cut = score, float(thresholds[-1])
     return cut

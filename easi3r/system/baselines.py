@@ -55,7 +55,7 @@ class OnePass(Pairwise):
             motion = Motion(moving, values, {self.shown: _per_token(values, self.patch)})
             zoom, info = find_zoom(frames, moving), self._info(edges, clock)
             yield motion
-            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
+            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info, device=self.device)
         clock.stop()
         yield result
 

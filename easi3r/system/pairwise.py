@@ -1,6 +1,7 @@
 """Recipes over pairs of frames: a network compares them, the aligner makes one world of what it says."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -65,22 +66,23 @@ class Easi3r(Pairwise):
         clock.start("motion", "Looking for what moves")
         maps, values = statistics(self.network.attention(features, edges, clock.progress), len(frames), features.grid)
         clock.start("masks", "Outlining what moves")
-        clusters = cluster(features.tokens)
+        clusters = cluster(features.tokens, self.device)
         how = options.sensitivity, options.refine
         first = outline(Evidence(maps, values), clusters, frames, *how, progress=clock.progress)
         ignored = given.over(first.dynamic)
         yield first.with_masks(ignored)
         clock.start("geometry", "Measuring depth and cameras")
         again = AttentionStatistics(len(frames), features.grid)
-        with Store() as store:
+        with Store() as store, ThreadPoolExecutor(1) as beside:
+            zoom = beside.submit(find_zoom, frames, ignored)  # the network leaves cores idle where it has a GPU
             found = self.network.predict(features, edges, ignored, clock.progress)
             store.add_all(_noticed(found.pairs, again))
             clock.start("alignment", "Solving cameras")
             # the second pass has looked at motion again (specification, section 4)
             motion = outline(Evidence(*again.result()), clusters, frames, *how)
             motion = motion.with_masks(given.over(motion.dynamic))
-            zoom, info = find_zoom(frames, ignored), self._info(edges, clock)
-            result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
+            known = options.fov, zoom.result(), clock, self._info(edges, clock)
+            result = self.align(store, frames, motion, options, *known, device=self.device)
         clock.stop()
         yield result
 
@@ -115,12 +117,12 @@ class Plain(Pairwise):
             zoom, info = find_zoom(frames, motion.dynamic), self._info(edges, clock)
             looking = options.flow_masks and not given.known.all()
             how = (replace(options, sam2=False) if looking else options), options.fov, zoom, clock, info, given.known
-            result = self.align(store, frames, motion, *how)
+            result = self.align(store, frames, motion, *how, device=self.device)
             if looking:  # and once more, without what moves
                 yield Coarse(**vars(result))
                 geometry = Geometry(result.depth, result.confidence, result.cam2world, result.intrinsics)
                 motion, _ = by_flow(frames, geometry, given, replace(options, flow=False), clock.progress)
                 yield motion
-                result = self.align(store, frames, motion, options, options.fov, zoom, clock, info)
+                result = self.align(store, frames, motion, options, options.fov, zoom, clock, info, device=self.device)
         clock.stop()
         yield result

@@ -113,12 +113,14 @@ def align(
     clock: Clock,
     info: dict,
     known: np.ndarray | None = None,
+    device: str = "cpu",
 ) -> Estimate:
     """Cameras, depth and confidence of aligned and cleaned predictions.
 
     frames (T,H,W,3) uint8; fov: horizontal, degrees, of the first frame, None: found; zoom (T,): focal of every frame
     over that of the first one, None: it does not change. info goes into the estimate, with the aligner's objective.
     known: see `sharpened`; what moved before it is kept out of the cameras as well, as a missed mover does harm there.
+    device: see `alignment.solve`.
     """
     n_frames, height, width = frames.shape[:3]
     before = motion.dynamic
@@ -132,6 +134,7 @@ def align(
         smooth=options.smooth,
         frames=frames if options.flow else None,
         zoom=zoom,
+        device=device,
     )
     focals = world.focal * (np.ones(n_frames) if zoom is None else zoom)
     cameras = [Camera.centred(focal, width, height) for focal in focals]
