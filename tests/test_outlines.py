@@ -7,7 +7,7 @@ import easi3r
 from easi3r import pairs, synthetic
 from easi3r.camera import Camera
 from easi3r.metrics import jaccard
-from easi3r.motion import Evidence, cluster, outline
+from easi3r.motion import Evidence, Volume, cluster, outline_pixels
 from easi3r.motion.background import against_background
 from easi3r.motion.epipolar import epipolar_evidence
 
@@ -15,16 +15,15 @@ T, W, H = 8, 224, 128
 
 
 def look(frames):
-    """What the preview knows before it outlines: evidence, clusters, frames, flows."""
+    """What the preview knows before it outlines: evidence and the volume."""
     network = easi3r.load_system("preview").network
     features = network.encode(frames)
     flows = network.flows(features, pairs.build(len(frames)))
-    return epipolar_evidence(frames, flows, features.grid), cluster(features.tokens), frames, flows
+    return epipolar_evidence(frames, flows, features.grid), Volume(frames, flows)
 
 
 def outlines(frames, **options):
-    evidence, clusters, frames, flows = look(frames)
-    return outline(evidence, clusters, frames, flows=flows, **options)
+    return outline_pixels(*look(frames), **options)
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +53,23 @@ def test_tensors_which_are_for_a_gpu_are_told_apart_as_well_as_by_scikit_learn()
 
 
 def test_outlines_follow_what_moves(room, seen):
-    *before, flows = seen
     said = []
-    motion = outline(*before, flows=flows, progress=said.append)
+    motion = outline_pixels(*seen, progress=said.append)
     assert motion.dynamic.shape == motion.values.shape == room.dynamic.shape
     assert motion.dynamic.dtype == bool and motion.values.dtype == np.float32
     assert jaccard(motion.dynamic, room.dynamic).mean() > 0.75
     assert said == sorted(said) and 0 <= said[0] and said[-1] <= 1 and len(said) > 10
-    again = outline(*before, flows=flows)
+    again = outline_pixels(*seen)
     assert np.array_equal(motion.dynamic, again.dynamic) and np.array_equal(motion.values, again.values)
 
 
 def test_colours_of_the_whole_clip_make_outlines_better(room, seen):
-    *before, flows = seen
-    with_colours, without = (outline(*before, refine=refine, flows=flows).dynamic for refine in (True, False))
+    with_colours, without = (outline_pixels(*seen, refine=refine).dynamic for refine in (True, False))
     assert jaccard(with_colours, room.dynamic).mean() > jaccard(without, room.dynamic).mean() + 0.02
 
 
 def test_more_sensitive_marks_more(seen):
-    *before, flows = seen
-    shares = [outline(*before, sensitivity=s, flows=flows).dynamic.mean() for s in (0.0, 0.5, 1.0)]
+    shares = [outline_pixels(*seen, sensitivity=s).dynamic.mean() for s in (0.0, 0.5, 1.0)]
     assert shares == sorted(shares) and shares[0] < shares[2]
 
 

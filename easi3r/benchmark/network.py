@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace, width: int, height: int, edges: list[tupl
 def run_job(arguments: argparse.Namespace, width: int, height: int) -> None:
     """Reconstruct a rendered clip with Easi3R and save it, as a user would but for the weights; print the seconds.
 
-    Seeded weights see nothing, so only times and memory mean anything. After `WAY` frames the clip goes back, and so on.
+    Seeded weights see nothing, so only times and memory mean anything. After `WAY` frames the clip goes back.
     """
     clip = synthetic.render("room", min(arguments.frames, WAY), width, height)
     there = np.arange(len(clip.frames))

@@ -24,21 +24,23 @@ def fill_in(values: np.ndarray, weight: np.ndarray, grey: np.ndarray) -> tuple[n
     saw; a weight of 1 is that of an ordinary pixel, and some weight must not be 0.
     """
     filled, known = np.zeros_like(values), np.zeros_like(values)
-    fine = _guided(weight, grey, RADII[0])
-    for radius in RADII:
-        top, bottom = _guided(values * weight, grey, radius), _guided(weight, grey, radius)
+    found = [tuple(_guided((values * weight, weight), grey, radius)) for radius in RADII]
+    for top, bottom in found:
         trust = np.clip(bottom / ENOUGH, 0, 1)
         filled = filled + (1 - known) * trust * top / np.maximum(bottom, 1e-4)
         known = known + (1 - known) * trust
     mean = float((values * weight).sum() / weight.sum())
-    return filled + (1 - known) * mean, fine
+    return filled + (1 - known) * mean, found[0][1]
 
 
-def _guided(image, grey, radius):
-    """Guided filter (He et al. 2010) of `image` (H,W) float32 by a grey image, side 2 radius + 1; never negative."""
+def _guided(images, grey, radius):
+    """Guided filter (He et al. 2010) of images (H,W) float32 by a grey one, side 2 radius + 1; never negative."""
     size = (2 * radius + 1,) * 2
     guide = grey.astype(np.float32) / 255
-    mean_g, mean_i = cv2.blur(guide, size), cv2.blur(image, size)
-    slope = (cv2.blur(guide * image, size) - mean_g * mean_i) / (cv2.blur(guide * guide, size) - mean_g**2 + EDGE**2)
-    offset = mean_i - slope * mean_g
-    return np.maximum(cv2.blur(slope, size) * guide + cv2.blur(offset, size), 0)
+    mean_g = cv2.blur(guide, size)
+    variance = cv2.blur(guide * guide, size) - mean_g**2 + EDGE**2
+    for image in images:
+        mean_i = cv2.blur(image, size)
+        slope = (cv2.blur(guide * image, size) - mean_g * mean_i) / variance
+        offset = mean_i - slope * mean_g
+        yield np.maximum(cv2.blur(slope, size) * guide + cv2.blur(offset, size), 0)

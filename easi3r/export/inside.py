@@ -29,6 +29,7 @@ _NAMES = {  # what the evidence maps of the backbones are, in plain words
     "epipolar_mean": "Contradicts the camera: average",
     "epipolar_std": "Contradicts the camera: variation",
     "fused": "All four combined",
+    "combined": "All four combined",
     "flow_residual": "Flow that the cameras do not explain",
     BEFORE_SAM2: "Moving, before SAM 2",
     "mask_heads": "Moving, as the network says",
@@ -38,8 +39,8 @@ _NOTE = "Bright = strong, on one scale per map; one colour = judged together."
 
 def write_inside(scene: Scene, path: Path) -> None:
     """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the one named
-    `fused` is averaged (an archive without them: the average, `result.motion`), and the moving pixels in red; every
-    tile has a label.
+    `fused` is averaged (an archive without them: the average, `result.motion`) or to what the one named `combined` is
+    spread (`result.motion`), and the moving pixels in red; every tile has a label.
 
     Evidence maps may have any size (h,w). Each map is coloured (Inferno, from dark to bright) between its 1st and
     99.5th percentile over the whole clip, a cluster always in the same colour. Two columns of wide pictures or four of
@@ -50,6 +51,8 @@ def write_inside(scene: Scene, path: Path) -> None:
     clusters = maps.pop("clusters", None)
     if clusters is None and "fused" in result.evidence:
         maps["Averaged over similar regions"] = result.motion
+    if "combined" in result.evidence:
+        maps["Spread to what looks alike"] = result.motion
     titles = ["The clip", *maps, *([] if clusters is None else ["Similar regions (clusters)"]), "Moving (red)"]
     ranges = [_range(values, 1, 99.5) for values in maps.values()]
     sheet = _Sheet(result.frames.shape[2:0:-1], titles, len(result.frames))

@@ -2,6 +2,7 @@
 
 from .clusters import cluster
 from .evidence import Evidence, Motion
-from .masks import outline, shifted
+from .masks import outline, outline_pixels, shifted
+from .volume import Volume
 
-__all__ = ["Evidence", "Motion", "cluster", "outline", "shifted"]
+__all__ = ["Evidence", "Motion", "Volume", "cluster", "outline", "outline_pixels", "shifted"]

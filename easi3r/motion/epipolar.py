@@ -150,22 +150,32 @@ def _pixel_evidence(frames, flows, overlay, progress):
     shape = frames[:, ::step, ::step].shape[:3]
     sums = {name: np.zeros((3, *shape), np.float32) for name in ("plane", "epipolar")}  # weight, value, value^2
     unexplained = []
-    for done, ((i, j), p) in enumerate(zip(near, _residuals(frames, flows, near, step))):
-        if progress:
-            progress((done + 1) / len(near))
-        if p is None or (abs(i - j) > nearest and p["consistent"].mean() < FOLLOWED):
-            continue
+    grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
+
+    def told(pair: tuple[int, int]) -> tuple[dict[str, np.ndarray], float]:
+        """Name -> (3,h,w), what the pair adds to the sums, and its share of the unexplained."""
+        i, j = pair
+        p, short = pair_residuals(flows[pair], grey[i], grey[j], step), abs(i - j) == nearest
+        if p is None or not (short or p["consistent"].mean() >= FOLLOWED):
+            return {}, np.nan
         # Flow that the way back does not confirm (fast or occluded) counts for motion only as far as the pixel's look
         # changes too, and hardly where another pair shows the pixel well.
         weight = np.where(p["consistent"], 1.0, np.where(p["seen"], 0.1, 0.0))
         look = 1.5 * np.log1p(np.minimum(p["appearance"], 10)) / MOST
-        # a plane stands for a scene over short ways only
-        for name in ("plane", "epipolar") if abs(i - j) == nearest else ("epipolar",):
+        added = {}
+        for name in ("plane", "epipolar") if short else ("epipolar",):  # a plane stands for a scene over short ways
             value = np.minimum(np.log1p(p[name]) / MOST, 1)
             value = np.where(p["consistent"], value, np.minimum(value, look))
-            sums[name][:, i] += weight * np.stack([np.ones_like(value), value, value**2])
-        if abs(i - j) == nearest:
-            unexplained.append(p["unexplained"])
+            added[name] = weight * np.stack([np.ones_like(value), value, value**2])
+        return added, p["unexplained"] if short else np.nan
+
+    for done, ((i, _), (added, share)) in enumerate(zip(near, in_order(told, near))):
+        if progress:
+            progress((done + 1) / len(near))
+        for name, values in added.items():
+            sums[name][:, i] += values
+        if np.isfinite(share):
+            unexplained.append(share)
     plane, epipolar = (s[1] / (s[0] + 1e-6) for s in sums.values())
     share = np.median(unexplained) if unexplained else 0.0
     trust = np.clip((share - PLANE_ENOUGH) / (PLANE_FAILS - PLANE_ENOUGH), 0, 1)  # in the epipolar geometry alone
@@ -174,12 +184,6 @@ def _pixel_evidence(frames, flows, overlay, progress):
     evidence[:, overlay[::step, ::step]] = np.median(evidence)
     weight = sums["epipolar"][0]
     return without_rim(evidence, RIM // step), weight / max(weight.max(), 1e-6), _display(sums)
-
-
-def _residuals(frames, flows, pairs, step):
-    """`pair_residuals` of `pairs`, in their order."""
-    grey = [cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1) for f in frames]
-    return in_order(lambda pair: pair_residuals(flows[pair], grey[pair[0]], grey[pair[1]], step), pairs)
 
 
 def without_rim(maps: np.ndarray, rim: int) -> np.ndarray:

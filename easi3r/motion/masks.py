@@ -1,4 +1,4 @@
-"""Evidence per token -> clusters over time -> threshold -> masks at pixel size (Easi3R, section 3)."""
+"""From evidence to masks. Per token: clusters over time, threshold, masks at pixel size (Easi3R, section 3)."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ import numpy as np
 from skimage.exposure import histogram
 from skimage.filters import threshold_multiotsu
 
-from ..flow import Flow
 from . import whole
 from .evidence import Evidence, Motion
 from .grabcut import grabcut
+from .volume import Volume
 
 
 def outline(
@@ -19,21 +19,14 @@ def outline(
     frames: np.ndarray,
     sensitivity: float = 0.5,
     refine: bool = True,
-    flows: dict[tuple[int, int], Flow] | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Motion:
-    """Masks of moving pixels of frames (T,H,W,3) uint8 RGB.
+    """Masks of moving pixels of frames (T,H,W,3) uint8 RGB, from evidence per token.
 
     clusters (T,h,w) uint8: which tokens look alike, see `cluster`. sensitivity: see `shifted`. refine: let the edges of
-    masks follow those of the image. flows: (i, j) -> Flow, along which evidence per pixel is carried; evidence per
-    token does without. `progress` gets 0 to 1.
+    masks follow those of the image. `progress` gets 0 to 1.
     """
     maps = {**evidence.maps, "fused": evidence.values, "clusters": clusters.astype(np.float32)}
-    if evidence.pixels is not None and evidence.weight is not None:
-        cut = shifted(whole.automatic_cut(evidence.pixels), sensitivity)
-        pixels = evidence.pixels, evidence.weight
-        found = whole.segment(*pixels, cut, frames, flows or {}, refine, progress, evidence.sure)
-        return Motion(*found, maps)
     height, width = frames.shape[1:3]
     fused = fuse_over_time(evidence, clusters)
     values = np.stack([cv2.resize(m, (width, height), interpolation=cv2.INTER_LINEAR) for m in fused])
@@ -43,6 +36,20 @@ def outline(
         return Motion(np.zeros(values.shape, bool), values, maps)
     cut = shifted(threshold, sensitivity)
     return Motion(grabcut(values, cut, frames, progress) if refine else values > cut, values, maps)
+
+
+def outline_pixels(
+    evidence: Evidence,
+    volume: Volume,
+    sensitivity: float = 0.5,
+    refine: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> Motion:
+    """As `outline`, of the frames of a volume, from evidence per pixel, which is spread to what looks alike."""
+    assert evidence.pixels is not None and evidence.weight is not None
+    cut = shifted(whole.automatic_cut(evidence.pixels), sensitivity)
+    found = whole.segment(evidence.pixels, evidence.weight, cut, volume, refine, progress, evidence.sure)
+    return Motion(*found, {**evidence.maps, "combined": evidence.values})
 
 
 def shifted(cut: float, sensitivity: float) -> float:

@@ -4,27 +4,45 @@ The random walker with priors (Grady 2005): of all fields, the one that stays ne
 changes little along strong links. One sparse linear system for all frames.
 """
 
+import itertools
 from collections.abc import Callable
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array, diags_array
-from scipy.sparse.linalg import cg
+from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse.linalg import LinearOperator, cg
 
+from .. import threads
 from ..flow import Flow
+from ..threads import workers
 
 WEAKEST = 0.005  # of a link between neighbours in a frame: an edge of the picture nearly cuts it; .02 gives the same J
 # Conjugate gradients stop here: after 60 steps or this near, marks change by less than .01
 STEPS, NEAR = 60, 1e-3
 
 
-def colours(frames: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+class Volume:
+    """The frames (T,H,W,3) uint8 RGB of a clip, linked along flows (i, j) -> Flow of their size."""
+
+    def __init__(self, frames: np.ndarray, flows: dict[tuple[int, int], Flow]) -> None:
+        self.frames, self._flows = frames, flows
+        self._found: dict[tuple[int, ...], tuple[np.ndarray, csr_array]] = {}
+
+    def at(self, shape: tuple[int, ...]) -> tuple[np.ndarray, csr_array]:
+        """`colours` and `links` on a grid (h, w), kept for the next time."""
+        if shape not in self._found:
+            lab = colours(self.frames, shape)
+            self._found[shape] = lab, links(lab, self._flows, round(self.frames.shape[2] / shape[1]))
+        return self._found[shape]
+
+
+def colours(frames: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Frames (T,H,W,3) uint8 RGB as Lab, (T,h,w,3) float32, on a grid of h x w, `shape`."""
     small = (cv2.resize(frame, shape[::-1], interpolation=cv2.INTER_AREA) for frame in frames)
     return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2LAB) for frame in small]).astype(np.float32)
 
 
-def links(lab: np.ndarray, flows: dict[tuple[int, int], Flow], step: int) -> coo_array:
+def links(lab: np.ndarray, flows: dict[tuple[int, int], Flow], step: int) -> csr_array:
     """Graph Laplacian (n,n) of the n = T h w pixels of `lab` (T,h,w,3), see `colours`.
 
     A link is the stronger the more alike the colours. flows: (i, j) -> Flow at full size, `step` times this grid's;
@@ -51,13 +69,14 @@ def links(lab: np.ndarray, flows: dict[tuple[int, int], Flow], step: int) -> coo
 
 
 def spread(
-    prior: np.ndarray, weight: np.ndarray, laplacian: coo_array, progress: Callable[[float], None] | None = None
+    prior: np.ndarray, weight: np.ndarray, laplacian: csr_array, progress: Callable[[float], None] | None = None
 ) -> np.ndarray:
     """The field (T,h,w) float32 in [0,1] nearest to `prior` (T,h,w), as far as `weight` (T,h,w) > 0 says that this is
     known, and smooth over the links of `laplacian`, see `links`. `progress` gets 0 to 1.
     """
-    system = diags_array(weight.ravel()) + laplacian
-    done = 0
+    system = (diags_array(weight.ravel()) + laplacian).tocsr()
+    done, cuts = 0, np.linspace(0, len(prior.ravel()), threads.WORKERS + 1).astype(int)
+    parts = [system[a:b] for a, b in itertools.pairwise(cuts)]
 
     def step(_):
         nonlocal done
@@ -65,13 +84,18 @@ def spread(
         if progress:
             progress(done / STEPS)
 
-    found, _ = cg(
-        system,
-        (weight * prior).ravel(),
-        x0=prior.ravel(),
-        rtol=NEAR,
-        maxiter=STEPS,
-        M=diags_array(1 / system.diagonal()),
-        callback=step,
-    )
+    with workers() as pool:
+
+        def times(vector: np.ndarray) -> np.ndarray:
+            return np.concatenate(list(pool.map(lambda part: part @ vector, parts)))
+
+        found, _ = cg(
+            LinearOperator(system.shape, matvec=times, dtype=system.dtype),
+            (weight * prior).ravel(),
+            x0=prior.ravel(),
+            rtol=NEAR,
+            maxiter=STEPS,
+            M=diags_array(1 / system.diagonal()),
+            callback=step,
+        )
     return np.clip(found, 0, 1).reshape(prior.shape).astype(np.float32)

@@ -9,8 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from ..flow import Flow
-from .volume import colours, links, spread
+from .volume import Volume, spread
 
 # The cut lies this far above what three quarters of the static pixels stay below, on the scale of the evidence. Mean J
 # of four real clips is .659, .669, .673, .673 at .15, .17, .19, .21, of three rendered ones .80, .82, .82, .78.
@@ -37,21 +36,19 @@ def segment(
     evidence: np.ndarray,
     weight: np.ndarray,
     cut: float,
-    frames: np.ndarray,
-    flows: dict[tuple[int, int], Flow],
+    volume: Volume,
     coloured: bool = True,
     progress: Callable[[float], None] | None = None,
     sure: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (T,H,W) bool of frames (T,H,W,3) uint8 RGB, and the probability (T,H,W) float32 in [0,1] of moving that
+    """Masks (T,H,W) bool of the frames of `volume`, and the probability (T,H,W) float32 in [0,1] of moving that
     evidence (T,h,w) above `cut` gives, where known to `weight` (T,h,w), once it is spread over the clip.
 
-    flows: (i, j) -> Flow at the size of the frames. coloured: let colours decide as well. sure (T,h,w) in [0,1]: how
+    coloured: let colours decide as well. sure (T,h,w) in [0,1]: how
     surely a pixel moves whatever its neighbours and colours say. `progress` gets 0 to 1.
     """
     report = progress or (lambda fraction: None)
-    lab = colours(frames, evidence.shape[1:])
-    laplacian = links(lab, flows, round(frames.shape[2] / evidence.shape[2]))
+    lab, laplacian = volume.at(evidence.shape[1:])
     report(0.2)
     prior = _sigmoid((evidence - cut) / SOFT)
     sure = np.zeros_like(prior) if sure is None else sure
@@ -61,8 +58,8 @@ def segment(
         both = _sigmoid(_logit(moving) + (1 - sure) * _logit(colour_probability(lab, moving)))
         report(0.6)
         found = spread(both, 1 + FIRM * sure, laplacian, lambda done: report(0.6 + 0.4 * done))
-    kept = _enlarged(found * convincing(found > 0.5, evidence - cut), frames)
-    return kept > 0.5, _enlarged(moving, frames)
+    kept = _enlarged(found * convincing(found > 0.5, evidence - cut), volume.frames)
+    return kept > 0.5, _enlarged(moving, volume.frames)
 
 
 def convincing(masks: np.ndarray, excess: np.ndarray) -> np.ndarray:

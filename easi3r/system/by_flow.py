@@ -11,7 +11,7 @@ from ..bundle.adjust import State, adjust, explained
 from ..bundle.observations import observe
 from ..camera import Camera, invert
 from ..flow import Flow
-from ..motion import Motion, cluster, outline
+from ..motion import Motion, Volume, outline_pixels
 from ..motion.background import against_background
 from ..motion.epipolar import OFFSETS, epipolar_evidence
 from ..motion.rigid_residual import rigid_evidence
@@ -59,8 +59,8 @@ def by_flow(
     known = epipolar_evidence(frames, flows, features.grid, part(0.4, 0.5))
     before = geometry.depth, geometry.confidence, geometry.cam2world, geometry.intrinsics
     evidence, wrong = rigid_evidence(known, frames, flows, *before, part(0.5, 0.6))
-    look = cluster(features.tokens), frames, options.sensitivity, options.refine, flows
-    motion = outline(evidence, *look, part(0.6, 0.75))
+    look = Volume(frames, flows), options.sensitivity, options.refine
+    motion = outline_pixels(evidence, *look, part(0.6, 0.75))
     motion = motion.with_masks(given.over(motion.dynamic))
     refined = _refined(frames, flows, motion.dynamic, geometry, options) if options.flow else None
     geometry = refined or geometry
@@ -72,7 +72,7 @@ def by_flow(
         depth = np.stack([1 / np.linalg.norm(Camera(matrix, size).rays(), axis=-1) for matrix in intrinsics])
     seen = against_background(evidence, frames, depth, cam2world, intrinsics, motion.dynamic, part(0.75, 0.85))
     if seen.sure is not None and seen.sure.any():
-        motion = outline(seen, *look, part(0.85, 1))
+        motion = outline_pixels(seen, *look, part(0.85, 1))
         motion = motion.with_masks(given.over(motion.dynamic))
     return motion, geometry
 

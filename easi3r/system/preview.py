@@ -20,7 +20,7 @@ from ..bundle.ground_guess import guess_depth
 from ..bundle.observations import Observations, observe
 from ..camera import Camera, focal_of, invert
 from ..cleanup.objects import place_objects
-from ..motion import Motion, cluster, outline
+from ..motion import Motion, Volume, outline_pixels
 from ..motion.background import against_background
 from ..motion.epipolar import epipolar_evidence
 from ..motion.evidence import Evidence
@@ -64,11 +64,11 @@ class Preview(Pairwise):
         flows = self.network.flows(features, edges, clock.part(0, 0.7))
         evidence = epipolar_evidence(frames, flows, features.grid, lambda done: clock.progress(0.7 + 0.3 * done))
         clock.start("masks", "Outlining what moves")
-        clusters = cluster(features.tokens)
+        volume = Volume(frames, flows)
 
         def outlined(evidence: Evidence, progress: Progress) -> Motion:
-            how = options.sensitivity, options.refine, flows
-            found = outline(evidence, clusters, frames, *how, lambda done: progress(done, "Outlining what moves"))
+            how = options.sensitivity, options.refine
+            found = outline_pixels(evidence, volume, *how, lambda done: progress(done, "Outlining what moves"))
             return found.with_masks(given.over(found.dynamic))
 
         motion = outlined(evidence, clock.part(0, 1))
