@@ -171,8 +171,11 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(walk, tmp_path):
     for name in ("cam2world", "depth", "dynamic", "confidence"):
         assert np.allclose(getattr(again, name), getattr(whole, name), atol=1e-6)
     other = Drifting(walk)
-    easi3r.reconstruct(walk.video, other, easi3r.Options(max_frames=0, sensitivity=0.6), resume=tmp_path)
+    options = easi3r.Options(max_frames=0, sensitivity=0.6)
+    anew = easi3r.reconstruct(walk.video, other, options, resume=tmp_path)
     assert len(other.solved) == len(every.solved)  # what was made with other options is not taken
+    said = [[text for text in result.info["warnings"] if "made anew" in text] for result in (anew, again, whole)]
+    assert [len(texts) for texts in said] == [1, 0, 0]
 
 
 class OnAGpu(Drifting):

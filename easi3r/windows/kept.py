@@ -32,6 +32,7 @@ class Kept:
         self._folder = folder
         info = json.dumps(getattr(system.network, "info", None), sort_keys=True, default=str)
         self._made_with = f"{__version__} {system.card.name} {info}"
+        self.of_no_use = folder is not None and any(folder.glob("window-*.npz"))  # so far
 
     def load(self, frames: np.ndarray, masks: OwnMasks, options: Options) -> Estimate | None:
         """What was made of these frames (n,H,W,3) before; None if nothing was, or not to the end."""
@@ -43,6 +44,7 @@ class Kept:
             said = json.loads(str(arrays.pop("said")))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut off by what stopped the machine
             return None
+        self.of_no_use = False
         maps = {name.removeprefix(_MAP): arrays.pop(name) for name in list(arrays) if name.startswith(_MAP)}
         motion = Motion(arrays.pop("dynamic"), arrays.pop("values"), maps)
         return Estimate(**arrays, motion=motion, warnings=tuple(said["warnings"]), info=said["info"])

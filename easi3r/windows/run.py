@@ -31,6 +31,7 @@ SAME = 0.03  # share by which a window's focal may miss that of the clip
 # CPU both would want the same cores, and a run that is killed would lose two windows instead of one.
 AHEAD = 1
 LOOPS = 0.15  # of the progress bar
+ANEW = "What an earlier run had kept was made with another clip, system, version or options; all of it was made anew."
 
 
 def stages(
@@ -49,7 +50,8 @@ def stages(
     if len(video.frames) <= AT_ONCE or not getattr(system, "in_windows", False):
         yield from all_at_once(system, video, options, masks, progress)
         return
-    solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), Kept(folder, system))
+    kept = Kept(folder, system)
+    solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), kept)
     spans = spans_of(len(video.frames))
     share = _shares(progress, len(spans))
     first: Stage | None = None
@@ -79,7 +81,8 @@ def stages(
         edge = closing(solver, pair, windows, maps, video.frames, options, report)
         if edge:
             loops.append(edge)
-    yield joined(windows, chained(edges, len(windows)), maps, loops)
+    found = joined(windows, chained(edges, len(windows)), maps, loops)
+    yield replace(found, warnings=(ANEW, *found.warnings)) if kept.of_no_use else found
 
 
 def _shares(progress, number):
