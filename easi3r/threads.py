@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import cv2
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # With 16 cores and a GPU, 65 frames take Easi3R 39.7 s with 8, 37.9 with 12 and 40.8 with 16: threads wait for Python.
 WORKERS = max(1, min(12, os.cpu_count() or 1))
 _lock = threading.Lock()
 _active: dict[str, Any] = {"runs": 0, "limit": None}
+_found: dict[str, Any] = {}
 
 
 def keep_to(cores: int) -> None:
@@ -34,7 +35,7 @@ def workers() -> Iterator[ThreadPoolExecutor]:
     """
     with _lock:
         if _active["runs"] == 0:
-            _active["limit"] = threadpool_limits(1, "blas")
+            _active["limit"] = _libraries().limit(limits=1, user_api="blas")
         _active["runs"] += 1
     try:
         with ThreadPoolExecutor(WORKERS, initializer=_alone) as pool:
@@ -50,7 +51,16 @@ def _alone() -> None:
     """Let torch, in the thread that calls this, use no other."""
     if "torch" in sys.modules:
         sys.modules["torch"].get_num_threads()  # the first call in a thread sets what the next line changes
-        threadpool_limits(1, "openmp")  # of this thread alone, unlike torch's own way
+        _libraries().limit(limits=1, user_api="openmp")  # of this thread alone, unlike torch's own way
+
+
+def _libraries() -> ThreadpoolController:
+    """The libraries with threads of their own. Looking for them takes 6 ms, a hundred times what limiting them does, so
+    it is done anew only after something has been imported.
+    """
+    if _found.get("imported") != len(sys.modules):
+        _found.update(imported=len(sys.modules), libraries=ThreadpoolController())
+    return _found["libraries"]
 
 
 Item = TypeVar("Item")
