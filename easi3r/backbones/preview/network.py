@@ -166,14 +166,15 @@ def _tokens(frames):
     cell = max(4, round(max(height, width) / COLUMNS))
     size = width // cell, height // cell
     place = np.stack(np.meshgrid(np.arange(size[0]) / size[0], np.arange(size[1]) / size[1]), axis=-1) * 120
-    tokens = []
-    for frame in frames:
+
+    def of_frame(frame: np.ndarray) -> np.ndarray:
         lab = cv2.cvtColor(frame, cv2.COLOR_RGB2LAB).astype(np.float32)
         light = lab[..., 0]
         variance = cv2.blur(light**2, (cell, cell)) - cv2.blur(light, (cell, cell)) ** 2
         features = np.concatenate([lab, np.sqrt(np.maximum(variance, 0))[..., None]], axis=-1)
-        tokens.append(np.concatenate([cv2.resize(features, size, interpolation=cv2.INTER_AREA), place], axis=-1))
-    return np.stack(tokens).astype(np.float32)
+        return np.concatenate([cv2.resize(features, size, interpolation=cv2.INTER_AREA), place], axis=-1)
+
+    return np.stack(list(in_order(of_frame, frames))).astype(np.float32)
 
 
 def _compared(greys: list[np.ndarray], flows: Flows, i: int, j: int) -> tuple[Flow, Flow]:
