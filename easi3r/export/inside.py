@@ -29,18 +29,17 @@ _NAMES = {  # what the evidence maps of the backbones are, in plain words
     "epipolar_mean": "Contradicts the camera: average",
     "epipolar_std": "Contradicts the camera: variation",
     "fused": "All four combined",
-    "combined": "All four combined",
     "flow_residual": "Flow that the cameras do not explain",
     BEFORE_SAM2: "Moving, before SAM 2",
     "mask_heads": "Moving, as the network says",
 }
-_NOTE = "Bright = strong, on one scale per map; one colour = judged together."
+_NOTE, _CLUSTERS_NOTE = "Bright = strong, on one scale per map", "; one colour = judged together"
 
 
 def write_inside(scene: Scene, path: Path) -> None:
     """mp4 with one picture per frame: the frame, each map of `result.evidence`, the clusters over which the one named
-    `fused` is averaged (an archive without them: the average, `result.motion`) or to what the one named `combined` is
-    spread (`result.motion`), and the moving pixels in red; every tile has a label.
+    `fused` is averaged (without them: `result.motion`, which is what that was spread to), and the moving pixels in red;
+    every tile has a label.
 
     Evidence maps may have any size (h,w). Each map is coloured (Inferno, from dark to bright) between its 1st and
     99.5th percentile over the whole clip, a cluster always in the same colour. Two columns of wide pictures or four of
@@ -50,12 +49,11 @@ def write_inside(scene: Scene, path: Path) -> None:
     maps = {_NAMES.get(name, name.replace("_", " ")): values for name, values in result.evidence.items()}
     clusters = maps.pop("clusters", None)
     if clusters is None and "fused" in result.evidence:
-        maps["Averaged over similar regions"] = result.motion
-    if "combined" in result.evidence:
         maps["Spread to what looks alike"] = result.motion
     titles = ["The clip", *maps, *([] if clusters is None else ["Similar regions (clusters)"]), "Moving (red)"]
     ranges = [_range(values, 1, 99.5) for values in maps.values()]
-    sheet = _Sheet(result.frames.shape[2:0:-1], titles, len(result.frames))
+    note = f"{_NOTE}{'' if clusters is None else _CLUSTERS_NOTE}."
+    sheet = _Sheet(result.frames.shape[2:0:-1], titles, note, len(result.frames))
 
     def picture(t):
         heat = [
@@ -134,9 +132,9 @@ def _reddened(frame, dynamic):
 
 
 class _Sheet:
-    """A grid of tiles for pictures of `clip_size` (W, H) with their titles; drawn once, then filled per frame."""
+    """A grid of tiles for pictures of `clip_size` (W, H) with titles and a note; drawn once, then filled per frame."""
 
-    def __init__(self, clip_size: tuple[int, int], titles: list[str], n_frames: int) -> None:
+    def __init__(self, clip_size: tuple[int, int], titles: list[str], note: str, n_frames: int) -> None:
         scale = min(_TILE[0] / clip_size[0], _TILE[1] / clip_size[1])
         self.tile = tuple(max(1, round(side * scale)) for side in clip_size)
         self._column = max(self.tile[0], _NARROWEST)
@@ -153,7 +151,7 @@ class _Sheet:
                 (left + self.tile[0] / 2, top - _LABEL / 2), title, _TEXT, fitting_font(title, self._column), "mm"
             )
         self._footer = size[1] - _LABEL / 2 - _GAP / 2
-        draw.text((_GAP, self._footer), _NOTE, _FAINT, fitting_font(_NOTE, size[0] * 0.75, 13), "lm")
+        draw.text((_GAP, self._footer), note, _FAINT, fitting_font(note, size[0] * 0.75, 13), "lm")
         self._empty = empty
 
     def _place(self, k):

@@ -49,7 +49,7 @@ def outline_pixels(
     assert evidence.pixels is not None and evidence.weight is not None
     cut = shifted(whole.automatic_cut(evidence.pixels), sensitivity)
     found = whole.segment(evidence.pixels, evidence.weight, cut, volume, refine, progress, evidence.sure)
-    return Motion(*found, {**evidence.maps, "combined": evidence.values})
+    return Motion(*found, {**evidence.maps, "fused": evidence.values})
 
 
 def shifted(cut: float, sensitivity: float) -> float:
