@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 import easi3r
 from easi3r import large, video, windows
-from easi3r.camera import Camera, pose
+from easi3r.camera import Camera, focal_of, pose
 from easi3r.metrics import trajectory_errors
 from easi3r.motion import Motion
 from easi3r.reconstruction import Masked
@@ -130,6 +130,22 @@ def test_a_focal_that_nobody_could_give_ends_no_run(walk):
             return replace(found, intrinsics=np.tile(wide, (len(found.depth), 1, 1)))
 
     assert solve(walk, Wide(walk)).info["windows"] == 7
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_frames_further_apart_tell_the_focal_that_neighbours_do_not(walk, agree):
+    class Unsure(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            found, stride = super().run(video, options, masks, progress), np.diff(video.positions).max()
+            focal = (2.0 if stride <= 3 else 0.8 if agree or video.positions[0] else 0.5) * WIDTH
+            if options.fov is not None:
+                focal = focal_of(options.fov, WIDTH)
+            of_all = np.tile(Camera.centred(focal, WIDTH, HEIGHT).intrinsics, (len(found.depth), 1, 1))
+            told = "given" if options.fov is not None else "estimated" if stride > 3 else "assumed"
+            return replace(found, intrinsics=of_all, info={"seconds": {}, "backbone": {"focal": told}})
+
+    long = Clip(300)
+    assert np.allclose(solve(long, Unsure(long)).intrinsics[:, 0, 0], (0.8 if agree else 2.0) * WIDTH, rtol=1e-3)
 
 
 @pytest.mark.parametrize("turns_in_all", [True, False])

@@ -23,10 +23,14 @@ from .kept import Kept
 from .links import View, Window, link
 from .loops import candidates, closing
 from .solving import Solver
-from .spans import AT_ONCE, spans_of
+from .spans import AT_ONCE, LENGTH, spans_of
 
 ZOOMS = 0.02  # change of the focal within a window from which the lens may zoom: windows then have focals of their own
 SAME = 0.03  # share by which a window's focal may miss that of the clip
+# Frames from one to the next of the windows that tell the focal where no window of neighbours does, as too little moves
+# in it: of 1,000 frames around a block (focal 64) those of 3 do not tell either, those of 6 say 63.3 and 63.0. It
+# counts if two windows agree to AGREED; of 12, which is too far to follow, one says 161.
+STRIDES, AGREED = (3, 6), 0.05
 # Windows begun before the one before them is through, where there is a GPU, which would wait for the aligner else. On a
 # CPU both would want the same cores, and a run that is killed would lose two windows instead of one.
 AHEAD = 1
@@ -104,8 +108,8 @@ def _looking(progress, k, number):
 
 
 def _same_focal(solver, spans, options, first, progress, ahead):
-    """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window tell the
-    focal of all, where the lens does not zoom.
+    """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window, else frames
+    further apart, tell the focal of all, where the lens does not zoom.
     """
     if options.fov is not None:
         return options, {0: first}
@@ -113,11 +117,9 @@ def _same_focal(solver, spans, options, first, progress, ahead):
     solved = in_turn(lambda k, told: solver.solve(spans[k].numbers, options, told), chosen, lambda k: progress, ahead)
     found = {0: first, **dict(zip(chosen, solved))}
     focals = {k: estimate.intrinsics[:, 0, 0] for k, estimate in found.items()}
-    known = [
-        float(np.median(focals[k]))
-        for k, estimate in found.items()
-        if estimate.info.get("backbone", {}).get("focal", "estimated") == "estimated"
-    ]
+    known = [float(np.median(focals[k])) for k, estimate in found.items() if _is_told(estimate)]
+    if not known:
+        known = _told_from_afar(solver, spans[-1].end, options, progress)
     if not known or any(np.ptp(f) > ZOOMS * np.median(f) for f in focals.values()):
         return options, found
     focal = float(np.median(known))
@@ -127,6 +129,25 @@ def _same_focal(solver, spans, options, first, progress, ahead):
         return options, found
     kept = {k: found[k] for k in found if np.abs(focals[k] / focal - 1).max() < SAME}
     return replace(options, fov=fov), kept
+
+
+def _is_told(found):
+    """Whether the focal was found, and not assumed."""
+    return found.info.get("backbone", {}).get("focal", "estimated") == "estimated"
+
+
+def _told_from_afar(solver, n_frames, options, progress):
+    """The focals that two windows of frames further apart find; [] if they find none, or do not agree."""
+    for stride in STRIDES:
+        free, focals = n_frames - stride * LENGTH, list[float]()
+        for begin in (free // 2, 0) if free >= 0 else ():
+            found = solver.solve(begin + stride * np.arange(LENGTH), options, progress)
+            if not _is_told(found):
+                break
+            focals.append(float(np.median(found.intrinsics[:, 0, 0])))
+        if len(focals) == 2 and abs(np.log(focals[1] / focals[0])) < AGREED:
+            return focals
+    return []
 
 
 def _remembered(found, span, following):
