@@ -31,9 +31,8 @@ class Motion:
 
     dynamic: np.ndarray  # (T,H,W) bool, moving pixels
     values: np.ndarray  # (T,H,W) float32 in [0,1], what `dynamic` was cut from
-    maps: dict[
-        str, np.ndarray
-    ]  # name -> (T,h,w) float32, for display: those of the evidence, `fused` and, if these decide, `clusters`
+    # name -> (T,h,w) float32, for display: those of the evidence, `fused` and, if these decide, `clusters`
+    maps: dict[str, np.ndarray]
 
     def with_masks(self, dynamic: np.ndarray) -> "Motion":
         """The same evidence with other masks (T,H,W) bool, such as the user's."""

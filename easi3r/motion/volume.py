@@ -14,7 +14,6 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from .. import threads
 from ..flow import Flow
-from ..threads import workers
 
 WEAKEST = 0.005  # of a link between neighbours in a frame: an edge of the picture nearly cuts it; .02 gives the same J
 # Conjugate gradients stop here: after 60 steps or this near, marks change by less than .01
@@ -84,7 +83,7 @@ def spread(
         if progress:
             progress(done / STEPS)
 
-    with workers() as pool:
+    with threads.workers() as pool:
 
         def times(vector: np.ndarray) -> np.ndarray:
             return np.concatenate(list(pool.map(lambda part: part @ vector, parts)))

@@ -117,10 +117,12 @@ def _same_focal(solver, spans, options, first, progress, ahead):
     solved = in_turn(lambda k, told: solver.solve(spans[k].numbers, options, told), chosen, lambda k: progress, ahead)
     found = {0: first, **dict(zip(chosen, solved))}
     focals = {k: estimate.intrinsics[:, 0, 0] for k, estimate in found.items()}
+    if any(np.ptp(f) > ZOOMS * np.median(f) for f in focals.values()):
+        return options, found
     known = [float(np.median(focals[k])) for k, estimate in found.items() if _is_told(estimate)]
     if not known:
         known = _told_from_afar(solver, spans[-1].end, options, progress)
-    if not known or any(np.ptp(f) > ZOOMS * np.median(f) for f in focals.values()):
+    if not known:
         return options, found
     focal = float(np.median(known))
     width, height = first.depth.shape[2], first.depth.shape[1]
