@@ -20,7 +20,8 @@ from ..reconstruction import Masked, Reconstruction
 from ..threads import workers
 from .sessions import Session
 
-PLAYER = "player.html"
+PLAYER, RESULTS = "player.html", "easi3r-results.zip"
+THINNED = PLAYER, "scene.glb"  # to what a visitor wants them to have at most
 _FIRST_LOOK = 0.25  # share of the points of a player that is soon replaced: quicker to write and to load
 _LOOSE = {".glb", ".gltf", ".html", ".json", ".ply", ".txt", ".bin", ".csv"}  # files that get smaller by packing
 API_PREFIX, API_KEEP = "easi3r-api-", 600  # folders of the endpoint, and the seconds they stay at least
@@ -59,7 +60,24 @@ def write_files(scene: Scene, folder: Path, progress: Progress) -> tuple[dict[st
     write_into(scene, results, [name for name in names if name not in there], progress)
     progress(1, "Packing the downloads")
     written = {name: str(results / name) for name in names if (results / name).exists()}
-    return written, _packed(results, folder / "easi3r-results.zip")
+    return written, _packed(written, folder / RESULTS)
+
+
+def write_thinned(scene: Scene, files: dict[str, str], folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
+    """Write what is thinned to `scene.player_mb` anew; of the other files, name -> path, nothing changes.
+
+    Returns (dict name -> path, path of the zip).
+    """
+    place = folder / "thinned"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        write_into(scene, Path(unfinished), [name for name in THINNED if name in files], progress)
+        progress(1, "Packing the downloads")
+        thinned = {path.name: str(path) for path in Path(unfinished).iterdir()}
+        _packed(files | thinned, Path(unfinished, RESULTS))
+        for path in Path(unfinished).iterdir():
+            os.replace(path, place / path.name)  # it may be read this very moment
+    return files | {name: str(place / name) for name in thinned}, str(place / RESULTS)
 
 
 def write_downloads(
@@ -67,22 +85,23 @@ def write_downloads(
 ) -> tuple[dict[str, str], str]:
     """What a user takes home. Returns (dict name -> path as of `save`, path of the zip)."""
     written = result.save(folder / "results", files=files)
-    return written, _packed(folder / "results", folder / "easi3r-results.zip")
+    return written, _packed(written, folder / RESULTS)
 
 
 def write_comparison(found: Comparison, folder: Path, progress: Progress) -> tuple[dict[str, str], str]:
     """All files of a comparison. Returns (dict name -> path as of `Comparison.save`, path of the zip)."""
     written = found.save(folder / "results", progress)
     progress(1, "Packing the downloads")
-    return written, _packed(folder / "results", folder / "easi3r-comparison.zip")
+    return written, _packed(written, folder / "easi3r-comparison.zip")
 
 
-def _packed(folder: Path, archive: Path) -> str:
-    """Writes a zip of all in a folder; returns its path. What is compressed already is not once more."""
-    with zipfile.ZipFile(archive, "w", compresslevel=1) as file:
-        for path in sorted(folder.rglob("*")):
-            how = zipfile.ZIP_DEFLATED if path.suffix in _LOOSE else zipfile.ZIP_STORED
-            file.write(path, path.relative_to(folder), how)
+def _packed(files: dict[str, str], archive: Path) -> str:
+    """Writes a zip of files and folders, name -> path; returns its path. What is compressed is not once more."""
+    with zipfile.ZipFile(archive, "w", compresslevel=1) as packed:
+        for name, place in files.items():
+            for path in (Path(place), *sorted(Path(place).rglob("*"))):
+                how = zipfile.ZIP_DEFLATED if path.suffix in _LOOSE else zipfile.ZIP_STORED
+                packed.write(path, Path(name, path.relative_to(place)), how)
     return str(archive)
 
 

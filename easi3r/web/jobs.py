@@ -123,7 +123,7 @@ def reconstruction(make: Make, session: Session, keep: Callable[[], None]) -> St
                     yield SceneReady(files.write_first_look(found, session.folder), found.info, True, note)
                 else:
                     report(1, "Building the scene")
-                    scene = Scene(found)
+                    scene = Scene(found, player_mb=session.player_mb)
                     player = files.write_scene(scene, session.folder)
                     session.info, session.note = found.info, note
                     keep()

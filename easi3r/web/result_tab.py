@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..reconstruction import Reconstruction
 from . import camera_moves, jobs, texts
 from .compare_tab import QUIET
+from .downloads import Downloads
 from .real_size import RealSize
 from .sessions import Session, Sessions
 from .visitors import Visitors
@@ -55,6 +56,7 @@ class ResultTab:
         self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
         stored, busy = (lambda page: sessions.get(visitors.of(page))), lambda page: visitors.going_on(visitors.of(page))
         self.touch = WhatMoves(stored, busy, self.change, self.run)
+        self.downloads = Downloads(stored, self.add)
         # to what a player in the page says: kind -> answer
         self.answers: dict[str, Answer] = {
             "path": self._render,
@@ -81,27 +83,11 @@ class ResultTab:
                     self.player = gr.HTML(elem_id="player")
                     self.size.lay_out()
                 self._lay_out_pictures()
-                with gr.Tab("Downloads"):
-                    gr.Markdown(texts.FILES)
-                    look = {"interactive": False, "variant": "primary"}
-                    self.everything = gr.DownloadButton("Download everything (zip)", elem_id="everything", **look)
-                    look = {"interactive": False, "file_count": "multiple"}
-                    self.singly = gr.File(label="Single files", elem_id="files", **look)
+                self.downloads.lay_out()
             self.report = gr.Markdown(elem_id="report")  # below: on a phone the scene comes first
         self.state = [self.status, self.cancel]
-        self.all = [
-            *self.state,
-            self.going,
-            self.shown,
-            self.teaser,
-            self.outputs,
-            self.mind,
-            self.report,
-            self.views,
-            self.player,
-        ]
-        self.all += [*self.pictures, *self.moves.widgets]
-        self.all += [self.everything, self.singly]
+        shown = [self.going, self.shown, self.teaser, self.outputs, self.mind, self.report, self.views, self.player]
+        self.all = [*self.state, *shown, *self.pictures, *self.moves.widgets, *self.downloads.widgets]
 
     def _lay_out_pictures(self):
         """Tabs with videos and images; `pictures` widget -> file of the result."""
@@ -130,7 +116,8 @@ class ResultTab:
         heard = self.heard.change  # its "input" is for keys only
         heard(self._answer, self.heard, [self.going, self.views], trigger_mode="multiple", **QUIET)
         each: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
-        self.going.change(self._results, None, self.all, **each)
+        followed = self.going.change(self._results, None, self.all, **each)
+        self.downloads.wire(self.going, followed.then)
         self.shown.change(self._progress, None, self.status, **each)
         self.size.wire(self.going)
         for tab in self.tabs:
@@ -183,14 +170,20 @@ class ResultTab:
 
     def _render(self, said: dict, page: str) -> dict:
         """The player asks for the video of a camera move."""
+        return {
+            self.views: gr.Tabs(selected=MOVES),
+            **self.add(lambda session: camera_moves.steps(said, session), page),
+        }
+
+    def add(self, steps: Callable[[Session], jobs.Steps], page: str) -> dict:
+        """Start a run that adds to the visitor's result or changes its files; `InputError` if it cannot be now."""
         visitor = self._visitors.of(page)
         session = self._sessions.get(visitor)
         if self._visitors.going_on(visitor):
             raise InputError(BUSY)
         if session is None or not session.files:
-            raise InputError("There is no result to make a video of; reconstruct a clip first.")
-        job = jobs.Job(camera_moves.steps(said, session), about=session.number)
-        return {self.views: gr.Tabs(selected=MOVES), **self._start(job, visitor)}
+            raise InputError("There is no result yet; reconstruct a clip first.")
+        return self._start(jobs.Job(steps(session), about=session.number), visitor)
 
     # ---- runs
 
@@ -207,8 +200,9 @@ class ResultTab:
 
     def _reconstructing(self, make, visitor, number=""):
         """A run; number: of the result that it changes."""
-        session = Session()
+        session, before = Session(), self._sessions.get(visitor)
         session.number = number or session.folder.name
+        session.player_mb = before.player_mb if before else session.player_mb
         steps = jobs.reconstruction(make, session, lambda: self._sessions.keep(visitor, session))
         # ZeroGPU's: no GPU free, the day's share used up
         return jobs.Job(steps, known=(gr.Error,), about=session.number)
@@ -314,6 +308,7 @@ class ResultTab:
             self.teaser: gr.update(visible=False),
             **self._scene(session.files["player.html"], session.info, session.note, session.number),
             **self._files(session.files, session.archive),
+            self.downloads.most: session.player_mb,
         }
 
     def _scene(self, player, info, note, number):
@@ -322,7 +317,7 @@ class ResultTab:
             self.mind: gr.update(value=mind, visible=bool(mind)),
             self.report: texts.made_with(info, note),
             self.player: texts.embedded(player, number),
-            self.everything: gr.DownloadButton(interactive=False),
+            self.downloads.everything: gr.DownloadButton(interactive=False),
         }
 
     def _picture(self, name, path):
@@ -332,8 +327,7 @@ class ResultTab:
         return {
             **{widget: files.get(name) for widget, name in self.pictures.items()},
             **self.moves.shown(files),
-            self.singly: [path for path in files.values() if Path(path).is_file()],
-            self.everything: gr.DownloadButton(value=archive, interactive=True),
+            **self.downloads.shown(files, archive),
         }
 
     def _show_pictures(self, request: gr.Request) -> dict:

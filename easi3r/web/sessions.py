@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import load_reconstruction
 from ..export.archive import ARCHIVE
-from ..export.scene import Scene
+from ..export.scene import PLAYER_MB, Scene
 from ..reconstruction import Reconstruction
 
 PREFIX = "easi3r-"  # of the folders
@@ -26,6 +26,7 @@ class Session:
         self.archive = ""  # path of the zip of all of them
         self.info: dict = {}  # of the result
         self.note = ""  # on it, for the visitor
+        self.player_mb = PLAYER_MB  # most that its player and scene.glb have each
         self._lock = threading.Lock()
         self._result: Reconstruction | None = None
         self._movers: np.ndarray | None = None
