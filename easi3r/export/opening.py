@@ -14,14 +14,13 @@ _ASIDE, _ABOVE = np.radians(7), np.radians(4)
 _BEHIND = 0.12  # share of the same product: how far behind the cameras a viewer stands that can narrow its field
 _FARTHEST = 0.75  # share of the distance of the scene: no farther behind the cameras, or walls there come between
 _NEAREST = 0.75  # share of the distance of near things: no closer to them, or a long lens makes them huge
-_NEAR, _RIM = (
-    0.05,
-    0.015,
-)  # quantiles: of the distance of near things; of what may lie outside at each of the four sides
+_NEAR = 0.05  # quantile of the distance of near things
+_RIM = 0.015  # share of what is seen that may lie outside at each of the four sides
 _FILL = 0.92  # share of the width or height that is filled by what lies between these quantiles
+_STEPS = 17  # of a bisection: to a hundred-thousandth of what is seen
 _ALIKE = np.cos(np.radians(45))  # cameras turned farther than this from the middle one show what is left for later
 _REACH = 4  # times the median depth: what is farther from the first camera is a later part of a long way, or astray
-_FRAMES, _PIXELS = 9, 250  # that are looked at, and of each: 0.2 s
+_FRAMES, _PIXELS = 9, 250  # that are looked at, and of each: .05 s
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def _filling(points, field):
     low, high = np.quantile(points[:, 2], [0, _RIM])
     reach = np.ptp(points, axis=0).sum() + 1e-6
     low = high - 2 * reach / (_FILL * field.min())
-    for _ in range(24):
+    for _ in range(_STEPS):
         at = (low + high) / 2
         low, high = (at, high) if (_centred(points, at)[1] <= _FILL * field).all() else (low, at)
     return low
@@ -115,11 +114,14 @@ def _filling(points, field):
 
 def _centred(points, z):
     """Where an eye at this z has points (N,3) in its middle: x and y (2,), and tangents of half their extent (2,)."""
-    depth = np.maximum(points[:, 2] - z, 1e-9)[:, None]  # what is behind the eye lands far outside
-    low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-    for _ in range(18):
+    depth = np.maximum(points[:, 2] - z, 1e-9)  # what is behind the eye lands far outside
+    across = np.ascontiguousarray(points[:, :2].T)
+    low, high = across.min(axis=1), across.max(axis=1)
+    outside = int(_RIM * (len(points) - 1))  # not `np.quantile`, which takes five times as long, 300 times
+    ends = [outside, len(points) - 1 - outside]
+    for _ in range(_STEPS):
         place = (low + high) / 2
-        rims = np.quantile((points[:, :2] - place) / depth, [_RIM, 1 - _RIM], axis=0)
-        right = rims.sum(axis=0) > 0
+        rims = np.sort((across - place[:, None]) / depth)[:, ends]
+        right = rims.sum(axis=1) > 0
         low, high = np.where(right, place, low), np.where(right, high, place)
-    return place, np.abs(rims).max(axis=0)
+    return place, np.abs(rims).max(axis=1)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 CLUSTERS = 64  # at most 256: labels are uint8
 SEED = 42  # of the first centres, as published
@@ -19,6 +18,8 @@ def cluster(tokens: np.ndarray, device: str = "cpu") -> np.ndarray:
     if count < CLUSTERS:  # there may be more; whole tokens take seconds to sort
         count = min(CLUSTERS, len(np.unique(features, axis=0)))
     if device in ("cpu", "mps"):
+        from sklearn.cluster import KMeans  # takes two seconds to import, and the preview has no clusters
+
         labels = KMeans(min(CLUSTERS, count), random_state=SEED, n_init=1).fit(features).labels_
     else:
         labels = _on_device(features, min(CLUSTERS, count), device)
