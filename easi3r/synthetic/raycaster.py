@@ -106,9 +106,10 @@ class _View:
         """Depth (H, W) and index of the solid (H, W) at the pixel centres."""
         return _trace(self.placed, self.boxes, self.centre, self.eye)
 
-    def colour(self, offset, seed):
-        """Colours (H, W, 3) in 0..255 at an offset from the pixel centres."""
-        rays = self.centre + self.turn @ np.array([*offset, 0.0]) / self.focal
+    def colours(self, offsets, seed):
+        """Colours (N, H, W, 3) in 0..255 at N offsets from the pixel centres; together, as solids are many."""
+        apart = np.array([(*offset, 0.0) for offset in offsets]) @ self.turn.T / self.focal
+        rays = self.centre + apart[:, None, None]
         distance, hit = _trace(self.placed, self.boxes, rays, self.eye)
         return _shade(self.placed, hit, rays, distance, self.eye, self.focal, seed)
 
@@ -121,9 +122,10 @@ def _frame(view, seconds, exposure, seed):
     depth, winner = middle.hits()
     if exposure:
         shifts = exposure * ((np.arange(_MOMENTS) + 0.5) / _MOMENTS - 0.5)
-        samples = [view(seconds + s).colour(_SAMPLES[k % len(_SAMPLES)], seed) for k, s in enumerate(shifts)]
+        offsets = [_SAMPLES[k % len(_SAMPLES)] for k in range(_MOMENTS)]
+        samples = [view(seconds + s).colours([offset], seed)[0] for s, offset in zip(shifts, offsets)]
     else:
-        samples = [middle.colour(offset, seed) for offset in _SAMPLES]
+        samples = middle.colours(_SAMPLES, seed)
     image = (sum(samples) / len(samples)).clip(0, 255).round().astype(np.uint8)
     moves = np.array([callable(solid.place) for solid, _ in middle.placed])
     return image, depth.astype(np.float32), moves[winner]
@@ -147,14 +149,18 @@ def _screen_box(solid, place, cam2scene, intrinsics, width, height):
 
 
 def _trace(placed, boxes, rays, eye):
-    """First hit along rays (H, W, 3): distance (H, W) in units of the ray, which is z depth, and index of the solid."""
-    distance = np.full(rays.shape[:2], np.inf)
-    winner = np.zeros(rays.shape[:2], dtype=int)
-    for index, ((solid, place), box) in enumerate(zip(placed, boxes)):
+    """First hit along rays (..., H, W, 3): distance (..., H, W) in units of the ray, which is z depth, and index of the
+    solid.
+    """
+    distance = np.full(rays.shape[:-1], np.inf)
+    winner = np.zeros(rays.shape[:-1], dtype=int)
+    for index, ((solid, place), (rows, columns)) in enumerate(zip(placed, boxes)):
+        box = ..., rows, columns
         if not distance[box].size:
             continue
         inverse = invert(place)
-        hit = _hit(solid.shape, transform(inverse, eye) / solid.size, rays[box] @ inverse[:3, :3].T / solid.size)
+        seen = rays[..., rows, columns, :] @ inverse[:3, :3].T / solid.size
+        hit = _hit(solid.shape, transform(inverse, eye) / solid.size, seen)
         closer = hit < distance[box]
         distance[box][closer] = hit[closer]
         winner[box][closer] = index
@@ -189,10 +195,10 @@ def _slab(origin, rays):
 
 
 def _shade(placed, winner, rays, distance, eye, focal, seed):
-    """Colours (H, W, 3) in 0..255 of the hits: texture, mild light from one side, soft contact shadows."""
+    """Colours (..., H, W, 3) in 0..255 of the hits: texture, mild light from one side, soft contact shadows."""
     colour = np.zeros((winner.size, 3))
     points = eye + rays * distance[..., None]
-    spots, rays, distance = points.reshape(-1, 3), rays.reshape(-1, 3), distance.ravel()  # (H,W,...) -> (H W,...)
+    spots, rays, distance = points.reshape(-1, 3), rays.reshape(-1, 3), distance.ravel()  # (...,H,W,3) -> (N,3)
     order = np.argsort(winner, axis=None, kind="stable")
     seen, starts = np.unique(winner.ravel()[order], return_index=True)
     for index, pixels in zip(seen, np.split(order, starts[1:])):
@@ -237,7 +243,7 @@ def _surface(solid, local):
 
 
 def _contact(placed, winner, points):
-    """Factor (H, W) that darkens upward ground near the foot of things, so that they stand instead of float."""
+    """Factor (..., H, W) that darkens upward ground near the foot of things, so that they stand instead of float."""
     factor = np.ones(winner.shape)
     ground = np.isin(winner, [k for k, (solid, _) in enumerate(placed) if solid.shape == "box" and solid.size[1] < 0.1])
     spots = points[ground]

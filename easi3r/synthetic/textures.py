@@ -27,12 +27,13 @@ def sample(name: str, seed: int, u: np.ndarray, v: np.ndarray, footprint: np.nda
 
 def _bilinear(texels, start, side, u, v):
     x, y = (u % 1) * side - 0.5, (v % 1) * side - 0.5
-    x0, y0 = np.floor(x).astype(int), np.floor(y).astype(int)
-    fx, fy = (x - x0)[:, None], (y - y0)[:, None]
-    row0, row1, x0, x1 = start + y0 % side * side, start + (y0 + 1) % side * side, x0 % side, (x0 + 1) % side
-    return (texels[row0 + x0] * (1 - fx) + texels[row0 + x1] * fx) * (1 - fy) + (
-        texels[row1 + x0] * (1 - fx) + texels[row1 + x1] * fx
-    ) * fy
+    left, top = np.floor(x), np.floor(y)
+    fx, fy = (x - left)[:, None], (y - top)[:, None]
+    x0, y0 = left.astype(int) % side, top.astype(int) % side
+    x1, y1 = (x0 + 1) % side, (y0 + 1) % side
+    row0, row1 = start + y0 * side, start + y1 * side
+    one, two = (texels.take(row + x0, axis=0) * (1 - fx) + texels.take(row + x1, axis=0) * fx for row in (row0, row1))
+    return one * (1 - fy) + two * fy
 
 
 @lru_cache(maxsize=256)
