@@ -104,12 +104,13 @@ def test_the_clips_of_a_folder_have_a_folder_and_a_row_each(quick, folder, tmp_p
     assert easi3r.load_reconstruction(out / "walk.mov" / "preview").info["options"]["max_frames"] == 3
 
 
-def test_what_is_done_is_skipped_if_nothing_differs(quick, folder, tmp_path, monkeypatch):
+def test_what_is_done_is_skipped_if_nothing_differs(quick, folder, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
     listed = tmp_path / "list.txt"
     listed.write_text("# mine\n\nclips/walk.mp4\n  clips/photos\nclips/walk.mp4\n")
     for flags in ((), ("--resume",)):
         assert batch(listed, "--out", out, *flags) == 0 and quick.ran == ["walk.mp4", "photos"]
+        assert f"Note: '{folder / 'walk.mp4'}' is named 2 times, and taken once." in capsys.readouterr().out
     assert set(states(out).values()) == {"skipped"} and rows(out)["photos/preview"]["frames"] == "4"
     assert batch(listed, "--out", out, "--max-frames", 2) == 0 and len(quick.ran) == 4  # other options
     os.utime(folder / "walk.mp4", (1, 1))  # another file

@@ -1,5 +1,6 @@
 """Which clips a folder holds, or a list names."""
 
+from collections import Counter
 from pathlib import Path
 
 from .. import stills
@@ -14,8 +15,9 @@ _LONGEST = 10_000_000  # bytes of a list: 100,000 clips
 
 
 def find_clips(source: str | Path, out: str) -> tuple[list[str], list[str]]:
-    """(clips, sentences on what was passed over): paths or URLs of the clips in a folder, in the order of their
-    numbers, or of those in a list, a text file with one a line; # begins a comment, and paths are relative to the list.
+    """(clips, sentences on what was passed over or named twice): paths or URLs of the clips in a folder, in the order
+    of their numbers, or of those in a list, a text file with one a line; # begins a comment, and paths are relative to
+    the list.
 
     In a folder a clip is a video, an animation, a zip or folder of pictures, not a single photo; `out` and what has a
     dot first are passed over. What a list names is taken as it is. Raises `InputError` if there are none.
@@ -24,7 +26,9 @@ def find_clips(source: str | Path, out: str) -> tuple[list[str], list[str]]:
     with reaching(source) as (files, path):
         folder = files.isdir(path) if is_remote(source) else check_path(Path(source))
     if not folder:
-        return _listed(source), []
+        times = Counter(_listed(source))
+        again = [f"{quoted(clip)} is named {n} times, and taken once." for clip, n in times.items() if n > 1]
+        return list(times), again
     if source.rstrip("/") == out.rstrip("/"):
         raise InputError(f"{quoted(out)} is the folder of the clips; choose another for the results.")
     clips, passed = [], []
@@ -62,7 +66,7 @@ def _look(place, is_folder):
 
 
 def _listed(source):
-    """Places of the clips that the lines of a file name, each once."""
+    """Places of the clips that the lines of a file name."""
     with reaching(source) as (files, path):
         data = files.cat_file(path, end=_LONGEST + 1)
     try:
@@ -80,4 +84,4 @@ def _listed(source):
     clips = [line if is_remote(line) or Path(line).is_absolute() else inside(base, line) for line in named]
     if not clips:
         raise InputError(f"The list {quoted(source)} names no clip; write the path of one into each line.")
-    return list(dict.fromkeys(map(normal, clips)))
+    return [normal(clip) for clip in clips]
