@@ -25,6 +25,7 @@ FOLDER = Path(__file__).parent / "examples"
 EXAMPLES, SESSIONS = Examples(FOLDER), Sessions()
 VISITORS = Visitors(forget=lambda visitor: SESSIONS.keep(visitor, None))
 TO_PROGRESS = """() => {
+    document.querySelector("#sides [role=tab]").click();  // of the result
     const look = (tries, at) => {
         const status = document.querySelector('#status'), seen = status?.offsetParent;
         if (seen && (at ?? scrollY) !== scrollY) return;  // the visitor has scrolled
@@ -38,7 +39,6 @@ KNOWN = """() => {
     if (!sessionStorage.getItem(name)) sessionStorage.setItem(name, crypto.randomUUID?.() ?? String(Math.random()));
     return sessionStorage.getItem(name);
 }"""  # of a browser tab, also when it is loaded again
-RESULT = "result"  # the tab of it
 
 
 def build_page() -> gr.Blocks:
@@ -50,8 +50,8 @@ def build_page() -> gr.Blocks:
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=1, min_width=320):
                 page.lay_out_inputs()
-            with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap") as page.sides:
-                with gr.Tab("Result", id=RESULT):
+            with gr.Column(scale=2, min_width=320), gr.Tabs(overflow_behavior="wrap", elem_id="sides"):
+                with gr.Tab("Result"):
                     page.result.lay_out(FOLDER / "teaser.mp4")
                 with gr.Tab("Compare"):
                     page.compare.lay_out()
@@ -116,10 +116,10 @@ class Page:
         self.examples.click(self.choose_example, [self.examples, *chosen], shown, **QUIET)
         # first: events of a button wait for each other
         gr.on([self.start.click, self.examples.click], None, js=TO_PROGRESS, **QUIET)
-        result, results = self.result, [self.result.going, self.sides]
+        result = self.result
         given = [self.clip, *chosen, self.sensitivity, self.own_mask]
-        self.start.click(self.run, given, results, **QUIET)
-        self.examples.click(self.show_example, self.examples, [*result.all, self.sides], concurrency_limit=4, **QUIET)
+        self.start.click(self.run, given, result.going, **QUIET)
+        self.examples.click(self.show_example, self.examples, result.all, concurrency_limit=4, **QUIET)
         came = blocks.load(self.came, self.visitor, [*result.all, self.clip, self.preview], js=KNOWN, **QUIET)
         came.then(planned, [self.clip, *chosen], self.plan, **QUIET)
         came.then(None, result.going, None, js=f"going => going && ({TO_PROGRESS})()", **QUIET)
@@ -162,7 +162,7 @@ class Page:
             masks = clips.source_of(own_mask) if own_mask else None
             yield from compute.reconstruct(clip.source, system, options, masks, progress)
 
-        return {self.sides: gr.Tabs(selected=RESULT), **self.result.run(make, request.session_hash)}
+        return self.result.run(make, request.session_hash)
 
     def show_example(self, clicked, request: gr.Request):
         """The result computed beforehand; no GPU and no waiting. clicked: as of `choose_example`."""
@@ -170,10 +170,8 @@ class Page:
         ready = EXAMPLES.prepared(clip, texts.COMPUTED)
         if ready is None:
             make = lambda progress: iter([(EXAMPLES.load(clip), texts.COMPUTED)])
-            shown = self.result.run(make, request.session_hash)
-        else:
-            shown = self.result.example(ready, request.session_hash)
-        return {self.sides: gr.Tabs(selected=RESULT), **shown}
+            return self.result.run(make, request.session_hash)
+        return self.result.example(ready, request.session_hash)
 
     def came(self, visitor, request: gr.Request):
         """The page is loaded, perhaps again; visitor: the name that their browser tab keeps."""

@@ -205,6 +205,15 @@ class Job:
                 if isinstance(event, _LAST):
                     return
 
+    @property
+    def count(self) -> int:
+        """Of what has happened so far."""
+        return len(self._done)
+
+    def happened(self, first: int, end: int) -> list[Event]:
+        """What has happened, from number `first` to before `end`."""
+        return self._done[first:end]
+
     def cancel(self) -> None:
         """Ask it to stop; it does at its next progress, its readers hear of it at once."""
         with self._changed:

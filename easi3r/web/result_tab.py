@@ -35,6 +35,11 @@ HEAR = """() => addEventListener("message", event => {
     box.dispatchEvent(new Event("input", {bubbles: true}));
     if (event.data.easi3r === "path") document.querySelector("#status")?.scrollIntoView({block: "nearest"});
 })"""
+TO_MOVE = f"""() => {{
+    const box = document.querySelector("#from-player textarea, #from-player input");
+    const tabs = [...document.querySelectorAll("#views [role=tab]")];
+    if (JSON.parse(box.value).easi3r === "path") tabs.find(tab => tab.innerText.trim() === "{MOVES}").click();
+}}"""
 Answer = Callable[[dict, str], dict]  # (what the player says, page) -> what changes
 BUSY = "Your clip is being computed. Wait for it, or press Cancel first."
 
@@ -47,8 +52,10 @@ def looped(label: str, name: str) -> gr.Video:
 class ResultTab:
     """Functions return or yield what changes: widget -> value.
 
-    Who starts a run names it in `going`. Its progress and what it has to show are followed from there, apart: with
-    every change gradio builds all widgets anew that a function may change, which takes a busy server long.
+    Who starts a run names it in `going`. `_follow` tells from there how far it is, and of what there is to show only a
+    number: with every change gradio builds all widgets anew that a function may change. `_show` changes them. None
+    changes tabs or columns: with everything that is told, the browser copies all that is in one that may change. None
+    takes a widget away: its clock, drawn 60 times a second while it changes, would go on for ever.
     """
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
@@ -67,18 +74,19 @@ class ResultTab:
     def lay_out(self, teaser: Path) -> None:
         """The widgets. teaser: a video that is shown until there is a result."""
         look: dict[str, Any]
-        # `Job.name` of the run to be followed; two, as what one change starts waits for each other
-        self.going, self.shown = (gr.Textbox(visible="hidden", elem_id=name) for name in ("going", "shown"))
+        # `Job.name` of the run to be followed; that and how much of it there is to show; how much is shown
+        self.going, self.news = (gr.Textbox(visible="hidden", elem_id=name) for name in ("going", "news"))
+        self.seen = gr.State(("", 0))
         with gr.Row():
             look = {"label": "Progress", "interactive": False, "max_lines": 1, "container": False, "scale": 4}
             self.status = gr.Textbox(visible=False, elem_id="status", min_width=320, **look)
             look = {"variant": "stop", "visible": False, "scale": 1, "min_width": 90}
             self.cancel = gr.Button("Cancel", elem_id="cancel", **look)
         self.teaser = gr.HTML(texts.teaser(teaser), elem_id="teaser")
-        with gr.Column(visible=False) as self.outputs:
-            self.mind = gr.Markdown(visible=False, elem_id="mind")
+        with gr.Column(elem_id="outputs"):  # beside the teaser it is hidden
+            self.mind = gr.Markdown(elem_id="mind")
             self.heard = gr.Textbox(visible="hidden", elem_id="from-player")
-            with gr.Tabs(elem_id="views", overflow_behavior="wrap") as self.views:
+            with gr.Tabs(elem_id="views", overflow_behavior="wrap"):
                 with gr.Tab("4D scene"):
                     self.player = gr.HTML(elem_id="player")
                     self.size.lay_out()
@@ -86,14 +94,14 @@ class ResultTab:
                 self.downloads.lay_out()
             self.report = gr.Markdown(elem_id="report")  # below: on a phone the scene comes first
         self.state = [self.status, self.cancel]
-        shown = [self.going, self.shown, self.teaser, self.outputs, self.mind, self.report, self.views, self.player]
+        shown = [self.going, self.teaser, self.mind, self.report, self.player]
         self.all = [*self.state, *shown, *self.pictures, *self.moves.widgets, *self.downloads.widgets]
 
     def _lay_out_pictures(self):
         """Tabs with videos and images; `pictures` widget -> file of the result."""
         self.tabs, self.pictures = [], {}
         for title, shown in PICTURES.items():
-            with gr.Tab(title, id=title) as tab:
+            with gr.Tab(title) as tab:
                 self.tabs.append(tab)
                 if title == MOVES:
                     self.moves.lay_out()
@@ -114,11 +122,12 @@ class ResultTab:
         """Events. clip: the page's `clips.Chosen`."""
         blocks.load(None, js=HEAR, **QUIET)
         heard = self.heard.change  # its "input" is for keys only
-        heard(self._answer, self.heard, [self.going, self.views], trigger_mode="multiple", **QUIET)
+        heard(self._answer, self.heard, self.going, trigger_mode="multiple", **QUIET).success(js=TO_MOVE, **QUIET)
         each: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "multiple", **QUIET}
-        followed = self.going.change(self._results, None, self.all, **each)
-        self.downloads.wire(self.going, followed.then)
-        self.shown.change(self._progress, None, self.status, **each)
+        self.going.change(self._follow, None, [self.status, self.news], **each)
+        given, shows = [self.news, self.seen], [*self.all, self.seen]
+        shown = self.news.change(self._show, given, shows, trigger_mode="multiple", **QUIET)  # one by one
+        self.downloads.wire(self.going, shown.then)
         self.size.wire(self.going)
         for tab in self.tabs:
             tab.select(self._show_pictures, None, [*self.pictures, *self.moves.widgets], **QUIET)
@@ -170,10 +179,7 @@ class ResultTab:
 
     def _render(self, said: dict, page: str) -> dict:
         """The player asks for the video of a camera move."""
-        return {
-            self.views: gr.Tabs(selected=MOVES),
-            **self.add(lambda session: camera_moves.steps(said, session), page),
-        }
+        return self.add(lambda session: camera_moves.steps(said, session), page)
 
     def add(self, steps: Callable[[Session], jobs.Steps], page: str) -> dict:
         """Start a run that adds to the visitor's result or changes its files; `InputError` if it cannot be now."""
@@ -235,64 +241,74 @@ class ResultTab:
         self._sessions.keep(visitor, session)
         return self.stored(session)
 
-    def _progress(self, request: gr.Request) -> Iterator[Any]:
-        """How far the visitor's run is; it goes on when this is closed."""
+    def _follow(self, request: gr.Request) -> Iterator[dict]:
+        """How far the visitor's run is, and what there is to show; it goes on when this is closed."""
         visitor = self._visitors.of(str(request.session_hash))
         job = self._visitors.last(visitor)
-        told = "Starting"
-        for event in job.events() if job else ():
-            match event:
-                case jobs.Failed(jobs.CANCELLED):
-                    if self._visitors.last(visitor) is None:  # else another run has taken its place
-                        yield jobs.CANCELLED
-                case jobs.Failed(sentence):
-                    raise gr.Error(sentence, duration=None, print_exception=False)
-                case jobs.Tick():
-                    yield told  # it can be stopped only between yields
-                case jobs.Progress():
-                    told = f"{event.fraction:4.0%}  {event.text}"
-                    yield told
-                case jobs.FilesReady() | jobs.Rendered():
-                    yield "done"  # `_results` says so too, but what was told here before may reach the page after it
-
-    def _results(self, request: gr.Request) -> Iterator[dict]:
-        """What the visitor's run has to show."""
-        visitor = self._visitors.of(str(request.session_hash))
-        job, session = self._visitors.last(visitor), self._sessions.get(visitor)
         if job is None:
-            yield {self.going: gr.skip()}
+            yield {self.news: gr.skip()}
             return
-        fresh = {self.player: texts.WAITING, self.report: "", self.mind: gr.update(visible=False)}
-        yield {
-            self.shown: job.name,
-            self.status: gr.update(visible=True),
-            self.cancel: gr.update(visible=True),
-            self.outputs: gr.update(visible=True),
-            self.teaser: gr.update(visible=False),
-            **({} if self._adds(job, session) else fresh),
-        }
-        done = {self.status: "done", self.cancel: gr.update(visible=False)}
+        told = "Starting"
+        yield {self.news: f"{job.name} 0"}
         for event in job.events():
             match event:
-                case jobs.Failed(sentence):
-                    if self._visitors.last(visitor) in (None, job):  # else another run has taken its place
-                        before = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
-                        hidden = gr.update(value="", visible=False)
-                        told = jobs.CANCELLED if sentence == jobs.CANCELLED else hidden
-                        yield {**before, self.status: told, self.cancel: gr.update(visible=False)}
-                case jobs.MasksReady():
-                    yield {self.player: texts.first_masks(event.path), **self._picture("masks.mp4", event.path)}
-                case jobs.SceneReady():
-                    yield self._scene(event.player, event.info, event.note, job.about)
-                case jobs.FilesReady():
-                    yield self._files(event.files, event.archive)
-                    yield done
-                case jobs.Rendered():
-                    yield self.moves.shown(event.files)
-                    yield done
+                case jobs.Tick():
+                    yield {self.status: told}  # it can be stopped only between yields
+                case jobs.Progress():
+                    told = f"{event.fraction:4.0%}  {event.text}"
+                    yield {self.status: told}
+                case _:
+                    yield {self.news: f"{job.name} {job.count}"}
+            if isinstance(event, jobs.Failed) and event.sentence != jobs.CANCELLED:
+                raise gr.Error(event.sentence, duration=None, print_exception=False)
+
+    def _show(self, news: str, seen: tuple[str, int], request: gr.Request) -> dict:
+        """What of the visitor's run is not shown yet; news: of `_follow`, of which a busy page may miss some."""
+        visitor = self._visitors.of(str(request.session_hash))
+        job = self._visitors.last(visitor)
+        name, _, count = news.partition(" ")
+        if not count or (job and job.name != name):  # another run has taken its place
+            return {self.going: gr.skip()}
+        if job is None:
+            return self._ended(visitor, jobs.CANCELLED)
+        shown = {} if seen[0] == name else self._begun(job, visitor)
+        for event in job.happened(seen[1] if seen[0] == name else 0, int(count)):
+            shown |= self._of(event, job, visitor)
+        return {**shown, self.seen: (name, int(count))}
+
+    def _begun(self, job, visitor):
+        fresh = {self.player: texts.WAITING, self.report: "", self.mind: ""}
+        return {
+            self.status: gr.update(visible=True),
+            self.cancel: gr.update(visible=True),
+            self.teaser: "",
+            **({} if self._adds(job, self._sessions.get(visitor)) else fresh),
+        }
+
+    def _of(self, event, job, visitor):
+        """What shows an event of a run."""
+        done = {self.status: "done", self.cancel: gr.update(visible=False)}
+        match event:
+            case jobs.Failed(sentence):
+                return self._ended(visitor, sentence)
+            case jobs.MasksReady(path):
+                return {self.player: texts.first_masks(path), **self._picture("masks.mp4", path)}
+            case jobs.SceneReady(player, info, _, note):
+                return self._scene(player, info, note, job.about)
+            case jobs.FilesReady(files, archive):
+                return {**self._files(files, archive), **done}
+            case jobs.Rendered(files):
+                return {**self.moves.shown(files), **done}
+        return {}
+
+    def _ended(self, visitor, sentence):
+        """What there was before a run that has ended without a result."""
+        before = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
+        told = jobs.CANCELLED if sentence == jobs.CANCELLED else gr.update(value="", visible=False)
+        return {**before, self.status: told, self.cancel: gr.update(visible=False)}
 
     def cancelled(self, request: gr.Request) -> dict:
-        """Cancel was pressed: the run ends, and `_results` shows what was there before."""
+        """Cancel was pressed: the run ends, and `_show` shows what was there before."""
         self._visitors.cancel(self._visitors.of(str(request.session_hash)))
         return {self.status: jobs.CANCELLED, self.cancel: gr.update(visible=False)}
 
@@ -304,17 +320,15 @@ class ResultTab:
             return {}
         return {
             self.status: gr.update(value="done", visible=True),
-            self.outputs: gr.update(visible=True),
-            self.teaser: gr.update(visible=False),
+            self.teaser: "",
             **self._scene(session.files["player.html"], session.info, session.note, session.number),
             **self._files(session.files, session.archive),
             self.downloads.most: session.player_mb,
         }
 
     def _scene(self, player, info, note, number):
-        mind = texts.to_mind(info)
         return {
-            self.mind: gr.update(value=mind, visible=bool(mind)),
+            self.mind: texts.to_mind(info),
             self.report: texts.made_with(info, note),
             self.player: texts.embedded(player, number),
             self.downloads.everything: gr.DownloadButton(interactive=False),
