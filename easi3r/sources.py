@@ -41,7 +41,7 @@ class Clip:
         self.seconds = self._index.seconds  # (n,) float64 ascending, as the file states them
         self.keys = self._index.keys  # (m,) positions of the frames at which decoding can start, may be empty
         self.interlaced = self._index.interlaced  # whether its frames are woven from two fields, taken at two times
-        self._damaged = False
+        self.damaged = False  # whether what has been read so far is
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class Clip:
                 "wrong, green and purple; save it as HLG, HDR10 or SDR."
             )
             return (said,)
-        if self._index.timed or not self._damaged:
+        if self._index.timed or not self.damaged:
             return ()
         said = (
             f"'{self.name}' is damaged, and files of its kind do not say when a frame is shown: the times of "
@@ -68,7 +68,7 @@ class Clip:
         return decode.frames_at(self.path, self._index, positions, side, self._note_damage)
 
     def _note_damage(self):
-        self._damaged = True
+        self.damaged = True
 
 
 class Animation:

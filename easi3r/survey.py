@@ -15,7 +15,7 @@ import numpy as np
 from . import bars, blank, cuts, decode, repeats
 from .errors import InputError
 from .sizes import Size, reduced
-from .sources import Source, Stills
+from .sources import Source
 
 LOOKS = 240  # pictures looked at, at most; reduced to 96 pixels that takes .3 s beside the decoding
 FEWEST_LOOKS = 48  # pictures looked at in a long clip, at least
@@ -308,8 +308,9 @@ def choose(look: Survey, source: Source, count: int, shot: int | None = None) ->
         )
     n = len(source.seconds)
     if len(look.positions) < n <= LOOKS:  # all were looked at, so what is missing cannot be decoded
-        if not isinstance(source, Stills):  # which name what they leave out
-            warnings.append(f"{n - len(look.positions)} of {n} frames are damaged and were left out.")
+        if getattr(source, "damaged", False):  # else there are packets without a picture, as in packed DivX
+            lost = n - len(look.positions)
+            warnings.append(f"Of {n} frames {lost} {'is' if lost == 1 else 'are'} damaged and left out.")
         whole = look.positions[(look.positions >= first) & (look.positions <= last)]
         return whole[decode.spread(look.clock[whole], count)], warnings
     fresh = first + np.flatnonzero(~look.repeats[first : last + 1])

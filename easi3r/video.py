@@ -17,8 +17,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from . import decode, fields, survey
 from .camera import Framing
 from .errors import InputError
-from .large import give_back, zeros
-from .sources import check_file, check_rgb, open_source
+from .large import give_back, picked, zeros
+from .sources import Stills, check_file, check_rgb, open_source
 
 BT709: dict[str, Any] = {  # what players take for granted; without accurate rounding swscale is up to 2 levels off
     "dst_colorspace": Colorspace.ITU709,
@@ -88,7 +88,7 @@ def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | No
     read_at, woven = list[int](), 0
     framing: Any = None  # a `Framing` from the first picture on
     frames: Any = None
-    for position, image, size in opened.read(chosen):
+    for position, image, size in _whole(opened, chosen, look, warnings):
         if framing is None:
             framing = Framing.fit(size, max_side, patch, inner)
             frames = zeros((len(chosen), *framing.size[::-1], 3), np.uint8)
@@ -96,7 +96,8 @@ def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | No
             image, woven = fields.one_moment(image), woven + 1
         frames[len(read_at)] = framing.cut(image)
         read_at.append(position)
-    frames, positions = frames[: len(read_at)], np.array(read_at)
+    order = np.argsort(read_at)
+    frames, positions = picked(frames[: len(read_at)], order), np.array(read_at)[order]
     give_back([frames])
     shows = survey.shows_scene(frames, positions, look)
     if woven > len(frames) / 4:
@@ -116,6 +117,41 @@ def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | No
         warnings=(*getattr(opened, "warnings", ()), *warnings, *survey.say_blank(look, opened, positions, shows)),
         stems=paths and tuple(path.stem for path in paths),
     )
+
+
+def _whole(opened, chosen, look, warnings):
+    """What `opened.read` gives of the chosen positions, and, where some cannot be decoded, of others nearby."""
+    there = []
+    for read in opened.read(chosen):
+        there.append(read[0])
+        yield read
+    lost = len(chosen) - len(there)
+    if not lost or len(there) < 2 or isinstance(opened, Stills):  # stills name what they leave out
+        return
+    others = _between(there, len(chosen), look.positions[~look.repeats[look.positions]], opened.seconds)
+    yield from opened.read(sorted(others)) if others else ()
+    if getattr(opened, "damaged", False):
+        at = np.sort(opened.seconds[[*there, *others]])
+        widest = int(np.diff(at, append=at[-1]).argmax())
+        warnings.append(
+            f"The file is damaged: of the {len(chosen)} frames chosen {lost} could not be read, and {len(others)} "
+            f"others were taken instead. The widest gap is from {at[widest]:.1f} to {at[widest + 1]:.1f} s."
+        )
+
+
+def _between(there, count, known, seconds):
+    """Positions among the `known` that fill the widest holes between those that are `there`, to be so many together."""
+    free = known[(known > min(there)) & (known < max(there)) & ~np.isin(known, there)]
+    least = (seconds[max(there)] - seconds[min(there)]) / (2 * count)
+    have, found = seconds[there], list[int]()
+    while len(have) < count and len(free):
+        apart = np.abs(seconds[free][:, None] - have).min(axis=1)
+        widest = int(apart.argmax())
+        if apart[widest] < least:
+            break
+        found.append(int(free[widest]))
+        have, free = np.append(have, seconds[free[widest]]), np.delete(free, widest)
+    return found
 
 
 def probe(path: str | Path) -> ClipInfo:

@@ -1,5 +1,6 @@
 """Video in and out, on real files of every kind that people have."""
 
+import re
 import tracemalloc
 from fractions import Fraction
 
@@ -444,6 +445,21 @@ def test_a_clip_that_breaks_off_gives_what_there_is(tmp_path, name):
     assert np.all(np.diff(clip.timestamps) > 0)
     few = read(path, 4)  # spread over what there is, not over what was promised
     assert len(few.frames) == 4 and few.timestamps[-1] == clip.timestamps[-1]
+
+
+def test_a_long_clip_with_a_hole_takes_others_near_it_and_says_so(tmp_path):
+    path = clip_of(tmp_path / "hole.mp4", 300, options={"g": "6", "bf": "0"})
+    data = bytearray(path.read_bytes())
+    start, end = data.index(b"mdat"), data.index(b"moov")
+    hole = slice(start + (end - start) * 9 // 20, start + (end - start) * 11 // 20)
+    data[hole] = bytes(hole.stop - hole.start)
+    path.write_bytes(data)
+    clip = read(path, 60)
+    assert 56 <= len(clip.frames) <= 60 and (np.diff(clip.positions) > 0).all()
+    assert [number_of(frame) for frame in clip.frames] == clip.positions.tolist()
+    (said,) = [each for each in clip.warnings if "damaged" in each]
+    assert re.search("of the 60 frames chosen [4-8] could not be read, and [1-8] others", said)
+    assert re.search("gap is from 1[234].. to 1[567].. s", said)
 
 
 def test_a_hole_in_the_middle_is_passed_over(tmp_path):

@@ -12,6 +12,7 @@ from ..reconstruction import Reconstruction
 from ..system import Plan, System, SystemCard, registry, systems
 from ..system.planning import START
 
+FEW, SMALL = 8, 512 * 288 // 2  # frames; pixels of a frame
 _log = logging.getLogger(__name__)
 
 
@@ -83,8 +84,14 @@ class Pool:
         return card, row.plan(card, n_frames, options, device, loaded, self._seconds_each.get(name))
 
     def note_run(self, system: System, result: Reconstruction) -> None:
-        """Let plans follow what a run took: seconds of computing, not those of waiting for a GPU."""
-        if count := result.info.get("pairs", len(result.frames)):
+        """Let plans follow what a run took: seconds of computing, not those of waiting for a GPU.
+
+        A run of few frames, or of small ones, tells nothing of others.
+        """
+        n_frames, height, width = result.depth.shape
+        if n_frames < FEW or height * width < SMALL:
+            return
+        if count := result.info.get("pairs", n_frames):
             seconds = sum(spent for step, spent in result.info["seconds"].items() if step != "sam2")
             self._seconds_each[system.card.name] = max(0.0, seconds - START) / count
 
