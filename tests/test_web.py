@@ -106,10 +106,14 @@ def test_one_visitors_load_holds_up_nobody_who_wants_something_else(loads):
 
 def test_plans_follow_the_last_run_without_its_waiting(tiny_result):
     pool = Pool()
+    large = replace(tiny_result, depth=np.ones((24, 288, 512), np.float32))
     system = pool.system("preview")
     before = pool.plan("preview", 24, Options())[1].seconds
     tiny_result.info |= {"pairs": 190, "seconds": {"read": 1.0, "motion": 99.0}}
-    pool.note_run(system, tiny_result)
+    for few in (tiny_result, replace(large, depth=large.depth[:2])):  # tell nothing of others
+        pool.note_run(system, few)
+        assert pool.plan("preview", 24, Options())[1].seconds == before
+    pool.note_run(system, large)
     assert pool.plan("preview", 24, Options())[1].seconds == pytest.approx(100) != before
     assert pool.plan("preview", 24, Options(graph="swin-1-noncyclic"))[1].seconds < 50
 

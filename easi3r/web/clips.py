@@ -125,7 +125,7 @@ def plan(taken: Chosen | None, frames: int, name: str, sharper: bool = False) ->
         return f"⚠️ {taken.problem}"
     n_frames = min(int(frames) or taken.n_frames, taken.n_frames)
     card, planned = POOL.plan(name, n_frames, Options(sam2=sharper))
-    done = "compared with each other" if planned.pairs else "looked at"
+    done = "compared with each other" if planned.pairs and n_frames > 1 else "looked at"
     said = f"{_moments(taken, n_frames)} {done}{_when(card.name, planned, sharper)}"
     if planned.download_mb:
         said += f" {planned.download_mb / 1000:.1f} GB of weights are fetched on first use, before that."
