@@ -49,3 +49,9 @@ def test_without_a_zoom_there_is_one_focal(street):
     assert find_zoom(frames, np.zeros(frames.shape[:3], bool)) is None
     still = np.repeat(frames[:1], T, axis=0)
     assert find_zoom(still, np.zeros(still.shape[:3], bool)) is None
+
+
+def test_steps_that_frames_further_apart_do_not_show_are_no_zoom(street):
+    """As of a camera that walks ahead: from neighbour to neighbour it seems to zoom."""
+    frames = zoomed(street, 1.08 ** (np.arange(T) % 3))
+    assert find_zoom(frames, np.zeros(frames.shape[:3], bool)) is None
