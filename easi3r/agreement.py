@@ -31,6 +31,9 @@ BEHIND = 0.02  # share of points behind another camera that sees them
 # Share of a frame's static pixels whose depth is within so much of one plane's, from which on all is called flat; a
 # still photo that is panned or zoomed into has .999, dogs on a lawn through a long lens .98, other clips up to .52.
 FLAT, ON_PLANE = 0.9, 0.05
+# Share of a frame that can be followed to the next one, below which they are called too far apart: two handheld walks
+# of 10 s in 24 frames have .32 and .33, with masks and depth that mean little, 21 other clips .60 on.
+FOLLOWED = 0.5
 LOOKED_AT, EVERY, ROUNDS = 6, 4, 5  # frames; row and column of them; times the fit is weighted anew
 
 
@@ -43,13 +46,15 @@ class Check:
     behind: float  # share of static points that lie behind a camera that sees them
     masked: bool  # whether anything is said to move
     flat: float = 0.0  # share of the static pixels of most frames that lie in one plane
+    followed: float = 1.0  # share of a frame, in the middle, that can be followed to the next one
 
     @property
     def warnings(self) -> list[str]:
         """Sentences for the user, the worst first; none if all is well."""
         said, least = [], min((a for a in self.agreement.values() if np.isfinite(a)), default=np.nan)
         if not np.isfinite(least):
-            return ["Too little stands still and is sharp in this clip for cameras and depth to be checked."]
+            unsure = "Too little stands still and is sharp in this clip for cameras and depth to be checked."
+            return [unsure, *self._far_apart()]
         if least < GOOD:
             what = "are rough"
             if least < NOTHING:
@@ -66,12 +71,22 @@ class Check:
                 "All that stands still lies in one plane, as a filmed picture, screen or wall does, or a scene far "
                 "away: hardly any depth is seen, and the camera's path is unsure."
             )
-        return said
+        return [*said, *self._far_apart()]
+
+    def _far_apart(self):
+        if self.followed >= FOLLOWED:
+            return []
+        said = (
+            f"Only {self.followed:.0%} of a picture can be followed to the next one used: they are far apart, or "
+            "blurred, and masks and depth suffer. Use more frames, or a shorter part of the clip."
+        )
+        return [said]
 
     def report(self) -> dict:
         """For report.json; None where nothing could be said."""
         shares = {f"agreement_gap_{gap}": a for gap, a in self.agreement.items()}
         shares |= {"depth_jumps": self.jumps, "behind_camera": self.behind, "flat": self.flat}
+        shares["followed"] = self.followed
         return {name: round(float(x), 4) if np.isfinite(x) else None for name, x in shares.items()}
 
 
@@ -99,20 +114,22 @@ def check(
     def left_out(t: int) -> np.ndarray:
         return moving[t] if overlay is None else moving[t] | overlay
 
-    def compare(pair: tuple[int, int]) -> tuple[float, float, float] | None:
+    def compare(pair: tuple[int, int]) -> tuple[float, tuple[float, float, float] | None]:
         i, j = pair
         flow = confirm(*followed([cv2.cvtColor(frames[t], cv2.COLOR_RGB2GRAY) for t in range(i, j + 1)]), RETURNS, 0)
         asked = flow.consistent & ~(cv2.dilate(left_out(i).astype(np.uint8), near) > 0)
         if asked.sum() < FEWEST:
-            return None
+            return flow.consistent.mean(), None
         points = Camera(intrinsics[i], (width, height)).unproject(depth[i])
         there = transform(invert(cam2world[j]) @ cam2world[i], points)
         pixels, z = Camera(intrinsics[j], (width, height)).project(there)
-        return _shares(flow, asked, pixels, z, depth[j])
+        return flow.consistent.mean(), _shares(flow, asked, pixels, z, depth[j])
 
     step = {gap: every or max(1, -(-(n_frames - gap) // MOST_PAIRS)) for gap in gaps}
     pairs = [(i, i + gap) for gap in gaps for i in range(0, n_frames - gap, step[gap])]
-    found = dict(zip(pairs, in_order(compare, pairs)))
+    compared = dict(zip(pairs, in_order(compare, pairs)))
+    found = {pair: shares for pair, (_, shares) in compared.items()}
+    near_by = [share for (i, j), (share, _) in compared.items() if j - i == gaps[0]]
 
     def mean(column: int, gap: int) -> float:
         values = [f[column] for (i, j), f in found.items() if f is not None and j - i == gap]
@@ -129,6 +146,7 @@ def check(
         max(behind, default=np.nan),
         bool(moving.any()),
         float(np.median(flat)),
+        float(np.median(near_by)) if near_by else 1.0,
     )
 
 

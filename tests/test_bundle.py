@@ -122,6 +122,14 @@ def test_the_check_says_what_can_be_relied_on(agreement_of, masked, said):
     assert said in sentence and f"{agreement_of:.0%}" in sentence
 
 
+def test_frames_that_lie_too_far_apart_are_said(clip):
+    far = clip.frames.copy()
+    far[1::2] = far[1::2, ::-1, ::-1]  # nothing is where it was
+    found = agreement.check(far, clip.depth, clip.cam2world, np.repeat(clip.intrinsics[None], T, 0), clip.dynamic)
+    assert found.followed < 0.5 and "far apart" in found.warnings[-1] and "more frames" in found.warnings[-1]
+    assert found.report()["followed"] == pytest.approx(found.followed, abs=1e-4)
+
+
 def test_a_photo_that_is_panned_is_called_flat():
     photo = cv2.resize(np.random.default_rng(0).integers(0, 255, (16, 30, 3), np.uint8), (240, 128))
     frames = np.stack([photo[2 * t :, 4 * t :][:H, :W] for t in range(T)])
