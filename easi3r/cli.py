@@ -224,7 +224,7 @@ def _evaluate(argv):
 def _view(argv):
     from .view import find_player, open_in_browser
 
-    parser = _Parser(prog="easi3r view", description="Look at saved results in the browser.")
+    parser = _Parser(prog="easi3r view", description="Look at saved results, or a comparison, in the browser.")
     parser.add_argument("folder", help="what a run has written with --out")
     player = find_player(parser.parse_args(argv).folder)
     if not open_in_browser(player):
@@ -316,3 +316,7 @@ class _Lines:
 
     def __exit__(self, *failure: object) -> None:
         pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""easi3r view DIR: the player of saved results, in the browser."""
+"""easi3r view DIR: the player of saved results, or of a comparison, in the browser."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import InputError
 from .paths import check_name, quoted
 
-_PLAYER, _ARCHIVE = "player.html", "arrays.npz"
+_PLAYER, _ARCHIVE, _COMPARISON = "player.html", "arrays.npz", "compare.html"
 _APART = 3.0  # seconds between files that were saved together, at most: they have one time, but a zip counts in twos
 
 
@@ -20,6 +20,8 @@ def find_player(folder: str | Path) -> Path:
     """
     folder = Path(check_name(folder)).absolute()
     player, archive = folder / _PLAYER, folder / _ARCHIVE
+    if not archive.is_file() and not player.is_file() and (folder / _COMPARISON).is_file():
+        return folder / _COMPARISON
     if not archive.is_file() and not player.is_file():
         raise InputError(f"There are no results in {quoted(folder)}; give a folder that a run has written.")
     if player.is_file() and not (archive.is_file() and archive.stat().st_mtime > player.stat().st_mtime + _APART):

@@ -447,6 +447,12 @@ def test_a_clip_that_breaks_off_gives_what_there_is(tmp_path, name):
     assert len(few.frames) == 4 and few.timestamps[-1] == clip.timestamps[-1]
 
 
+def test_a_video_may_come_in_a_list(tmp_path):
+    path = clip_of(tmp_path / "clip.mp4", 5)
+    assert np.array_equal(read([path]).frames, read(path).frames)
+    assert np.array_equal(read([str(path)]).timestamps, read(path).timestamps)
+
+
 def test_a_long_clip_with_a_hole_takes_others_near_it_and_says_so(tmp_path):
     path = clip_of(tmp_path / "hole.mp4", 300, options={"g": "6", "bf": "0"})
     data = bytearray(path.read_bytes())

@@ -25,6 +25,11 @@ def results(tmp_path_factory):
     return folder
 
 
+def test_a_comparison_is_opened_too(tmp_path):
+    (tmp_path / "compare.html").write_text("side by side")
+    assert find_player(tmp_path) == tmp_path / "compare.html"
+
+
 def test_a_player_is_written_where_it_is_missing_or_old(results, monkeypatch):
     player = find_player(results)
     assert player == results / "player.html" and "analytic" in player.read_text()
