@@ -30,9 +30,10 @@ def open_source(source: Any) -> "Source":
         raise InputError(f"The source is {what}; give a path, a list of image paths, or (T, H, W, 3) uint8 RGB.")
     if len(source) == 0:
         raise InputError("The source has no frames; give at least one.")
-    only = Path(check_name(source[0])) if len(source) == 1 and isinstance(source[0], (str, Path)) else None
-    if only and only.is_file() and not stills.is_image(only):
-        return _open_path(only)  # a video
+    if len(source) == 1 and isinstance(source[0], (str, Path)):
+        only = Path(check_name(source[0]))
+        if only.suffix.lower() not in stills.SUFFIXES:
+            return _open_path(only)  # a video
     return Stills(source, "frames")
 
 

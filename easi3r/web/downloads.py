@@ -46,21 +46,19 @@ class Downloads:
         """Events. going: what a run changes; ended: the event that all is shown."""
         self.apply.click(self._thin, self.most, going, **QUIET)
         for happens in (self.tab.select, ended):
-            happens(self._again, None, self.widgets, **QUIET)
+            happens(self._again, None, [self.everything, self.singly], **QUIET)
 
     def shown(self, written: dict[str, str], archive: str) -> dict:
         """What shows the files of a result, name -> path, and the zip of them."""
         single = [path for path in written.values() if Path(path).is_file()]
         return {self.singly: single, self.everything: gr.DownloadButton(value=archive, interactive=True)}
 
-    def of(self, session: Session) -> dict:
-        """What shows those of a session, and the size that it keeps to."""
-        return {**self.shown(session.files, session.archive), self.most: session.player_mb}
-
     def _again(self, request: gr.Request) -> dict:
         """Gradio loses what comes just while a tab opens."""
         session = self._stored(str(request.session_hash))
-        return self.of(session) if session and session.files else {self.everything: gr.skip()}
+        if session is None or not session.files:
+            return {self.everything: gr.skip()}
+        return self.shown(session.files, session.archive)
 
     def _thin(self, most: float, request: gr.Request) -> dict:
         try:
