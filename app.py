@@ -34,10 +34,10 @@ TO_PROGRESS = """() => {
     };
     if (innerWidth <= 720 || innerHeight <= 500) setTimeout(look, 800, 60);
 }"""  # on a phone what a click starts is below the screen; a busy server takes seconds to begin
-KNOWN = """() => {
+KNOWN = """(_, ...chosen) => {
     const name = "easi3r-visitor";
     if (!sessionStorage.getItem(name)) sessionStorage.setItem(name, crypto.randomUUID?.() ?? String(Math.random()));
-    return sessionStorage.getItem(name);
+    return [sessionStorage.getItem(name), ...chosen];
 }"""  # of a browser tab, also when it is loaded again
 
 
@@ -120,8 +120,7 @@ class Page:
         given = [self.clip, *chosen, self.sensitivity, self.own_mask]
         self.start.click(self.run, given, result.going, **QUIET)
         self.examples.click(self.show_example, self.examples, result.all, concurrency_limit=4, **QUIET)
-        came = blocks.load(self.came, self.visitor, [*result.all, self.clip, self.preview], js=KNOWN, **QUIET)
-        came.then(planned, [self.clip, *chosen], self.plan, **QUIET)
+        came = blocks.load(self.came, [self.visitor, *chosen], [*result.all, *shown], js=KNOWN, **QUIET)
         came.then(None, result.going, None, js=f"going => going && ({TO_PROGRESS})()", **QUIET)
         fetch = self.offer.click(self.fetch, None, [*result.state, self.offer], concurrency_limit=1, **QUIET)
         fetch.then(planned, [self.clip, *chosen], self.plan, **QUIET)
@@ -173,11 +172,11 @@ class Page:
             return self.result.run(make, request.session_hash)
         return self.result.example(ready, request.session_hash)
 
-    def came(self, visitor, request: gr.Request):
+    def came(self, visitor, request: gr.Request, *chosen):
         """The page is loaded, perhaps again; visitor: the name that their browser tab keeps."""
         shown = self.result.came(request.session_hash, visitor or request.session_hash)
         clip = VISITORS.clip(VISITORS.of(request.session_hash))
-        return {**shown, **(self._shown(clip) if clip else {})}
+        return {**shown, **({**self._shown(clip), self.plan: planned(clip, *chosen)} if clip else {})}
 
     def fetch(self):
         """Fetch what the page offers; "auto" is that from then on."""
