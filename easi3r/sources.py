@@ -79,6 +79,7 @@ class Animation:
     """An image file of n frames or pages: animated WebP, PNG or AVIF, multi-page TIFF."""
 
     interlaced = False
+    damaged = True  # where a frame of it is missing
 
     def __init__(self, path: Path, seconds: np.ndarray) -> None:
         self.path, self.name, self.seconds, self.keys = path, path.name, seconds, np.arange(0)
@@ -90,6 +91,8 @@ class Animation:
 
 class Stills:
     """n images, one frame each: paths of files or (H, W, 3) uint8 RGB arrays."""
+
+    damaged = False  # they name themselves what they leave out
 
     def __init__(self, images: Sequence | np.ndarray, name: str, warnings: Iterable[str] = ()) -> None:
         self.name, self._images, self._warnings = name, images, tuple(warnings)

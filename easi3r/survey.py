@@ -308,7 +308,7 @@ def choose(look: Survey, source: Source, count: int, shot: int | None = None) ->
         )
     n = len(source.seconds)
     if len(look.positions) < n <= LOOKS:  # all were looked at, so what is missing cannot be decoded
-        if getattr(source, "damaged", False):  # else there are packets without a picture, as in packed DivX
+        if source.damaged:  # else there are packets without a picture, as in packed DivX
             lost = n - len(look.positions)
             warnings.append(f"Of {n} frames {lost} {'is' if lost == 1 else 'are'} damaged and left out.")
         whole = look.positions[(look.positions >= first) & (look.positions <= last)]

@@ -130,7 +130,7 @@ def _whole(opened, chosen, look, warnings):
         return
     others = _between(there, len(chosen), look.positions[~look.repeats[look.positions]], opened.seconds)
     yield from opened.read(sorted(others)) if others else ()
-    if getattr(opened, "damaged", False):
+    if opened.damaged:
         at = np.sort(opened.seconds[[*there, *others]])
         widest = int(np.diff(at, append=at[-1]).argmax())
         warnings.append(

@@ -21,7 +21,8 @@ FEW, MANY = 60, 200  # matches of a pair below which it says nothing, and that a
 # were enlarged by 1.5 to 1.8 show .27 to .68 of true .41 to .59.
 LEAST = 0.2
 # A camera that walks ahead seems to zoom between neighbours, where little parallax tells the two apart, and less so
-# between frames `APART` apart: .33 to .65 of what lies between them, on average, in eight walks, .73 to 1 in six zooms.
+# between frames `APART` apart: .33 to .65 of what lies between them, on average, in eight walks, .71 to 1 in seven
+# zooms (.60 in orbit enlarged by 1.6, of which neighbours say 2.4).
 APART, SAME = 3, 0.67
 CLEAR = 0.008  # median deviation of the steps: .001 to .005 in clips with something to go by, .015 on without
 

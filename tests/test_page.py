@@ -198,6 +198,7 @@ def test_cancel_stops_a_run(browser, address):
     page.wait_for_function(
         "document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=90000
     )
+    page.locator("#player", has_text="There is no result yet").wait_for()
     wait_for_folders(before)
     page.close()
 

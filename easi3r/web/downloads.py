@@ -20,7 +20,8 @@ Add = Callable[[Callable[[Session], jobs.Steps], str], dict]
 
 
 class Downloads:
-    """Functions return what changes: widget -> value. stored: page -> its visitor's session, if they have one."""
+    """Functions return what changes: widget -> value. stored: page -> its visitor's session, if they have one
+    and no run goes on."""
 
     def __init__(self, stored: Callable[[str], Session | None], add: Add) -> None:
         self._stored, self._add = stored, add

@@ -54,8 +54,8 @@ class ResultTab:
 
     Who starts a run names it in `going`. `_follow` tells from there how far it is, and of what there is to show only a
     number: with every change gradio builds all widgets anew that a function may change. `_show` changes them. None
-    changes tabs or columns: with everything that is told, the browser copies all that is in one that may change. None
-    takes a widget away: its clock, drawn 60 times a second while it changes, would go on for ever.
+    changes tabs or columns: with everything that is told, the browser copies all that is in one that may change.
+    What is empty is hidden by page.css: the clock of a widget that is taken away while it changes goes on for ever.
     """
 
     def __init__(self, sessions: Sessions, visitors: Visitors) -> None:
@@ -63,7 +63,7 @@ class ResultTab:
         self.moves, self.size = camera_moves.CameraMoves(), RealSize(self.change)
         stored, busy = (lambda page: sessions.get(visitors.of(page))), lambda page: visitors.going_on(visitors.of(page))
         self.touch = WhatMoves(stored, busy, self.change, self.run)
-        self.downloads = Downloads(stored, self.add)
+        self.downloads = Downloads(lambda page: None if busy(page) else stored(page), self.add)
         # to what a player in the page says: kind -> answer
         self.answers: dict[str, Answer] = {
             "path": self._render,
@@ -257,6 +257,8 @@ class ResultTab:
                 case jobs.Progress():
                     told = f"{event.fraction:4.0%}  {event.text}"
                     yield {self.status: told}
+                case jobs.Failed():
+                    yield {self.news: f"{job.name} {job.count} over"}  # other words, also if nothing has happened since
                 case _:
                     yield {self.news: f"{job.name} {job.count}"}
             if isinstance(event, jobs.Failed) and event.sentence != jobs.CANCELLED:
@@ -266,7 +268,7 @@ class ResultTab:
         """What of the visitor's run is not shown yet; news: of `_follow`, of which a busy page may miss some."""
         visitor = self._visitors.of(str(request.session_hash))
         job = self._visitors.last(visitor)
-        name, _, count = news.partition(" ")
+        name, count, *_ = (*news.split(), "", "")
         if not count or (job and job.name != name):  # another run has taken its place
             return {self.going: gr.skip()}
         if job is None:
