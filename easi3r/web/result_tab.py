@@ -289,7 +289,8 @@ class ResultTab:
 
     def _of(self, event, job, visitor):
         """What shows an event of a run."""
-        done = {self.status: "done", self.cancel: gr.update(visible=False)}
+        # visible: all may have happened since `_begun`
+        done = {self.status: gr.update(value="done", visible=True), self.cancel: gr.update(visible=False)}
         match event:
             case jobs.Failed(sentence):
                 return self._ended(visitor, sentence)
@@ -306,7 +307,8 @@ class ResultTab:
     def _ended(self, visitor, sentence):
         """What there was before a run that has ended without a result."""
         before = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
-        told = jobs.CANCELLED if sentence == jobs.CANCELLED else gr.update(value="", visible=False)
+        cancelled = sentence == jobs.CANCELLED
+        told = gr.update(value=sentence if cancelled else "", visible=cancelled)
         return {**before, self.status: told, self.cancel: gr.update(visible=False)}
 
     def cancelled(self, request: gr.Request) -> dict:
