@@ -42,6 +42,13 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return np.asarray(array)
 
 
+def laid_down(array: np.ndarray) -> np.ndarray:
+    """The same array; a large one on disk, see `zeros`."""
+    there = zeros(array.shape, array.dtype)
+    there[...] = array
+    return there
+
+
 def choice(n_frames: int, most: int = MANY) -> np.ndarray:
     """At most so many indices below `n_frames`, evenly spread from the first to the last; all if they are no more."""
     return np.unique(np.linspace(0, n_frames - 1, min(n_frames, most)).round().astype(int))

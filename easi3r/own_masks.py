@@ -42,7 +42,7 @@ class OwnMasks:
         """(T,H,W) bool: these, and `estimated` (T,H,W) bool in frames for which there is none."""
         return np.where(self.known[:, None, None], self.masks, estimated)
 
-    def at(self, frames: np.ndarray) -> "OwnMasks":
+    def at(self, frames: np.ndarray | slice) -> "OwnMasks":
         """The same for some of the frames only, (T,) bool."""
         return replace(self, masks=self.masks[frames], known=self.known[frames])
 

@@ -13,7 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 import easi3r
-from easi3r import large, video, windows
+from easi3r import large, spans, video
 from easi3r.camera import Camera, focal_of, pose
 from easi3r.metrics import trajectory_errors
 from easi3r.motion import Motion
@@ -307,10 +307,10 @@ def test_a_folder_that_cannot_be_written_to_gets_a_sentence(walk, tmp_path):
 
 @pytest.mark.parametrize("n_frames", [97, 98, 112, 113, 300, 1000, 4999])
 def test_windows_cover_every_frame_once_and_share_some(n_frames):
-    spans = windows.spans_of(n_frames)
-    assert [t for span in spans for t in range(span.owned, span.until)] == list(range(n_frames))
-    assert all(span.begin <= span.owned < span.until <= span.end <= n_frames for span in spans)
-    assert min(before.end - after.begin for before, after in itertools.pairwise(spans)) >= 15
+    windows = spans.spans_of(n_frames)
+    assert [t for span in windows for t in range(span.owned, span.until)] == list(range(n_frames))
+    assert all(span.begin <= span.owned < span.until <= span.end <= n_frames for span in windows)
+    assert min(before.end - after.begin for before, after in itertools.pairwise(windows)) >= 15
 
 
 def test_every_frame_can_be_asked_for():

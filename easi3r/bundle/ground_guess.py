@@ -206,7 +206,7 @@ def _is_ground(view, feet):
     below = bottom | (feet & view.seen)
     prior = np.where(below, 1, np.where((view.slope < 0)[:, None], 0, 0.5)).astype(np.float32)
     weight = np.where(below, SURE, np.where(prior < 0.5, 1, HARDLY)).astype(np.float32)
-    laplacian = links(view.lab[None], {}, 1)  # of a clip of one frame
+    laplacian = links(view.lab[None], {})  # of a clip of one frame
     near = spread(prior[None], weight[None], laplacian)[0]
     found = 0.3 + 0.4 * near
     for _ in range(ROUNDS):  # colours that are found to be ground tell where there is more of it

@@ -1,11 +1,13 @@
 """Where grid points of every frame went in other frames, with how exactly that is known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from ..flow import Flow
+from ..spans import Span
 
 SAMPLES = 400  # grid points per frame, about; four times as many move no camera by more than its error
 FEWEST = 20  # points that a pair must have followed to count
@@ -85,4 +87,20 @@ def observe(flows: dict[tuple[int, int], Flow], moving: np.ndarray, zoom: np.nda
         tuple(np.array(sorted(f), int) for f in found),
         tuple(np.array([f[j][0] for j in sorted(f)]).reshape(-1, n_points, 2) for f in found),
         tuple(np.array([f[j][1] for j in sorted(f)]).reshape(-1, n_points) for f in found),
+    )
+
+
+def joined(windows: Sequence[tuple[Observations, Span]]) -> Observations:
+    """Those of a whole clip: each frame's from the window that it is taken from."""
+    if len(windows) == 1:
+        return windows[0][0]
+    mine = [(seen, span.begin, k) for seen, span in windows for k in range(*span.mine.indices(span.end - span.begin))]
+    first = windows[0][0]
+    return Observations(
+        first.rows,
+        first.columns,
+        np.stack([seen.points[k] for seen, _, k in mine]),
+        tuple(seen.others[k] + begin for seen, begin, k in mine),
+        tuple(seen.targets[k] for seen, _, k in mine),
+        tuple(seen.spread[k] for seen, _, k in mine),
     )

@@ -48,7 +48,7 @@ def segment(
     surely a pixel moves whatever its neighbours and colours say. `progress` gets 0 to 1.
     """
     report = progress or (lambda fraction: None)
-    lab, laplacian = volume.at(evidence.shape[1:])
+    lab, laplacian = volume.linked
     report(0.2)
     prior = _sigmoid((evidence - cut) / SOFT)
     sure = np.zeros_like(prior) if sure is None else sure

@@ -6,7 +6,7 @@ from .. import pairs
 from ..backbones.weights import has_gpu, sam2
 from ..motion.refine import sam2_seconds
 from ..options import Options
-from ..windows.spans import spans_of
+from ..spans import spans_of
 from .base import Plan, SystemCard
 
 START = 5  # seconds that a run takes however few its pairs, roughly

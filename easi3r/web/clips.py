@@ -15,8 +15,8 @@ from ..camera import Framing
 from ..errors import InputError
 from ..options import Options
 from ..sources import Stills, Zipped, natural, open_source
+from ..spans import AT_ONCE, spans_of
 from ..system import registry
-from ..windows.spans import AT_ONCE, spans_of
 from .pool import POOL
 from .texts import address_of
 

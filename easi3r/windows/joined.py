@@ -7,13 +7,12 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from ..alignment.similarity import rigid_part, scale_of
 from ..camera import invert, pose
-from ..large import frames_of, give_back, zeros
-from ..motion import Motion
+from ..large import frames_of
+from ..spans import Maps
 from ..system.base import Estimate
 from ..system.steps import FLAT, GUESSED, turning_sentence
 from .graph import Edge, settled
 from .links import Window
-from .spans import Span
 
 STANDS = (
     "For a part of the clip the camera only turns or stands still{}. How large what comes after it is, compared to "
@@ -23,27 +22,6 @@ STANDS = (
 BOTH = f"{GUESSED}; where no ground can be told, {FLAT}"
 
 
-class Maps:
-    """What is known per pixel of T frames, from the window that each is taken from."""
-
-    def __init__(self, n_frames: int) -> None:
-        self._n_frames = n_frames
-        self.arrays: dict[str, np.ndarray] = {}  # of an `Estimate` and its `Motion`
-        self.evidence: dict[str, np.ndarray] = {}  # `Motion.maps`
-
-    def take(self, found: Estimate, span: Span) -> None:
-        """The frames of a window that are taken from it; lengths in its unit."""
-        motion = found.motion
-        mine = {"depth": found.depth, "confidence": found.confidence}
-        mine |= {"dynamic": motion.dynamic, "values": motion.values}
-        for whole, part in ((self.arrays, mine), (self.evidence, motion.maps)):
-            for name, array in part.items():
-                if name not in whole:
-                    whole[name] = zeros((self._n_frames, *array.shape[1:]), array.dtype)
-                whole[name][span.owned : span.until] = array[span.owned - span.begin : span.until - span.begin]
-        give_back([*self.arrays.values(), *self.evidence.values()])
-
-
 def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[Edge]) -> Estimate:
     """All in the world of the first camera; worlds (n,4,4): similarities, from each window's, before loops close."""
     depth, n_frames = maps.arrays["depth"], windows[-1].span.end
@@ -51,7 +29,7 @@ def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[Ed
     for window, world in zip(windows, worlds):
         span = window.span
         grown[span.owned : span.until] = scale_of(world)
-        intrinsics[span.owned : span.until] = window.intrinsics[span.owned - span.begin : span.until - span.begin]
+        intrinsics[span.owned : span.until] = window.intrinsics[span.mine]
     nodes = _cameras(windows, worlds)
     nodes[:, :3, :3] *= grown[:, None, None]  # frame, in the unit of its window -> world
     if loops:
@@ -61,9 +39,8 @@ def joined(windows: list[Window], worlds: np.ndarray, maps: Maps, loops: list[Ed
     cameras = rigid_part(nodes)
     cameras = invert(cameras[:1]) @ cameras
     cameras[0] = np.eye(4)
-    motion = Motion(maps.arrays["dynamic"], maps.arrays["values"], maps.evidence)
     info = {**_info(windows), "windows": len(windows), "seen_again": [list(edge.frames or ()) for edge in loops]}
-    return Estimate(cameras, intrinsics, depth, maps.arrays["confidence"], motion, _warnings(windows), info)
+    return Estimate(cameras, intrinsics, depth, maps.arrays["confidence"], maps.motion, _warnings(windows), info)
 
 
 def _closed(nodes, windows, worlds, loops):

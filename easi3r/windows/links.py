@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..camera import pose
+from ..spans import Span
 from ..system.base import Estimate
-from .spans import Span
 
 STRIDE = 4  # pixels between those whose depth is compared, in rows and columns
 

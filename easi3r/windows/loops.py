@@ -10,11 +10,10 @@ from ..backbones.base import Progress
 from ..flow import both_ways, sample
 from ..options import Options
 from ..own_masks import OwnMasks
+from ..spans import LENGTH, Maps, Span
 from .graph import Edge
-from .joined import Maps
 from .links import View, Window, link
 from .solving import Solver
-from .spans import LENGTH, Span
 
 SMALL = (24, 15)  # pixels of the pictures that are compared
 BLUR = 0.8  # pixels there: a step aside must not matter

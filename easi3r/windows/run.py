@@ -12,18 +12,18 @@ from ..large import give_back
 from ..options import FOVS, Options
 from ..own_masks import OwnMasks
 from ..reconstruction import only_turns
+from ..spans import AT_ONCE, LENGTH, Maps, spans_of
 from ..system.base import Coarse, Estimate, Stage, System
 from ..system.base import stages as all_at_once
 from ..system.steps import given_masks
 from ..video import Video
 from .ahead import in_turn
 from .graph import Edge, chained
-from .joined import Maps, joined
+from .joined import joined
 from .kept import Kept
 from .links import View, Window, link
 from .loops import candidates, closing
 from .solving import Solver
-from .spans import AT_ONCE, LENGTH, spans_of
 
 ZOOMS = 0.02  # change of the focal within a window from which the lens may zoom: windows then have focals of their own
 SAME = 0.03  # share by which a window's focal may miss that of the clip
@@ -74,7 +74,7 @@ def stages(
         if windows:
             here = View.of_estimate(found, np.s_[: windows[-1].span.end - span.begin])
             edges.append(Edge(number - 1, number, link(here, windows[-1].last).matrix))
-        maps.take(found, span)
+        maps.take(found.motion, span, depth=found.depth, confidence=found.confidence)
         windows.append(_remembered(found, span, spans[number + 1 :]))
         give_back([video.frames])
     loops = []
