@@ -12,7 +12,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from . import bars, blank, cuts, decode, repeats
+from . import bars, blank, blurred_sides, cuts, decode, repeats
 from .errors import InputError
 from .sizes import Size, reduced
 from .sources import Source
@@ -60,8 +60,8 @@ def survey(source: Source) -> Survey:
     positions = np.array([position for position, *_ in looked])
     height, width = looked[0][1].shape[:2]
     pictures = np.stack([_resized(image, (width, height)) for _, image, _ in looked])
-    coarse = bars.find_bars(pictures)
-    inner = None if coarse is None else _measure_bars(source, positions, coarse, width)
+    coarse, sides = _sides_of(pictures)
+    inner = None if coarse is None else _measure(sides, source, positions, coarse, width)
     if coarse is not None:
         left, top, right, bottom = coarse
         pictures = np.ascontiguousarray(pictures[:, top : height - bottom, left : width - right])
@@ -92,12 +92,21 @@ def survey(source: Source) -> Survey:
     return replace(look, clock=_clock(look, source.seconds, greys))
 
 
-def _measure_bars(source, positions, coarse, width):
+def _sides_of(pictures):
+    """What is laid around the picture, as its module finds it, and the module; (None, None) if nothing is."""
+    for sides, find in ((bars, bars.find_bars), (blurred_sides, blurred_sides.find_sides)):
+        coarse = find(pictures)
+        if coarse is not None:
+            return coarse, sides
+    return None, None
+
+
+def _measure(sides, source, positions, coarse, width):
     chosen = positions[decode.spread(positions, BAR_FRAMES)]
     found = list(source.read(chosen.tolist()))
     size = found[0][1].shape[1::-1]
     frames = np.stack([_resized(image, size) for _, image, _ in found])
-    left, top, *inner = bars.measure(frames, coarse, size[0] / width)
+    left, top, *inner = sides.measure(frames, coarse, size[0] / width)
     scale = np.array(found[0][2]) / size  # pixels that are not square
     return tuple(int(v) for v in np.round(np.array([left, top, *inner]) * np.tile(scale, 2)))
 
@@ -107,8 +116,8 @@ def inner_of(look: Survey, source: Source, chosen: np.ndarray) -> tuple[int, int
     if look.inner is not None or len(look.shots) == 1:
         return look.inner
     inside = (look.positions >= chosen[0]) & (look.positions <= chosen[-1])
-    coarse = bars.find_bars(look.pictures[inside])
-    return None if coarse is None else _measure_bars(source, look.positions[inside], coarse, look.pictures.shape[2])
+    coarse, sides = _sides_of(look.pictures[inside])
+    return None if coarse is None else _measure(sides, source, look.positions[inside], coarse, look.pictures.shape[2])
 
 
 def check_size(name: str, size: Size) -> None:
