@@ -52,7 +52,7 @@ def is_flash(own: tuple[float, float], position: int, exposures: np.ndarray, pos
 
 
 def in_words(at: list[int], looked: list[int], seconds: np.ndarray) -> str:
-    """When the frames `at` are shown, such as "0.21, 0.50 to 0.75", among those that were looked at; positions are
+    """When the frames `at` are shown, such as "0.21, 0.50 to 0.75 s", among those that were looked at; positions are
     ascending, seconds (n,) those of all frames.
     """
     runs: list[tuple[int, int]] = []
@@ -63,4 +63,4 @@ def in_words(at: list[int], looked: list[int], seconds: np.ndarray) -> str:
             runs.append((p, p))
     ranges = [[f"{seconds[p]:.2f}" for p in run] for run in runs]
     words = ", ".join(a if a == b else f"{a} to {b}" for a, b in ranges[:MOST_NAMED])
-    return words + (f" and {len(ranges) - MOST_NAMED} more times," if len(ranges) > MOST_NAMED else "")
+    return f"{words} s" + (f" and {len(ranges) - MOST_NAMED} more times" if len(ranges) > MOST_NAMED else "")

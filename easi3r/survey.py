@@ -347,5 +347,5 @@ def say_blank(look: Survey, source: Source, positions: np.ndarray, shows: np.nda
     said = []
     for at, what in ((empty - bright, f"shows nothing of the scene ({kind})"), (bright, "is over-exposed by a flash")):
         if at:
-            said.append(f"At {blank.in_words(sorted(at), looked, source.seconds)} s the picture {what}. {left_out}")
+            said.append(f"At {blank.in_words(sorted(at), looked, source.seconds)} the picture {what}. {left_out}")
     return said

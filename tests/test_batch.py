@@ -170,6 +170,8 @@ def test_what_cannot_be_used_is_said_in_a_sentence(quick, folder, tmp_path, caps
     assert "no clip" in refused(capsys, "batch", tmp_path / "empty", *out)
     assert "names no clip" in refused(capsys, "batch", tmp_path / "list", *out)
     assert "no list" in refused(capsys, "batch", folder / "walk.mp4", *out)
+    (tmp_path / "text.mp4").write_text("no video\n")
+    assert "no list" in refused(capsys, "batch", tmp_path / "text.mp4", *out)
     assert "no file" in refused(capsys, "batch", tmp_path / "nowhere", *out)
     assert "unknown" in refused(capsys, "batch", folder, "--out", tmp_path / "out", "--systems", "preview,fra")
     twice = ("--out", tmp_path / "out", "--systems", "preview,preview")

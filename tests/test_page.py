@@ -188,17 +188,30 @@ def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monke
     page.close()
 
 
-def test_cancel_stops_a_run(browser, address):
-    long = Path(__file__).parents[1] / "examples" / "street.mp4"
+def test_cancel_stops_a_run_and_takes_back_what_it_has_shown(browser, address, monkeypatch, walk, tiny_result):
+    def begun(source, name, options, masks, progress):
+        yield Masked(tiny_result.frames, tiny_result.timestamps, tiny_result.dynamic), ""
+        yield replace(tiny_result, info={**tiny_result.info, "frames": 6, "coarse": True}), ""
+        while True:
+            progress(0.5, "Going on")  # raises once it is cancelled
+            time.sleep(0.05)
+
+    monkeypatch.setattr("easi3r.web.compute.reconstruct", begun)
     before = our_folders()
     page = open_page(browser, address)
-    upload(page, long)
+    upload(page, walk)
     page.locator("#run").click()
-    page.locator("#cancel").click(timeout=90000)
+    page.locator("#report", has_text="A first look").wait_for()
+    open_tab(page, "What moves")
+    page.wait_for_function("document.querySelector('#masks video')?.videoWidth > 0")
+    page.locator("#cancel").click()
     page.wait_for_function(
         "document.querySelector('#status input, #status textarea').value.startsWith('Cancelled')", timeout=90000
     )
+    page.locator("#masks video").wait_for(state="detached")
+    open_tab(page, "4D scene")
     page.locator("#player", has_text="There is no result yet").wait_for()
+    assert not page.locator("#report").inner_text().strip() and not page.locator("#mind").inner_text().strip()
     wait_for_folders(before)
     page.close()
 

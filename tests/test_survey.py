@@ -96,6 +96,12 @@ def test_frames_that_show_nothing_are_left_out_and_named(tmp_path, kind, place):
     assert said(clip, "shows nothing", word, f"{at[0] / 24:.2f} to {at[-1] / 24:.2f} s")
 
 
+def test_of_a_clip_that_flickers_some_times_are_named(tmp_path):
+    frames = scene()
+    frames[3::6] = 0
+    assert said(seen(tmp_path, frames, count=24), "At 0.12, ", " s and 4 more times the picture shows nothing")
+
+
 def test_a_fade_in_and_out_is_left_out_where_it_is_dark(tmp_path):
     share = np.interp(np.arange(60), [0, 12, 47, 59], [0, 1, 1, 0])
     clip = seen(tmp_path, scene() * share[:, None, None, None], count=30)

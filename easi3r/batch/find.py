@@ -66,9 +66,9 @@ def _look(place, is_folder):
 
 
 def _listed(source):
-    """Places of the clips that the lines of a file name."""
+    """Places of the clips that the lines of a file name; a damaged video may be all text."""
     with reaching(source) as (files, path):
-        data = files.cat_file(path, end=_LONGEST + 1)
+        data = b"\0" if source.lower().endswith(_VIDEOS) else files.cat_file(path, end=_LONGEST + 1)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:

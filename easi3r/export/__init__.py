@@ -94,7 +94,7 @@ def refuse_taken(folder: Path, taken: list[str], sign: str) -> None:
 
 
 def check_place(folder: str | Path) -> Path:
-    """`folder` as a Path, if it is or can become a folder to write into; makes nothing. Else `InputError`."""
+    """`folder` as a Path, if it is or can become a folder to write into; leaves nothing there. Else `InputError`."""
     folder = Path(check_name(folder))
     try:
         place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
@@ -109,6 +109,10 @@ def check_place(folder: str | Path) -> Path:
         )
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
+    try:  # as some places say that one may, /proc and full disks among them
+        tempfile.TemporaryDirectory(prefix=".easi3r-", dir=place).cleanup()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     return folder
 
 

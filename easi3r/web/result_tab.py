@@ -306,7 +306,8 @@ class ResultTab:
 
     def _ended(self, visitor, sentence):
         """What there was before a run that has ended without a result."""
-        before = self.stored(self._sessions.get(visitor)) or {self.player: texts.NOTHING}
+        nothing = {self.player: texts.NOTHING, self.report: "", self.mind: "", **dict.fromkeys(self.pictures)}
+        before = self.stored(self._sessions.get(visitor)) or nothing
         cancelled = sentence == jobs.CANCELLED
         told = gr.update(value=sentence if cancelled else "", visible=cancelled)
         return {**before, self.status: told, self.cancel: gr.update(visible=False)}
