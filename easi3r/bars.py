@@ -27,6 +27,9 @@ BLURRED = 0.15  # share of pixels that stand still, on the way from picture to b
 DRAWN, NO_DETAIL = 0.4, 0.7
 RIM = 0.02  # of the height or width: bars up to this are no more than two rows of the small pictures
 CORNER = 0.08  # of the shorter side: what rounded corners may cost
+# Rows of small pictures that two bars which come within a clip have at least, and may differ by: a dark sky over a dark
+# floor differs by more, or not for `LEAST` pictures.
+COMING, EVEN = 2, 1
 LEAST, ENOUGH = 4, 32  # pictures: with fewer nothing can be said to stand still, with more it takes longer
 
 
@@ -54,6 +57,37 @@ def find_bars(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
             if (still & detail)[inner].sum() <= (0.9 if any(sides) and sides == flat else MOVES) * detail[inner].sum():
                 return tuple(sides)
     return None
+
+
+def find_coming(pictures: np.ndarray) -> tuple[tuple[int, int, int, int], np.ndarray] | None:
+    """Two black bars that cover a part of the clip only, or slide in: (left, top, right, bottom) pixels where they are
+    widest, and which of N pictures (N,h,w,3) uint8 have them so wide, (N,) bool; None if there are none.
+
+    Both are of one width at each time, however dark the scene is.
+    """
+    if len(pictures) < LEAST:
+        return None
+    heights = [np.array([_black_rows(np.rot90(p, -turns)) for p in pictures]) for turns in (1, 0, 3, 2)]
+    sides, where = [0, 0, 0, 0], np.zeros(len(pictures), bool)
+    for one, two in ((0, 2), (1, 3)):
+        even = (np.abs(heights[one] - heights[two]) <= EVEN) & (np.minimum(heights[one], heights[two]) >= COMING)
+        rows = np.maximum(heights[one], heights[two])
+        if even.sum() < LEAST:
+            continue
+        widest = even & (rows >= np.quantile(rows[even], 0.9, method="nearest") - EVEN)
+        if widest.sum() >= LEAST:
+            sides[one] = sides[two] = int(rows[widest].max())
+            where |= widest
+    return (tuple(sides), where) if where.any() else None  # type: ignore[return-value]  # four of them
+
+
+def _black_rows(picture):
+    """Black rows at the upper edge of a picture (h,w,3), if it is no bar that they end in; 0 in a black picture."""
+    rows = _leading((picture <= BLACK).all(axis=(1, 2)) & (np.ptp(picture, axis=(1, 2)) <= FLAT))
+    if not 0 < rows <= MOST * len(picture):
+        return 0
+    beside = picture[min(rows + 1, len(picture) - 1)].max(axis=-1).astype(np.float32)
+    return rows if (beside - np.median(picture[0]) > EDGE).mean() >= EDGE_SHARE else 0
 
 
 def find_rim(frames: np.ndarray) -> np.ndarray:

@@ -111,13 +111,23 @@ def _measure(sides, source, positions, coarse, width):
     return tuple(int(v) for v in np.round(np.array([left, top, *inner]) * np.tile(scale, 2)))
 
 
-def inner_of(look: Survey, source: Source, chosen: np.ndarray) -> tuple[int, int, int, int] | None:
-    """`Survey.inner` as it is at the frames `chosen` of one shot: another one may have other bars."""
-    if look.inner is not None or len(look.shots) == 1:
+def inner_of(look: Survey, source: Source, chosen: np.ndarray, warnings: list[str]) -> tuple[int, int, int, int] | None:
+    """`Survey.inner` as it is at the frames `chosen` of one shot: another one may have other bars, and some come within
+    a shot, on which a sentence is added to `warnings`.
+    """
+    if look.inner is not None:
         return look.inner
     inside = (look.positions >= chosen[0]) & (look.positions <= chosen[-1])
-    coarse, sides = _sides_of(look.pictures[inside])
-    return None if coarse is None else _measure(sides, source, look.positions[inside], coarse, look.pictures.shape[2])
+    pictures, at = look.pictures[inside], look.positions[inside]
+    coarse, sides = _sides_of(pictures) if len(look.shots) > 1 else (None, None)
+    if coarse is None and (coming := bars.find_coming(pictures)):
+        (coarse, where), sides = coming, bars
+        at = at[where]
+        warnings.append(
+            "Black bars come or go within the clip; what they cover at any time is left out at all times. To keep it, "
+            "trim the clip to the part without them."
+        )
+    return None if coarse is None else _measure(sides, source, at, coarse, pictures.shape[2])
 
 
 def check_size(name: str, size: Size) -> None:

@@ -84,7 +84,7 @@ def read(source: Any, max_frames: int, max_side: int, patch: int, shot: int | No
     opened = open_source(source)
     look = survey.survey(opened)
     chosen, warnings = survey.choose(look, opened, max_frames or len(opened.seconds), shot)
-    inner = survey.inner_of(look, opened, chosen)
+    inner = survey.inner_of(look, opened, chosen, warnings)
     read_at, woven = list[int](), 0
     framing: Any = None  # a `Framing` from the first picture on
     frames: Any = None

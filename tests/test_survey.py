@@ -222,6 +222,15 @@ def test_each_shot_has_bars_of_its_own(tmp_path):
     assert whole.framing.inner == (0, 0, W, H)
 
 
+@pytest.mark.parametrize("rows", [[min(24, max(0, step * (k - 20))) for k in range(60)] for step in (1, 4)])
+def test_bars_that_come_within_a_shot_are_cut_off_of_all_of_it(tmp_path, rows):
+    frames = scene()
+    for frame, bar in zip(frames, rows):
+        frame[:bar], frame[H - bar :] = 0, 0
+    clip = seen(tmp_path, frames)
+    assert np.abs(np.subtract(clip.framing.inner, (0, 24, 320, 136))).max() <= 4 and said(clip, "bars come or go")
+
+
 def _tripod():
     picture, frames = scene("room")[30], []
     for k in range(48):
