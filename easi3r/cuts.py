@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from skimage.feature import match_descriptors
 
+from .flow import pixel_grid, sample
+
 # What is left of a picture after the one before has been moved onto it (1 - correlation): real clips leave .07 at most
 # between neighbouring frames, a cut between two rendered scenes .58. A value of CUT among ones below QUIET is a cut.
 CUT, QUIET = 0.3, 0.12
@@ -27,11 +29,8 @@ def unlike(first: np.ndarray, second: np.ndarray) -> float:
     first, second = _normalised(first), _normalised(second)
     engine = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     engine.setFinestScale(0)
-    grid = np.stack(np.meshgrid(*(np.arange(side, dtype=np.float32) for side in first.shape[::-1])), axis=-1)
-    target = grid + engine.calc(first, second, None)  # type: ignore[call-overload]  # no start
-    moved = cv2.remap(  # type: ignore[call-overload]  # no second map: both coordinates lie in the first
-        second, target, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    way = engine.calc(first, second, None)  # type: ignore[call-overload]  # no start
+    moved = sample(second, pixel_grid(*first.shape) + way)
     a, b = (x.astype(np.float64) - x.mean() for x in (first, moved))
     return float(1 - (a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum() + 1))
 

@@ -10,7 +10,8 @@ import tempfile
 # matrix libraries wait by spinning, which takes the other process's time.
 os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t-")
 atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} if "PYTEST_XDIST_WORKER" in os.environ else {}
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+os.environ |= dict.fromkeys(_THREADS, "1") if "PYTEST_XDIST_WORKER" in os.environ else {}
 
 # isort: split
 
@@ -146,7 +147,7 @@ def browser():
 
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory):
-    """A clip that is quick to reconstruct: 4 frames of 128 x 80."""
+    """A clip that is quick to reconstruct: 4 frames of 96 x 64."""
     path = tmp_path_factory.mktemp("walk") / "walk.mp4"
-    video.write(path, synthetic.render("street", 4, 128, 80).frames, 8)
+    video.write(path, synthetic.render("street", 4, 96, 64).frames, 8)
     return path

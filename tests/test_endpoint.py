@@ -25,7 +25,7 @@ def client(address):
 
 
 def test_the_endpoint_takes_every_option_and_masks(client, walk, tmp_path):
-    drawn = np.zeros((4, 80, 128, 3), np.uint8)
+    drawn = np.zeros((4, 64, 96, 3), np.uint8)
     drawn[:, 15:45, 20:70] = 255
     video.write(tmp_path / "mask.mp4", drawn, 8)
     chosen = {"max_frames": 3, "sensitivity": 0.7, "fov": 70, "refine": False, "flow": False, "smooth": False}

@@ -51,15 +51,16 @@ def test_what_goes_its_own_way_has_one(way, least):
 
 @pytest.fixture(scope="module")
 def clip():
-    return synthetic.render("room", 8, 224, 128)
+    return synthetic.render("room", 8, 160, 96)
 
 
 class Knowing:
     """A network with cameras of its own that knows the truth of a clip, in another world."""
 
-    name, patch, max_side, device, info = "knowing", 16, 224, "cpu", {"weights": "none", "hash": "0"}
+    name, patch, device, info = "knowing", 16, "cpu", {"weights": "none", "hash": "0"}
 
     def __init__(self, clip, turned=0.0):
+        self.max_side = clip.depth.shape[2]
         self.clip, self.turned = clip, turned  # by how many degrees cameras are wrong, the even ones to one side
 
     def predict(self, frames, progress=None, world=True):
@@ -112,18 +113,18 @@ def test_a_long_clip_is_looked_at_in_windows_and_its_cameras_are_put_right_as_on
 def test_where_depth_is_unknown_the_epipolar_evidence_decides(clip):
     shape = clip.depth.shape  # evidence is kept for every pixel of a picture as small as this
     values = np.random.default_rng(0).random(shape, np.float32)
-    known = Evidence({}, np.zeros((shape[0], 8, 14), np.float32), values, np.ones(shape, np.float32))
+    known = Evidence({}, np.zeros((shape[0], 6, 10), np.float32), values, np.ones(shape, np.float32))
     network = PreviewNetwork()
     flows = network.flows(network.encode(clip.frames), [(i, i + 1) for i in range(shape[0] - 1)])
     geometry = clip.cam2world, np.repeat(clip.intrinsics[None], shape[0], axis=0)
     confidence = np.ones(shape, np.float32)
-    confidence[:, 64:] = 2
+    confidence[:, 48:] = 2
     fused, _ = rigid_evidence(known, clip.frames, flows, clip.depth, confidence, *geometry)
-    assert np.allclose(fused.pixels[:, :64], values[:, :64], atol=1e-5)
-    assert np.abs(fused.pixels[:, 64:] - values[:, 64:]).mean() > 0.1
+    assert np.allclose(fused.pixels[:, :48], values[:, :48], atol=1e-5)
+    assert np.abs(fused.pixels[:, 48:] - values[:, 48:]).mean() > 0.1
 
 
 def test_one_frame_has_no_masks(clip):
     one = replace(clip, frames=clip.frames[:1], depth=clip.depth[:1], cam2world=clip.cam2world[:1])
     system = Sequence(registry.row_of("cut3r").card, Knowing(one))
-    assert not easi3r.reconstruct(video.read(one.frames, 1, 224, 16), system, Options(flow_masks=True)).dynamic.any()
+    assert not easi3r.reconstruct(video.read(one.frames, 1, 160, 16), system, Options(flow_masks=True)).dynamic.any()
