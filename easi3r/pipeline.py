@@ -98,7 +98,9 @@ def stages(
     looked = some(showing)
     overlay = find_overlay(looked)
     if overlay.any():
-        said.append("Something is laid over the picture, such as a logo or a date; it was left out of the scene.")
+        said.append(
+            "Something is laid over the picture, such as a logo, a date or captions; it was left out of the scene."
+        )
     overlay |= find_rim(looked)
     info = {
         "source": clip.name,

@@ -172,6 +172,23 @@ def test_logos_and_dates_are_left_out_of_the_scene(backbone):
     assert let_go < 0.7 * held
 
 
+@pytest.mark.parametrize("box", [False, True])
+def test_captions_that_change_are_found_with_the_box_they_stand_in(box):
+    clean = video.read(EXAMPLE, 16, 320, 8).frames
+    frames, words = clean.copy(), ("HELLO THERE", "LOOK AT THIS ONE", "OVER HERE", "THE END")
+    for k, frame in enumerate(frames):
+        if box:
+            frame[140:168, 60:270] = 255, 230, 0
+        for colour, thick in ((0, 0, 0), 5), ((255, 255, 255), 2):  # as most are: with an outline
+            face = cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(frame, words[k // 4], (70, 162), face, 0.6, colour, thick, cv2.LINE_AA)
+    over = (frames != clean).any(axis=(0, 3))
+    found = find_overlay(frames)
+    near = cv2.dilate(over.view(np.uint8), np.ones((33, 33), np.uint8)) > 0
+    assert found[over].mean() > 0.95 and not found[~near].any()
+    assert not find_overlay(clean).any()
+
+
 def test_a_small_archive_takes_the_frames_that_the_result_has(street, plain, tmp_path):
     """Two shots: by number, not by another look at the clip, which may choose others."""
     other = synthetic.render("room", T, W, H, seconds=0.8).frames
