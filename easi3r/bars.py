@@ -28,8 +28,8 @@ DRAWN, NO_DETAIL = 0.4, 0.7
 RIM = 0.02  # of the height or width: bars up to this are no more than two rows of the small pictures
 CORNER = 0.08  # of the shorter side: what rounded corners may cost
 # Rows of small pictures that two bars which come within a clip have at least, and may differ by: a dark sky over a dark
-# floor differs by more, or not for `LEAST` pictures.
-COMING, EVEN = 2, 1
+# floor differs by more, or not for so long. LASTING: share of the clip.
+COMING, EVEN, LASTING = 2, 1, 0.1
 LEAST, ENOUGH = 4, 32  # pictures: with fewer nothing can be said to stand still, with more it takes longer
 
 
@@ -67,15 +67,16 @@ def find_coming(pictures: np.ndarray) -> tuple[tuple[int, int, int, int], np.nda
     """
     if len(pictures) < LEAST:
         return None
+    least = max(LEAST, round(LASTING * len(pictures)))
     heights = [np.array([_black_rows(np.rot90(p, -turns)) for p in pictures]) for turns in (1, 0, 3, 2)]
     sides, where = [0, 0, 0, 0], np.zeros(len(pictures), bool)
     for one, two in ((0, 2), (1, 3)):
         even = (np.abs(heights[one] - heights[two]) <= EVEN) & (np.minimum(heights[one], heights[two]) >= COMING)
         rows = np.maximum(heights[one], heights[two])
-        if even.sum() < LEAST:
+        if even.sum() < least:
             continue
         widest = even & (rows >= np.quantile(rows[even], 0.9, method="nearest") - EVEN)
-        if widest.sum() >= LEAST:
+        if widest.sum() >= least:
             sides[one] = sides[two] = int(rows[widest].max())
             where |= widest
     return (tuple(sides), where) if where.any() else None  # type: ignore[return-value]  # four of them
