@@ -157,12 +157,13 @@ def test_bars_are_cut_off_and_intrinsics_refer_to_the_whole_source(tmp_path, kin
     assert np.abs(centre[:2, 2] - [left + width / 2, top + height / 2]).max() <= 4
 
 
+@pytest.mark.parametrize("larger", [1, 1.4])  # than fills the frame
 @pytest.mark.parametrize(("size", "inner"), [((320, 568), (0, 192, 320, 184)), ((320, 184), (111, 0, 98, 184))])
-def test_a_blurred_copy_around_the_picture_is_cut_off(tmp_path, size, inner):
+def test_a_blurred_copy_around_the_picture_is_cut_off(tmp_path, size, inner, larger):
     (width, height), (left, top, w, h) = size, inner
     made = []
     for frame in scene()[::4, :, W // 2 - w // 2 : W // 2 + w // 2]:
-        scale = max(width / w, height / h)
+        scale = larger * max(width / w, height / h)
         copy = cv2.resize(frame, (round(scale * w), round(scale * h)))
         x, y = (copy.shape[1] - width) // 2, (copy.shape[0] - height) // 2
         made.append(cv2.GaussianBlur(copy[y : y + height, x : x + width], (0, 0), 14) // 2 + 40)
