@@ -31,6 +31,7 @@ from .system.steps import TURNS
 from .windows import stages as system_stages
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
+LARGE = 0.22  # share of the picture; captions have up to .2, four clips in one .24, one over the other .32
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
 
@@ -98,9 +99,7 @@ def stages(
     looked = some(showing)
     overlay = find_overlay(looked)
     if overlay.any():
-        said.append(
-            "Something is laid over the picture, such as a logo, a date or captions; it was left out of the scene."
-        )
+        said.append(_laid_over(overlay.mean()))
     overlay |= find_rim(looked)
     info = {
         "source": clip.name,
@@ -187,6 +186,15 @@ def _showing(clip, frames):
         timestamps=clip.timestamps[kept],
         positions=clip.positions[kept],
         shows=np.ones(len(frames), bool),
+    )
+
+
+def _laid_over(share):
+    if share < LARGE:
+        return "Something is laid over the picture, such as a logo, a date or captions; it was left out of the scene."
+    return (
+        f"Something that does not move covers {share:.0%} of the picture, as an inset, a second clip beside this one, "
+        "or the inside of a car; it was left out of the scene, and what is left may be wrong. Crop the clip if you can."
     )
 
 

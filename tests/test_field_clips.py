@@ -172,6 +172,14 @@ def test_logos_and_dates_are_left_out_of_the_scene(backbone):
     assert let_go < 0.7 * held
 
 
+@pytest.mark.usefixtures("few_pairs")
+def test_a_large_part_that_stands_still_is_said_with_its_share(street, backbone, monkeypatch):
+    left = np.arange(W)[None] < np.full((H, 1), W // 3)
+    monkeypatch.setattr("easi3r.pipeline.find_overlay", lambda frames: left)
+    result = easi3r.reconstruct(street.frames[:4], backbone)
+    assert said(result, "does not move", "33% of the picture") and not said(result, "a logo")
+
+
 @pytest.mark.parametrize("box", [False, True])
 def test_captions_that_change_are_found_with_the_box_they_stand_in(box):
     clean = video.read(EXAMPLE, 16, 320, 8).frames
