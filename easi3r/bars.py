@@ -68,7 +68,7 @@ def find_coming(pictures: np.ndarray) -> tuple[tuple[int, int, int, int], np.nda
     if len(pictures) < LEAST:
         return None
     least = max(LEAST, round(LASTING * len(pictures)))
-    heights = [np.array([_black_rows(np.rot90(p, -turns)) for p in pictures]) for turns in (1, 0, 3, 2)]
+    heights = [_black_rows(np.rot90(pictures, -turns, (1, 2))) for turns in (1, 0, 3, 2)]
     sides, where = [0, 0, 0, 0], np.zeros(len(pictures), bool)
     for one, two in ((0, 2), (1, 3)):
         even = (np.abs(heights[one] - heights[two]) <= EVEN) & (np.minimum(heights[one], heights[two]) >= COMING)
@@ -82,13 +82,16 @@ def find_coming(pictures: np.ndarray) -> tuple[tuple[int, int, int, int], np.nda
     return (tuple(sides), where) if where.any() else None  # type: ignore[return-value]  # four of them
 
 
-def _black_rows(picture):
-    """Black rows at the upper edge of a picture (h,w,3), if it is no bar that they end in; 0 in a black picture."""
-    rows = _leading((picture <= BLACK).all(axis=(1, 2)) & (np.ptp(picture, axis=(1, 2)) <= FLAT))
-    if not 0 < rows <= MOST * len(picture):
-        return 0
-    beside = picture[min(rows + 1, len(picture) - 1)].max(axis=-1).astype(np.float32)
-    return rows if (beside - np.median(picture[0]) > EDGE).mean() >= EDGE_SHARE else 0
+def _black_rows(pictures):
+    """(N,): black rows at the upper edge of each picture (N,h,w,3), 0 where these are no bar, or all of it is black."""
+    counts = np.zeros(len(pictures), int)
+    for k in np.flatnonzero((pictures[:, :COMING] <= BLACK).all(axis=(1, 2, 3))):
+        picture = pictures[k]
+        rows = _leading((picture <= BLACK).all(axis=(1, 2)) & (np.ptp(picture, axis=(1, 2)) <= FLAT))
+        beside = picture[min(rows + 1, len(picture) - 1)].max(axis=-1).astype(np.float32)
+        if rows <= MOST * len(picture) and (beside - np.median(picture[0]) > EDGE).mean() >= EDGE_SHARE:
+            counts[k] = rows
+    return counts
 
 
 def find_rim(frames: np.ndarray) -> np.ndarray:

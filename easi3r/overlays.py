@@ -20,20 +20,16 @@ INPAINTED = 3.0  # pixels around each that its colour is taken from (Telea 2004)
 AREA = 0.0015  # of the picture: a half transparent logo has .0036
 # What a zoom is centred on stands still too, but what is around it hardly moves then: the median keeps 1.3 to 2.6 times
 # as much of that as of most of the picture; around captions, logos and insets .8 to 1.2 times.
+AROUND, CALM, ENOUGH = 9, 1.22, 20  # pixels; times; pixels with texture that tell
 # Captions that change: the difference of two frames has less than SAME of their texture where these stay, and more than
 # OTHER where they change. From frame to frame most of a caption (TOGETHER) does the one or the other at once, and more
 # often stays. Of 150 clips without changing captions the nearest, a car's window, misses that in one of 23 steps.
 SAME, OTHER, TOGETHER = 0.25, 0.6, 0.65
-STAYS, BETWEEN, CHANGES = (
-    0.25,
-    0.2,
-    2,
-)  # share of the steps in which a pixel stays at least, does neither at most; times
+STAYS, BETWEEN, CHANGES = 0.25, 0.2, 2  # share of its steps a pixel stays at least, does neither at most; times
 TOLD, TEXT = 0.4, 0.3  # share of the steps in which a pixel has texture; of its pixels that tell what a caption does
 FRAMES, ALWAYS, CAPTION = 12, 0.9, 0.01  # frames; share of the steps in which it is there; of the picture
 PLAIN, EDGED = 8.0, 0.6  # grey levels that the box around a caption may change; share of its rim that is an edge
 PARTS = 16  # bands of rows that medians over time are taken in side by side
-AROUND, CALM, ENOUGH = 9, 1.22, 20  # pixels; times; pixels with texture that tell
 
 
 def find_overlay(frames: np.ndarray) -> np.ndarray:
@@ -68,13 +64,12 @@ def _captions(frames, gradients, textures):
     found = np.zeros(textures.shape[1:], np.uint8)
     if len(textures) < FRAMES:
         return found
-    pairs = list(zip(gradients, gradients[1:], textures, textures[1:]))
-    states = np.array(
-        list(in_order(lambda pair: _state(*pair), pairs))
-    )  # 0: no texture, 1: stays, 2: changes, 3: between
+    pairs = zip(gradients, gradients[1:], textures, textures[1:])
+    states = np.array(list(in_order(lambda pair: _state(*pair), list(pairs))))
     told = np.maximum((states > 0).sum(axis=0), 1)
     stays, changes, between = ((states == k).sum(axis=0) for k in (1, 2, 3))
-    likely = (told >= TOLD * len(states)) & (stays >= STAYS * told) & (between <= BETWEEN * told) & (changes >= CHANGES)
+    either = between <= BETWEEN * told
+    likely = either & (told >= TOLD * len(states)) & (stays >= STAYS * told) & (changes >= CHANGES)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(_wider(likely.astype(np.uint8), 5), connectivity=8)
     for k in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= CAPTION * found.size) + 1:
         of_part = states[:, likely & (labels == k)]
@@ -86,34 +81,34 @@ def _captions(frames, gradients, textures):
             found[y : y + height, x : x + width] = 1
     if not found.any():
         return found
-    words = (stays + changes >= (1 - BETWEEN) * told) & (stays >= CHANGES)  # where some of them reach
+    words = either & (stays >= CHANGES)  # where some of them reach
     low, high = np.quantile(frames, [0.1, 0.9], axis=0, method="nearest")
     plain = (high.astype(np.int16) - low).max(axis=-1) <= PLAIN
     edges = _wider((lengths(_median(gradients)) > TEXTURE).astype(np.uint8), WINDOW) > 0
     for caption in cv2.connectedComponentsWithStats(found)[2][1:, :4].tolist():
-        _grow(found, caption, words)
-        with_box = _grow(found.copy(), caption, words | plain)
-        x, y, width, height = with_box
-        if min(edges[row, x : x + width].mean() for row in (y, y + height - 1)) > EDGED:
-            found[y : y + height, x : x + width] = 1
+        text, box = (_reach(caption, rest) for rest in (words, words | plain))
+        found[text] = 1
+        rows, columns = box
+        if min(edges[row, columns].mean() for row in (rows.start, rows.stop - 1)) > EDGED:
+            found[box] = 1
     return found
 
 
-def _grow(found, caption, rest):
-    """Add to `found` what of `rest` touches a caption, a height of it above and below at most: (x, y, width, height) of
-    the whole.
+def _reach(caption, rest):
+    """The rectangle, two slices, of a caption (x, y, width, height) and of what of `rest` (H,W) bool touches it, a
+    height of it above and below at most.
     """
     x, y, width, height = caption
-    rows = slice(max(0, y - height), y + 2 * height)
-    reached = rest[rows].astype(np.uint8)
-    reached[y - rows.start : y - rows.start + height, x : x + width] = 1
+    top = max(0, y - height)
+    reached = rest[top : y + 2 * height].astype(np.uint8)
+    reached[y - top : y - top + height, x : x + width] = 1
     _, labels, stats, _ = cv2.connectedComponentsWithStats(_wider(reached, 5), connectivity=8)
-    x, y, width, height = stats[labels[y - rows.start, x], :4].tolist()
-    found[rows][y : y + height, x : x + width] = 1
-    return x, y + rows.start, width, height
+    x, y, width, height = stats[labels[y - top, x], :4].tolist()
+    return slice(top + y, top + y + height), slice(x, x + width)
 
 
 def _state(before, after, one, two):
+    """(H,W) uint8 of two gradients and their textures: 0 there is none, 1 it stays, 2 it changes, 3 between these."""
     most = np.maximum(one, two)
     share = _texture(after - before) / np.maximum(most, 1e-9)
     return np.where(most <= TEXTURE, 0, np.where(share < SAME, 1, np.where(share > OTHER, 2, 3))).astype(np.uint8)

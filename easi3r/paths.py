@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import stat
+import tempfile
 from pathlib import Path
 
 from .errors import InputError, shortened, shown
@@ -53,6 +54,11 @@ def check_path(path: Path) -> bool:
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
         raise InputError(f"{quoted(path)} may not be read by you; change its permissions, or copy it.")
     return stat.S_ISDIR(mode)
+
+
+def try_writing(folder: Path) -> None:
+    """`OSError` if nothing can be made in a folder; asked, some say that one may: /proc and full disks among them."""
+    tempfile.TemporaryDirectory(prefix=".easi3r-", dir=folder).cleanup()
 
 
 def quoted(path: str | Path) -> str:

@@ -31,7 +31,7 @@ from .system.steps import TURNS
 from .windows import stages as system_stages
 
 _READING, _CHECKING = 0.05, 0.03  # of the progress bar
-LARGE = 0.22  # share of the picture; captions have up to .2, four clips in one .24, one over the other .32
+_LARGE = 0.22  # share of the picture; captions have up to .2, four clips in one .24, one over the other .32
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless")
 
 
@@ -190,7 +190,7 @@ def _showing(clip, frames):
 
 
 def _laid_over(share):
-    if share < LARGE:
+    if share < _LARGE:
         return "Something is laid over the picture, such as a logo, a date or captions; it was left out of the scene."
     return (
         f"Something that does not move covers {share:.0%} of the picture, as an inset, a second clip beside this one, "

@@ -173,7 +173,11 @@ def test_from_the_terminal(clip, tmp_path, capsys):
     assert main([*arguments, str(tmp_path / "a.mp4")]) == 0
     assert len(decode(tmp_path / "a.mp4")[0]) == 4
     assert capsys.readouterr().out.strip() == str(tmp_path / "a.mp4")
-    for out, said in ((tmp_path / "none" / "a.mp4", "No video can be written"), (tmp_path / "a.txt", "ends in .mp4")):
+    for out, said in (
+        (tmp_path / "none" / "a.mp4", "No video can be written"),
+        (tmp_path / "a.txt", "ends in .mp4"),
+        ("/proc/a.mp4", "No video"),
+    ):
         assert main([*arguments, str(out)]) == 2 and said in capsys.readouterr().err
     assert main(["render", str(tmp_path), arguments[2]]) == 2
     assert "no reconstruction" in capsys.readouterr().err

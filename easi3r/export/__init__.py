@@ -11,7 +11,7 @@ from typing import Any
 
 from ..backbones.base import Progress
 from ..errors import InputError, shown
-from ..paths import check_name, quoted
+from ..paths import check_name, quoted, try_writing
 from ..reconstruction import Reconstruction
 from ..threads import in_order
 from .archive import ARCHIVE, is_archive, load_reconstruction, write_arrays, write_report
@@ -109,8 +109,8 @@ def check_place(folder: str | Path) -> Path:
         )
     if not os.access(place, os.W_OK | os.X_OK):
         raise InputError(f"The results cannot be written to {quoted(folder)}: you may not write there; choose another.")
-    try:  # as some places say that one may, /proc and full disks among them
-        tempfile.TemporaryDirectory(prefix=".easi3r-", dir=place).cleanup()
+    try:
+        try_writing(place)
     except OSError as error:
         raise _unwritable(folder, error) from None
     return folder

@@ -7,7 +7,6 @@ result, which nerfstudio keeps if it is told to neither turn, centre nor scale t
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from .. import video
 from ..backbones.base import Progress
 from ..camera import Camera, focal_of
 from ..errors import InputError, shown
-from ..paths import check_name, check_path, quoted
+from ..paths import check_name, check_path, quoted, try_writing
 from ..reconstruction import Reconstruction
 from .drawing import pictures
 from .nerfstudio import AXES
@@ -84,7 +83,12 @@ def read_camera_path(source: str | Path | Mapping[str, Any]) -> CameraPath:
 def check_out(file: str | Path) -> Path:
     """`file` as a Path, if a video can be written there; else `InputError`."""
     file = Path(check_name(file))
-    if file.suffix.lower() != ".mp4" or file.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
+    unusable = file.suffix.lower() != ".mp4" or file.is_dir()
+    try:
+        try_writing(file.parent)
+    except OSError:
+        unusable = True
+    if unusable:
         raise InputError(
             f"No video can be written to {quoted(file)}; give a name that ends in .mp4, in a folder that is there and "
             "that you may write to."
