@@ -232,6 +232,27 @@ def test_bars_that_come_within_a_shot_are_cut_off_of_all_of_it(tmp_path, rows):
     assert np.abs(np.subtract(clip.framing.inner, (0, 24, 320, 136))).max() <= 4 and said(clip, "bars come or go")
 
 
+def test_black_edges_of_a_stabilised_clip_are_cut_off(tmp_path):
+    frames, clear = scene(), np.ones((H, W), np.uint8)
+    for k, frame in enumerate(frames):
+        turn = cv2.getRotationMatrix2D((W / 2, H / 2), 3 * np.sin(k / 5), 1)
+        turn[:, 2] += 7 * np.sin(k / 4), 5 * np.cos(k / 6)
+        frames[k] = cv2.warpAffine(frame, turn, (W, H))
+        clear &= cv2.warpAffine(np.ones((H, W), np.uint8), turn, (W, H))
+    clip = seen(tmp_path, frames)
+    left, top, width, height = clip.framing.inner
+    assert clear[top : top + height, left : left + width].mean() > 0.998 and width * height > 0.6 * W * H
+    assert said(clip, "there is black that is no bar")
+
+
+def test_of_a_round_picture_the_middle_is_used(tmp_path):
+    frames, disc = scene()[::3], np.zeros((H, W), np.uint8)
+    cv2.circle(disc, (W // 2, H // 2), H // 2 - 3, 1, -1)
+    clip = seen(tmp_path, frames * disc[..., None], fps=8)
+    left, top, width, height = clip.framing.inner
+    assert disc[top : top + height, left : left + width].all() and width * height > 0.5 * disc.sum()
+
+
 def _tripod():
     picture, frames = scene("room")[30], []
     for k in range(48):
