@@ -127,11 +127,11 @@ def inner_of(look: Survey, source: Source, chosen: np.ndarray, warnings: list[st
             "Black bars come or go within the clip; what they cover at any time is left out at all times. To keep it, "
             "trim the clip to the part without them."
         )
-    elif coarse is None and (coarse := margins.find_sides(pictures)):
+    if coarse is None and (coarse := margins.find_sides(pictures)):
         sides = margins
         warnings.append(
-            "Around the picture there is black that is no bar, as where a clip was stabilised or the lens is round; only "
-            "the largest part that it does not cover is used."
+            "Around the picture there is black that is no bar, as where a clip was stabilised or the lens is round; "
+            "only the largest part that it does not cover is used."
         )
     return None if coarse is None else _measure(sides, source, at, coarse, pictures.shape[2])
 
