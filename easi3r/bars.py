@@ -20,7 +20,7 @@ VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
 DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; clips have .6 on
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which picture and bar differ, on this share of the bar's length
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
-MOST = 0.4  # of the height or width: a bar on one side
+MOST, PAGE = 0.4, 0.6  # of the height or width: a bar on one side, and what an app shows below a clip
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
 # Share of pixels whose surroundings do not differ at all (by `NO_DETAIL` grey levels) from which a picture is drawn: a
 # cartoon, a page of text, a test card. Real and rendered clips have .02 to .10, dark ones .32, cards of blocks .48 on.
@@ -158,7 +158,7 @@ def _patterned_bar(still):
     """Rows of the bar of a screen at the upper edge, with signs in it that stand still; 0 if there is none."""
     share = still.mean(axis=1)  # a clock may go on
     rows = _leading(share >= 0.85)
-    return rows if 0 < rows <= MOST * len(still) and share[rows : rows + 3].min() <= 0.5 else 0
+    return rows if 0 < rows <= PAGE * len(still) and share[rows : rows + 3].min() <= 0.5 else 0
 
 
 def _leading(holds):

@@ -191,6 +191,17 @@ def test_the_bars_of_a_phone_with_a_clock_are_cut_off(tmp_path):
     assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (0, 22, 320, 134))).max() <= 4
 
 
+def test_the_page_of_an_app_below_the_clip_is_cut_off(tmp_path):
+    page = np.full((60, 360, 200, 3), 250, np.uint8)
+    for row in range(200, 350, 30):
+        label(page[0], "a comment or two", (40, row), 0.4, 1, (20, 20, 20))
+        cv2.circle(page[0], (20, row - 5), 8, (70, 90, 160), -1)
+    label(page[0], "Explore", (70, 35), 0.6, 2, (20, 20, 20))
+    page[1:] = page[0]
+    page[:, 60:172] = scene()[:, :112, 60:260]
+    assert np.abs(np.subtract(seen(tmp_path, page).framing.inner, (0, 60, 200, 112))).max() <= 4
+
+
 @pytest.mark.parametrize("bars", [0, 30])
 def test_rounded_corners_are_cut_off(tmp_path, bars):
     frames, radius = scene()[::2], 16
