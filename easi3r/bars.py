@@ -45,7 +45,7 @@ def find_bars(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
         s, m, p = np.rot90(still, -turns), np.rot90(mean, -turns), np.rot90(pictures, -turns, (1, 2))
         flat.append(_flat_bar(s, m, p, MOST * len(s)))
         coloured |= flat[-1] > 0 and BLACK < np.median(m[0]) < WHITE
-        patterned.append(flat[-1] or _patterned_bar(s))
+        patterned.append(max(flat[-1], _patterned_bar(s)))
     rounded = _corners(still, mean, least=1) > 0
     if any(patterned[::2]) and any(patterned[1::2]) and patterned != flat:  # a camera that stands, a fire in the middle
         patterned = flat
@@ -197,7 +197,7 @@ def _exact(still, mean, rows, scale):
     share = same.mean(axis=1)
     if np.median(share[: max(low, 1)]) < 0.9:  # a bar with a pattern
         share = still.mean(axis=1)
-    within = np.median(share[high:-high])
+    within = np.median(share[high : max(len(share) - high, (len(share) + high) // 2)])
     row = low + _leading(share[low:high] > within + BLURRED * (1 - within))
     return row + 1  # what a codec blurs there still looks like the picture
 
