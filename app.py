@@ -4,6 +4,7 @@ import spaces  # noqa: F401 - first: on ZeroGPU it must come before anything tha
 
 # isort: split
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -21,6 +22,9 @@ from easi3r.web.visitors import Visitors
 # Seconds after which a thread gives way to one that waits, a tenth of the usual: the server's threads and those that
 # compute hold each other up else. All files of `street` beside a browser in 62 s instead of 69, each the mean of four.
 sys.setswitchinterval(0.0005)
+# After every event gradio sums up all there have been, for a page of statistics that is not looked at: 10 ms of a new
+# server, 44 of one that has answered 10,000.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 FOLDER = Path(__file__).parent / "examples"
 EXAMPLES, SESSIONS = Examples(FOLDER), Sessions()
 VISITORS = Visitors(forget=lambda visitor: SESSIONS.keep(visitor, None))

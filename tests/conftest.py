@@ -123,6 +123,7 @@ def address():
     import app
 
     _, url, _ = app.launch(prevent_thread_lock=True, quiet=True)
+    gc.freeze()
     yield url
     app.demo.close()
 
