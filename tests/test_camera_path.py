@@ -58,6 +58,21 @@ def test_a_document_is_read(clip, tmp_path):
         assert np.isclose(focal, clip.intrinsics[0][0, 0]) and np.allclose(centre, [79.5, 47.5])
 
 
+def test_a_path_that_sees_nothing_gets_a_sentence(clip, tmp_path):
+    for turn, place in ((np.diag([-1, 1, -1]), [0, 0, 0]), (np.eye(3), [0, 0, 1e5]), (np.eye(3), [0, 0, -1e5])):
+        path = read_camera_path(document(clip))
+        path.cam2world[:, :3, :3] = path.cam2world[:, :3, :3] @ turn
+        path.cam2world[:, :3, 3] += place
+        with pytest.raises(InputError, match="sees nothing of the scene"):
+            render_camera_path(clip, path, tmp_path / "path.mp4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_byte_order_mark_is_read_over(clip, tmp_path):
+    (tmp_path / "path.json").write_text(json.dumps(document(clip)), encoding="utf-8-sig")
+    assert read_camera_path(tmp_path / "path.json").fps == 6
+
+
 def test_what_nerfstudio_writes_itself_is_read(clip):
     """Rows of four, no times, sides as floats: as its viewer and others do."""
     written = document(clip, render_height=96.0, render_width=160.0)
@@ -83,12 +98,12 @@ def test_a_path_along_the_filmed_one_shows_the_clip(clip, tmp_path):
 
 def test_what_nobody_filmed_stays_dark(clip, tmp_path):
     away = document(clip)
-    for entry in away["camera_path"]:  # turned round
+    for entry in away["camera_path"][1:]:  # turned round
         matrix = np.reshape(entry["camera_to_world"], (4, 4))
         entry["camera_to_world"] = (matrix @ np.diag([-1.0, 1, -1, 1])).ravel().tolist()
     render_camera_path(clip, read_camera_path(away), tmp_path / "path.mp4")
     played, _ = decode(tmp_path / "path.mp4")
-    assert np.abs(played.astype(int) - DARK).max() < 12
+    assert np.abs(played[1:].astype(int) - DARK).max() < 12
 
 
 def test_a_narrower_field_shows_things_larger(clip, tmp_path):

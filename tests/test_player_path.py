@@ -118,6 +118,18 @@ def test_views_become_a_path_that_is_read_again(show, scene, tmp_path):
         page.locator("#hint", has_text="“bad.json” is no camera path").wait_for()
         page.locator("#views button").first.click()
         assert page.locator("#views button").count() == 3
+    kinds = {  # what others write -> (views, a part of what is said)
+        "of the kind “equirectangular”": ({"camera_type": "equirectangular"}, 3),
+        "3 views. The move is cut to 60 seconds.": ({"seconds": 90}, 3),
+        "4 views. The clip plays once": ({"is_cycle": True}, 4),
+        "evenly along them": ({"keyframes": [{**each, "render_time": 0.5} for each in document["keyframes"]]}, 3),
+    }
+    for words, (changes, count) in kinds.items():
+        (tmp_path / "other.json").write_text(json.dumps({**document, **changes}))
+        page.locator("#file").set_input_files(tmp_path / "other.json")
+        page.locator("#hint", has_text=words).wait_for()
+        assert page.locator("#views button").count() == count
+    page.locator("#views button").nth(2).click()
     press(page, "drop")
     assert page.locator("#views button").count() == 2 and page.locator("#drop").is_disabled()
     page.locator("#seconds").fill("1000")

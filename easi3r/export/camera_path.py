@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import video
 from ..backbones.base import Progress
-from ..camera import Camera, focal_of
+from ..camera import Camera, focal_of, invert, transform
 from ..errors import InputError, shown
 from ..paths import check_name, check_path, quoted, try_writing
 from ..reconstruction import Reconstruction
@@ -34,6 +34,8 @@ _CUT = 0.05  # share of the static pixels that is left out, as in the orbit vide
 # Unlike the orbit's, a view may be far from where it was filmed, so that walls do hide what moves behind them: what is
 # nearer than this share of a moving object's depth does. At .4 to .85 people of `street` keep their feet alike.
 _IN_FRONT = 0.85
+_POINTS, _VIEWS = 5000, 50  # of the scene and of a path: in one of these something of it is to be seen
+_DOT = 0.02  # of the picture's longer side: as wide is what a view sees of the scene at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +104,28 @@ def render_camera_path(
     """Write the mp4 of the scene as the path sees it, with what moves at the path's moments of the clip.
 
     What no frame has seen is dark. progress(fraction, text) is called before every picture, and ends it by raising:
-    then no file is left.
+    then no file is left. Raises `InputError` if none of the views has any of the scene before it.
     """
     scene = replace(scene, cut=_CUT) if isinstance(scene, Scene) else Scene(scene, _CUT)
+    if not _sees(scene, path):
+        raise InputError(
+            "The camera path sees nothing of the scene; it must be of the same result, as Camera move in its player "
+            "writes it."
+        )
     steps = np.rint(path.times * (len(scene.result.frames) - 1)).astype(int).tolist()
     drawn = pictures(scene, list(path.cam2world), list(path.intrinsics), path.size, steps, _IN_FRONT)
     video.write(out, _told(drawn, len(steps), progress or (lambda fraction, text: None)), path.fps)
+
+
+def _sees(scene, path):
+    """Whether some view has more of the scene before it than a dot."""
+    points = np.concatenate([scene.static_points(_POINTS)[0], *(each[1] for each in scene.moving_points(_POINTS))])
+    for k in np.unique(np.linspace(0, len(path.times) - 1, _VIEWS).astype(int)):
+        at, _ = Camera(path.intrinsics[k], path.size).project(transform(invert(path.cam2world[k]), points))
+        seen = at[((at >= 0) & (at < path.size)).all(axis=-1)]
+        if len(seen) and np.ptp(seen, axis=0).max() > _DOT * max(path.size):
+            return True
+    return not len(points)
 
 
 def _told(drawn: Iterator[np.ndarray], count: int, progress: Progress) -> Iterator[np.ndarray]:
@@ -122,7 +140,7 @@ def _load(file):
     try:
         if file.stat().st_size > _LARGEST:
             raise _none(f"{quoted(file)} is far too large")
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):  # bytes that are no text, text that is no JSON
         document = None
     if not isinstance(document, dict):

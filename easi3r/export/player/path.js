@@ -140,7 +140,7 @@ function documentOf(views, seconds) {
 }
 
 function viewOf(entry) {  // null if it is none
-  const m = entry?.matrix ?? entry?.camera_to_world, fov = entry?.fov;
+  const m = (entry?.matrix ?? entry?.camera_to_world)?.flat?.(), fov = entry?.fov;
   if (!Array.isArray(m) || m.length !== 16 || ![...m, fov].every(Number.isFinite)) return null;
   const [right, up, backward, place] = [0, 1, 2, 3].map(column => [m[column], m[column + 4], m[column + 8]]);
   const sound = [right, up, backward].every(axis => Math.abs(Math.hypot(...axis) - 1) < 0.01)
@@ -149,13 +149,22 @@ function viewOf(entry) {  // null if it is none
   return sound ? { place, turn: turnOf({ right, down, forward }), focal: focalOf(limit(fov, ...FOVS)) } : null;
 }
 
-function readDocument(text) {  // { views, seconds }, or null if it is no camera path
+function readDocument(text) {  // { views, seconds, notes: sentences on what is not kept }, or { why } if it is none
   let about;
-  try { about = JSON.parse(text); } catch { return null; }
+  try { about = JSON.parse(text); } catch { about = null; }
+  const kind = about?.camera_type ?? "perspective";
+  if (kind !== "perspective") return { why: `has cameras of the kind “${kind}”; only perspective can be shown.` };
   const some = ["keyframes", "camera_path"].map(name => about?.[name]).filter(Array.isArray)
-    .map(entries => entries.map(viewOf)).find(views => views.length > 1 && views.every(Boolean));
-  if (!some) return null;
-  const count = Math.min(some.length, MOST_VIEWS);
-  const views = Array.from({ length: count }, (_, k) => some[Math.round(k * (some.length - 1) / (count - 1))]);
-  return { views, seconds: limit(Number(about.seconds) || 5, 1, LONGEST) };
+    .find(entries => entries.length > 1 && entries.every(viewOf));
+  if (!some) return { why: "is no camera path; take one that was downloaded here, or from nerfstudio." };
+  const closed = about.is_cycle === true && some === about.keyframes ? [...some, some[0]] : some;
+  const count = Math.min(closed.length, MOST_VIEWS), long = Number(about.seconds) > LONGEST;
+  const taken = Array.from({ length: count }, (_, k) => closed[Math.round(k * (closed.length - 1) / (count - 1))]);
+  const timed = ({ render_time: time }, k) => Math.abs((time ?? k / (some.length - 1)) - k / (some.length - 1)) > 0.02;
+  const notes = [
+    some.some(timed) && "The clip plays evenly along them; easi3r render keeps the moments that the file names.",
+    long && `The move is cut to ${LONGEST} seconds.`,
+  ];
+  return { views: taken.map(viewOf), seconds: limit(Number(about.seconds) || 5, 1, LONGEST),
+           notes: notes.filter(Boolean) };
 }

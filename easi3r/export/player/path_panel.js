@@ -124,10 +124,11 @@ function savePath() {
 }
 
 async function loadPath(file) {
-  const found = file && readDocument(await file.text());
-  if (!found) return say(`“${file.name}” is no camera path; take one that was downloaded here, or from nerfstudio.`);
-  $("seconds").value = found.seconds;
-  take(found.views);
+  const { why, views, seconds, notes } = readDocument(await file.text());
+  if (why) return say(`“${file.name}” ${why}`);
+  $("seconds").value = seconds;
+  take(views);
+  if (notes.length) say([`${views.length} views.`, ...notes].join(" "));
 }
 
 function pathLines() {  // segments: the way, and a small pyramid where each view is
