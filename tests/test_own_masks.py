@@ -358,6 +358,11 @@ def test_an_empty_mask_is_said(clip, tmp_path):
         assert own.known.all() and not own.masks.any() and "nothing that moves" in own.warnings[0]
 
 
+def test_masks_that_are_turned_about_are_said(clip, tmp_path):
+    own = read_masks(save(tmp_path / "turned", ~all_drawn(range(N))), clip)
+    assert "99% of the picture moves" in " ".join(own.warnings)
+
+
 # ---- what is refused
 
 
