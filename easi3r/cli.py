@@ -165,14 +165,12 @@ def _run(arguments):
     check_folder(arguments.out)  # before the minutes that a run may take
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:
         system = _load(arguments, progress)
-        unfinished = Path(arguments.out, UNFINISHED)
-        if not arguments.resume:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        result = reconstruct(arguments.clip, system, options, masks, progress, unfinished)
+        kept = _kept(arguments.out, arguments.resume)
+        result = reconstruct(arguments.clip, system, options, masks, progress, kept)
         progress(1, "Writing the results")
         full_size = arguments.clip if arguments.dataset_size == "source" else None
         files = result.save(arguments.out, dataset_source=full_size)
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(Path(arguments.out, UNFINISHED), ignore_errors=True)
     print(f"Made with {system.name}. {in_words(result.info)}")
     print(system.note)
     for warning in result.info["warnings"]:
@@ -271,6 +269,15 @@ def _options(arguments):
 
 def _masks(arguments):
     return arguments.masks[0] if arguments.masks and len(arguments.masks) == 1 else arguments.masks
+
+
+def _kept(out, resume):
+    """Where the parts of a long clip that are done are kept: by the last run that has kept any, else by a new one. What
+    is there stays until a run has come to its end: one that cannot begin costs no other its work.
+    """
+    parts = Path(out, UNFINISHED).glob("*/window-*.npz")
+    last = max((int(part.parent.name) for part in parts if part.parent.name.isdigit()), default=0)
+    return Path(out, UNFINISHED, str(last if resume and last else last + 1))
 
 
 def _load(arguments, progress):

@@ -119,6 +119,25 @@ def test_every_option_can_be_given_in_the_terminal(clip, monkeypatch, tmp_path, 
         assert option.metadata.get("help", "") in told  # said once, in options.py
 
 
+def test_a_run_that_cannot_begin_costs_a_stopped_one_nothing(clip, monkeypatch, tmp_path, capsys):
+    def keep_a_part(clip, system, options, masks, progress, resume):
+        seen.append([path.name for path in resume.glob("*")])
+        resume.mkdir(parents=True, exist_ok=True)
+        (resume / f"window-{len(seen)}.npz").touch()
+        raise InputError("Stopped.")
+
+    command, seen = [clip, "--out", tmp_path / "o", "--backbone", "preview"], []
+    with monkeypatch.context() as patch:
+        patch.setattr("easi3r.reconstruct", keep_a_part)
+        refused(capsys, *command)
+    refused(capsys, tmp_path / "typo.mp4", *command[1:])
+    refused(capsys, *command, "--masks", tmp_path / "typo.png")
+    monkeypatch.setattr("easi3r.reconstruct", keep_a_part)
+    for flags in (["--resume"], [], ["--resume"]):
+        refused(capsys, *command, *flags)
+    assert seen == [[], ["window-1.npz"], [], ["window-3.npz"]]
+
+
 def test_commands_that_cannot_be_understood_get_a_sentence(clip, capsys):
     assert "clip" in refused(capsys)
     assert 'a whole number from 0 to 5000, or "all"' in refused(capsys, clip, "--max-frames", "X")

@@ -191,7 +191,24 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(walk, tmp_path):
     anew = easi3r.reconstruct(walk.video, other, options, resume=tmp_path)
     assert len(other.solved) == len(every.solved)  # what was made with other options is not taken
     said = [[text for text in result.info["warnings"] if "made anew" in text] for result in (anew, again, whole)]
-    assert [len(texts) for texts in said] == [1, 0, 0]
+    assert [len(texts) for texts in said] == [1, 1, 0] and "another clip" in said[0][0] and "damaged" in said[1][0]
+
+
+@pytest.mark.parametrize("n_frames", [100, 240])
+def test_progress_rises_and_names_every_part(n_frames):
+    class Telling(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            progress(0, "Begun")
+            progress(1, "Done")
+            return super().run(video, options, masks, progress)
+
+    clip, told = Clip(n_frames), []
+    options = easi3r.Options(max_frames="all")
+    result = easi3r.reconstruct(clip.video, Telling(clip), options, progress=lambda *each: told.append(each))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and 0 <= shares[0] and shares[-1] <= 1
+    parts = result.info["windows"]
+    assert {text for _, text in told if "Begun" in text} == {f"Begun (part {k} of {parts})" for k in range(1, parts + 1)}
 
 
 class OnAGpu(Drifting):

@@ -19,6 +19,8 @@ from ..paths import quoted
 from ..system.base import Estimate, System
 
 _MAP = "map/"  # before the name of a map of `Motion.maps`
+ANEW = "What an earlier run had kept was made with another clip, system, version or options; all of it was made anew."
+DAMAGED = "Some of what an earlier run had kept is damaged; that was made anew."
 
 
 class Kept:
@@ -32,7 +34,7 @@ class Kept:
         self._folder = folder
         info = json.dumps(getattr(system.network, "info", None), sort_keys=True, default=str)
         self._made_with = f"{__version__} {system.card.name} {info}"
-        self.of_no_use = folder is not None and any(folder.glob("window-*.npz"))  # so far
+        self.note = ANEW if folder is not None and any(folder.glob("window-*.npz")) else ""  # on what is there, so far
 
     def load(self, frames: np.ndarray, masks: OwnMasks, options: Options) -> Estimate | None:
         """What was made of these frames (n,H,W,3) before; None if nothing was, or not to the end."""
@@ -43,8 +45,9 @@ class Kept:
                 arrays = {name: file[name] for name in file.files}
             said = json.loads(str(arrays.pop("said")))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # cut off by what stopped the machine
+            self.note = DAMAGED
             return None
-        self.of_no_use = False
+        self.note = self.note if self.note == DAMAGED else ""
         maps = {name.removeprefix(_MAP): arrays.pop(name) for name in list(arrays) if name.startswith(_MAP)}
         motion = Motion(arrays.pop("dynamic"), arrays.pop("values"), maps)
         return Estimate(**arrays, motion=motion, warnings=tuple(said["warnings"]), info=said["info"])

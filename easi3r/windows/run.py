@@ -35,7 +35,6 @@ STRIDES, AGREED = (3, 6), 0.05
 # CPU both would want the same cores, and a run that is killed would lose two windows instead of one.
 AHEAD = 1
 LOOPS = 0.15  # of the progress bar
-ANEW = "What an earlier run had kept was made with another clip, system, version or options; all of it was made anew."
 
 
 def stages(
@@ -57,13 +56,16 @@ def stages(
     kept = Kept(folder, system)
     solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), kept)
     spans = spans_of(len(video.frames))
-    share = _shares(progress, len(spans))
+    early = [0] if options.fov is not None else sorted({0, len(spans) // 2, len(spans) - 1})  # what tells the focal
+    share, begin = _shares(progress, early, len(spans), 0, (1 - LOOPS) * len(early) / (len(spans) + len(early) - 1))
     first: Stage | None = None
     for first in solver.stages(spans[0].numbers, options, share(0)):
         yield Coarse(**vars(first)) if isinstance(first, Estimate) else first
     assert isinstance(first, Estimate)
     ahead = 0 if system.device == "cpu" else AHEAD
-    options, solved = _same_focal(solver, spans, options, first, share(0), ahead)
+    options, solved = _same_focal(solver, spans, early, options, first, share, ahead)
+    rest = [k for k in range(len(spans)) if k not in solved]
+    share, _ = _shares(progress, rest, len(spans), begin, 1 - LOOPS)
     maps, windows, edges = Maps(len(video.frames)), list[Window](), list[Edge]()
 
     def window(number: int, progress: Progress) -> Estimate:
@@ -86,19 +88,20 @@ def stages(
         if edge:
             loops.append(edge)
     found = joined(windows, chained(edges, len(windows)), maps, loops)
-    yield replace(found, warnings=(ANEW, *found.warnings)) if kept.of_no_use else found
+    yield replace(found, warnings=(kept.note, *found.warnings)) if kept.note else found
 
 
-def _shares(progress, number):
-    """k -> the progress of window k."""
+def _shares(progress, windows, number, begin, end):
+    """(k -> the progress of window k, one of these `windows` of the clip's `number`, from `begin` to `end`; `end`)."""
+    each = (end - begin) / max(len(windows), 1)
 
     def of(k: int) -> Progress:
-        begin = (1 - LOOPS) * k / number
-        return lambda fraction, text: progress(
-            begin + (1 - LOOPS) * fraction / number, f"{text} (part {k + 1} of {number})"
-        )
+        if k not in windows:  # it is solved
+            return lambda fraction, text: None
+        at = begin + each * windows.index(k)
+        return lambda fraction, text: progress(at + each * fraction, f"{text} (part {k + 1} of {number})")
 
-    return of
+    return of, end
 
 
 def _looking(progress, k, number):
@@ -107,21 +110,20 @@ def _looking(progress, k, number):
     return lambda fraction, _: progress(1 - LOOPS + LOOPS * (k + fraction) / number, text)
 
 
-def _same_focal(solver, spans, options, first, progress, ahead):
-    """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window, else frames
-    further apart, tell the focal of all, where the lens does not zoom.
+def _same_focal(solver, spans, early, options, first, share, ahead):
+    """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window, `early`,
+    else frames further apart, tell the focal of all, where the lens does not zoom.
     """
     if options.fov is not None:
         return options, {0: first}
-    chosen = sorted({len(spans) // 2, len(spans) - 1})
-    solved = in_turn(lambda k, told: solver.solve(spans[k].numbers, options, told), chosen, lambda k: progress, ahead)
-    found = {0: first, **dict(zip(chosen, solved))}
+    solved = in_turn(lambda k, told: solver.solve(spans[k].numbers, options, told), early[1:], share, ahead)
+    found = {0: first, **dict(zip(early[1:], solved))}
     focals = {k: estimate.intrinsics[:, 0, 0] for k, estimate in found.items()}
     if any(np.ptp(f) > ZOOMS * np.median(f) for f in focals.values()):
         return options, found
     known = [float(np.median(focals[k])) for k, estimate in found.items() if _is_told(estimate)]
     if not known:
-        known = _told_from_afar(solver, spans[-1].end, options, progress)
+        known = _told_from_afar(solver, spans[-1].end, options, lambda fraction, text: share(early[-1])(1, text))
     if not known:
         return options, found
     focal = float(np.median(known))
