@@ -208,7 +208,9 @@ def test_progress_rises_and_names_every_part(n_frames):
     shares = [share for share, _ in told]
     assert shares == sorted(shares) and 0 <= shares[0] and shares[-1] <= 1
     parts = result.info["windows"]
-    assert {text for _, text in told if "Begun" in text} == {f"Begun (part {k} of {parts})" for k in range(1, parts + 1)}
+    assert {text for _, text in told if "Begun" in text} == {
+        f"Begun (part {k} of {parts})" for k in range(1, parts + 1)
+    }
 
 
 class OnAGpu(Drifting):
