@@ -106,6 +106,18 @@ def test_what_nobody_filmed_stays_dark(clip, tmp_path):
     assert np.abs(played[1:].astype(int) - DARK).max() < 12
 
 
+def test_movers_that_are_switched_off_are_not_in_it(clip, tmp_path):
+    path, scene = read_camera_path(document(clip, count=2)), Scene(clip)
+    (number,) = set(np.unique(scene.movers)) - {0}
+    seen = []
+    for k, without in enumerate(([], [number], [number + 1])):
+        render_camera_path(Scene(clip, without=frozenset(without)), path, tmp_path / f"{k}.mp4")
+        seen.append(decode(tmp_path / f"{k}.mp4")[0][0][clip.dynamic[0]].astype(int).mean(axis=0))
+    orange = clip.frames[0][clip.dynamic[0]].mean(axis=0)
+    errors = [np.abs(colour - orange).max() for colour in seen]
+    assert errors[0] < 25 and errors[2] < 25 and errors[1] > 60
+
+
 def test_a_narrower_field_shows_things_larger(clip, tmp_path):
     def box(fov):
         one = document(clip, count=2, fps=2)

@@ -48,6 +48,7 @@ class Scene:
     result: Reconstruction
     cut: float = CUT  # share of the static pixels that is left out, the least confident first; 0 to below 1
     player_mb: float = PLAYER_MB  # most that player.html and scene.glb may have each, 1 to 200 MB (10^6 bytes)
+    without: frozenset = frozenset()  # numbers of `movers` that `objects` leaves out; 0: pixels that belong to none
     kept: dict = field(default_factory=dict, repr=False)  # what is the same for every cut, handed on by `replace`
     _one_at_a_time: Any = field(default_factory=threading.RLock, repr=False)  # writers run side by side
 
@@ -176,9 +177,12 @@ class Scene:
 
     def objects(self, frames: Sequence[int], budget: int) -> list[Patch]:
         """What moves in each of `frames` (indices), empty where nothing does. budget: about how many vertices."""
-        step = thinning(sum(int(self.moving[t].sum()) for t in frames), budget)
+        wanted = {t: self.moving[t] for t in frames}
+        if self.without:
+            wanted = {t: mask & ~np.isin(self.movers[t], list(self.without)) for t, mask in wanted.items()}
+        step = thinning(sum(int(mask.sum()) for mask in wanted.values()), budget)
         grids = ((t, Grid(self.result, t, step)) for t in frames_of(self.result, frames))
-        return [grid.mesh(grid.pick(self.moving[t])) for t, grid in grids]
+        return [grid.mesh(grid.pick(wanted[t])) for t, grid in grids]
 
     def static_points(self, budget: int) -> tuple[np.ndarray, np.ndarray]:
         """At most `budget` points of what stands still: points (N,3) float32 world, colours (N,3) uint8 sRGB.

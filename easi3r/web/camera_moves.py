@@ -8,6 +8,7 @@ import gradio as gr
 
 from ..errors import InputError
 from ..export.camera_path import CameraPath, read_camera_path, render_camera_path
+from ..export.scene import Scene
 from . import jobs
 from .sessions import Session
 
@@ -15,21 +16,23 @@ MOVE = "camera_path.mp4"  # its name among the files of a result
 
 
 def steps(said: dict, session: Session) -> jobs.Steps:
-    """Steps that make the video of the move in a message of the player, of the session's result.
+    """Steps that make the video of the move in a message of the player, of the session's result, without the movers
+    that the player has switched off.
 
     Raises `InputError` at once if it is no move.
     """
-    document = said.get("document")  # a path would read files of the server
+    document, without = said.get("document"), said.get("without")  # a path would read files of the server
     path = read_camera_path(document if isinstance(document, dict) else {})
-    return lambda report: _rendered(path, session, report)
+    left_out = frozenset(n for n in without if isinstance(n, int)) if isinstance(without, list) else frozenset()
+    return lambda report: _rendered(path, left_out, session, report)
 
 
-def _rendered(path: CameraPath, session: Session, report: jobs.Report) -> Iterator[jobs.Event]:
+def _rendered(path: CameraPath, without: frozenset, session: Session, report: jobs.Report) -> Iterator[jobs.Event]:
     result = session.result()
     if result is None:
         raise InputError("The result is gone; reconstruct the clip again.")
     unfinished, whole = session.folder / f"unfinished-{MOVE}", session.folder / MOVE
-    render_camera_path(result, path, unfinished, report)
+    render_camera_path(Scene(result, without=without), path, unfinished, report)
     os.replace(unfinished, whole)
     session.files = {**session.files, MOVE: str(whole)}
     yield jobs.Rendered(session.files)

@@ -5,6 +5,12 @@ const hidden = new Set();  // numbers of movers that are switched off; where sev
 const shownParts = (scene, step) => scene.moments[momentOf(scene, step)].ranges
   .filter(({ index }) => !hidden.has(index));
 
+function leftOut() {  // numbers, as the result counts movers, of all that is switched off; 0: of no mover
+  const numbers = scene.movers.map(({ number }) => number), rest = numbers.indexOf(null);
+  const off = number => hidden.has(numbers.includes(number) ? numbers.indexOf(number) : rest);
+  return Array.from({ length: 256 }, (_, number) => number).filter(number => !pressed("moving") || off(number));
+}
+
 function trailSteps() {  // whose ghosts are shown
   const stride = Math.max(1, lastStep / 8);
   return Array.from({ length: Math.floor(lastStep / stride + 1e-6) + 1 }, (_, k) => Math.round(k * stride));

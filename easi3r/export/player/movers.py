@@ -20,7 +20,7 @@ def one_by_one(scene: Scene, patches: list[Patch]) -> tuple[list[dict], list[lis
     """Sort the points of what moves by mover.
 
     patches: those of `Scene.objects` at T moments, all frames or every k-th. Returns the movers as the page knows them,
-    largest over the clip first ("name", "colour" sRGB, "centres": per moment the median of its points, [x, y, z] world,
+    largest over the clip first ("name", "number" in `Scene.movers` or None, "colour" sRGB, "centres": per moment the median of its points, [x, y, z] world,
     smoothed over five moments, or None where too few are seen), how many points of each there are at each moment, and
     the patches, points in that order.
     """
@@ -29,9 +29,12 @@ def one_by_one(scene: Scene, patches: list[Patch]) -> tuple[list[dict], list[lis
     singly = [number for number in present if number][:_SINGLY]
     group = np.full(256, len(singly))
     group[singly] = np.arange(len(singly))
-    movers = [{"name": f"Mover {number}", "colour": colour(number).tolist(), "centres": []} for number in singly]
+    movers = [
+        {"name": f"Mover {number}", "number": number, "colour": colour(number).tolist(), "centres": []}
+        for number in singly
+    ]
     if len(singly) < len(present):  # also pixels that belong to none
-        movers.append({"name": _REST[0], "colour": list(_REST[1]), "centres": []})
+        movers.append({"name": _REST[0], "number": None, "colour": list(_REST[1]), "centres": []})
     counts, ordered = [], []
     for patch, owner in zip(patches, map(group.__getitem__, ids)):
         order = np.argsort(owner, kind="stable")

@@ -168,7 +168,8 @@ function wirePath() {
     clear: () => { leavePath(); setViews([]); },
     around: () => take(orbit()), follow: () => take(followMover()), dolly: () => take(dollyZoom()),
     save: savePath, load: () => $("file").click(),
-    render: () => refused() || tellPage("path", { document: documentOf(flight.views, lengthGiven()) }),
+    render: () => refused()
+      || tellPage("path", { document: documentOf(flight.views, lengthGiven()), without: leftOut() }),
   };
   for (const id in does) $(id).onclick = does[id];
   $("along").oninput = () => {
