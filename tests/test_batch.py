@@ -60,14 +60,16 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two videos of one stem, a folder of pictures, and what is none; and in .hidden what is not looked at."""
+    """Two videos of one stem, a folder of pictures, one with a video, and what is none; and in .hidden what is not looked at."""
     place = tmp_path / "clips"
     (place / "photos").mkdir(parents=True)
     (place / "other").mkdir()
+    (place / "older").mkdir()
     (place / ".hidden").mkdir()
     frames = [numbered(k) for k in range(1, 5)]
     encode(place / "walk.mp4", frames)
-    shutil.copy(place / "walk.mp4", place / "walk.mov")
+    for copy in ("walk.mov", "older/walk.mp4"):
+        shutil.copy(place / "walk.mp4", place / copy)
     for k, frame in enumerate(frames):
         Image.fromarray(frame).save(place / "photos" / f"{k}.png")
     shutil.copy(place / "photos" / "0.png", place / "single.png")
@@ -92,7 +94,8 @@ def test_the_clips_of_a_folder_have_a_folder_and_a_row_each(quick, folder, tmp_p
     out = tmp_path / "out"
     assert batch(folder, "--out", out, "--max-frames", 3) == 1
     told = capsys.readouterr()
-    for name, said in (("notes.txt", "not one"), ("other", "no images"), ("single.png", "single photo")):
+    passed = {"notes.txt": "not one", "other": "no images", "single.png": "single photo", "older": "are not looked for"}
+    for name, said in passed.items():
         assert any(name in line and said in line for line in told.out.splitlines())
     assert ".hidden" not in told.out and str(out / "batch.csv") in told.out and "100%" not in told.out
     expected = {"broken/preview": "failed", "photos/preview": "done", "walk.mov/preview": "done"}

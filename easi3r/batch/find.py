@@ -56,6 +56,8 @@ def _look(place, is_folder):
         pictures = is_folder and any(one.lower().endswith(stills.SUFFIXES) for one, _ in entries(place))
         if not pictures and not name.endswith(".zip"):
             raise InputError(f"Clips on a server are {', '.join(_VIDEOS)}, .zip, or folders of pictures.")
+    elif is_folder and any(one.lower().endswith(_VIDEOS) for one, _ in entries(place)):
+        raise InputError("Videos in folders within are not looked for; give that folder by itself, or a list of clips.")
     elif is_folder or name.endswith((".zip", *stills.SUFFIXES)):
         opened = open_source(place)
         if not is_folder and isinstance(opened, Stills) and len(opened.seconds) == 1:

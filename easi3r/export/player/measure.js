@@ -39,7 +39,8 @@ function placeRuler([first, second, label], cell, density) {
 
 function giveLength(event) {
   event.preventDefault();
-  const given = Number($("metres").value.trim().replace(",", ".") || NaN);  // many write 1,8
+  const [, number] = $("metres").value.trim().replace(",", ".").match(/^([\d.]+)(?: *m)?$/i) ?? [];  // many write 1,8
+  const given = Number(number);
   const wrong = !(given > 0 && given < Infinity) ? "Give a length above zero in metres, such as 1.8."
     : !distance() ? "Both ends are the same place; click on two." : "";
   $("wrong").textContent = wrong;

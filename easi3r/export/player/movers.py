@@ -20,9 +20,9 @@ def one_by_one(scene: Scene, patches: list[Patch]) -> tuple[list[dict], list[lis
     """Sort the points of what moves by mover.
 
     patches: those of `Scene.objects` at T moments, all frames or every k-th. Returns the movers as the page knows them,
-    largest over the clip first ("name", "number" in `Scene.movers` or None, "colour" sRGB, "centres": per moment the median of its points, [x, y, z] world,
-    smoothed over five moments, or None where too few are seen), how many points of each there are at each moment, and
-    the patches, points in that order.
+    largest over the clip first ("name", "number" in `Scene.movers` or None, "colour" sRGB, "centres": per moment the
+    median of its points, [x, y, z] world, smoothed over five moments, or None where too few are seen), how many points
+    of each there are at each moment, and the patches, points in that order.
     """
     ids = [scene.movers[patches[k].t].ravel()[patches[k].pixels] for k in frames_of(scene.result, range(len(patches)))]
     present = np.unique(np.concatenate(ids)).tolist()
