@@ -60,7 +60,7 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two videos of one stem, a folder of pictures, one with a video, and what is none; and in .hidden what is not looked at."""
+    """Two videos of one stem, a folder of pictures, one with a video, and what is none; in .hidden what is not seen."""
     place = tmp_path / "clips"
     (place / "photos").mkdir(parents=True)
     (place / "other").mkdir()

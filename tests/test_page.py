@@ -151,7 +151,7 @@ def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monke
     page.locator("#run").click()
     page.wait_for_function("document.querySelector('#first-masks video')?.videoWidth > 0")
     page.locator("#examples button").first.click()
-    page.locator("[data-testid=toast-body]", has_text="Your clip is being computed").wait_for()
+    page.locator("[data-testid=toast-body]", has_text="still being computed").wait_for()
     upload_another(page, walk, "walk.mp4")  # the example's clip was shown
     page.reload()
     page.wait_for_function("document.querySelector('#first-masks video')?.videoWidth > 0")
@@ -160,7 +160,7 @@ def test_a_run_shows_what_it_knows_and_survives_a_reload(browser, address, monke
     assert not page.locator("#real-size").is_visible()
     page.wait_for_function("scrollY > 0")  # to the run
     page.locator("#run").click()
-    page.locator("[data-testid=toast-body]", has_text="Your clip is being computed").wait_for()
+    page.locator("[data-testid=toast-body]", has_text="still being computed").wait_for()
     open_tab(page, "What moves")
     page.wait_for_function("document.querySelector('#masks video')?.videoWidth > 0")
     open_tab(page, "4D scene")

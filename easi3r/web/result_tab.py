@@ -41,7 +41,7 @@ TO_MOVE = f"""() => {{
     if (JSON.parse(box.value).easi3r === "path") tabs.find(tab => tab.innerText.trim() === "{MOVES}").click();
 }}"""
 Answer = Callable[[dict, str], dict]  # (what the player says, page) -> what changes
-BUSY = "Your clip is being computed. Wait for it, or press Cancel first."
+BUSY = "What you asked for is still being computed. Wait for it, or press Cancel first."
 
 
 def looped(label: str, name: str) -> gr.Video:
