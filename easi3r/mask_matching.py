@@ -47,7 +47,8 @@ def numbers_in(stems: Sequence[str]) -> list[int] | None:
     counting = [column for column in columns if len(set(column)) == len(column)]
     if len(stems) == 1 or not counting:  # the last one, unless all have it alike
         return next((list(c) for c in reversed(columns) if len(stems) == 1 or len(set(c)) > 1), None)
-    return list(min(counting, key=lambda c: max(c) - min(c)))  # frames go up in steps of 1, times and scores in larger
+    # Frames go up in steps of 1, times and scores in larger; the last of two that do is the frame.
+    return list(min(reversed(counting), key=lambda c: max(c) - min(c)))
 
 
 def pick(places: Sequence[int], clip: Video) -> np.ndarray:

@@ -108,6 +108,13 @@ def test_masks_of_just_the_frames_used_and_with_gaps(clip, tmp_path):
     check(read_masks(folder, clip), clip, np.delete(clip.positions, 3))
 
 
+def test_the_last_of_two_numbers_that_count_is_the_frame(clip, tmp_path):
+    folder = tmp_path / "masks"
+    for k in range(N):
+        save(folder, [drawn(k)], f"cam2_take{N - k}_{{:03d}}.png", k)
+    check(read_masks(folder, clip), clip)
+
+
 def test_one_picture_is_the_mask_of_its_frame(clip, tmp_path):
     position = clip.positions[4]
     save(tmp_path, [drawn(position)], "mask_{}.png", position)
