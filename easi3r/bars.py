@@ -25,6 +25,10 @@ BLURRED = 0.15  # share of pixels that stand still, on the way from picture to b
 # Share of pixels whose surroundings do not differ at all (by `NO_DETAIL` grey levels) from which a picture is drawn: a
 # cartoon, a page of text, a test card. Real and rendered clips have .02 to .10, dark ones .32, cards of blocks .48 on.
 DRAWN, NO_DETAIL = 0.4, 0.7
+# Of a player's bar that fills up: its height and how far it gets, shares of the picture; share of its pixels that have
+# one of its two colours as nearly as a codec leaves them (grey levels), of the frames in which so many have, and of the
+# steps in which it does not go back.
+FILLS, GETS, MIXED, USUAL = 0.05, 0.1, 40, 0.9
 RIM = 0.02  # of the height or width: bars up to this are no more than two rows of the small pictures
 CORNER = 0.08  # of the shorter side: what rounded corners may cost
 # Rows of small pictures that two bars which come within a clip have at least, and may differ by: a dark sky over a dark
@@ -97,8 +101,8 @@ def _black_rows(pictures):
 def find_rim(frames: np.ndarray) -> np.ndarray:
     """(H,W) bool: bars too thin to be seen on small pictures, as of tape or a careless export; frames (N,H,W,3) uint8.
 
-    Up to `RIM` of a side in one colour that stands still, very dark or very bright, and the two rows beside it that a
-    codec or a resize has mixed with the picture.
+    Up to `RIM` of a side in one colour that stands still, very dark or very bright, or up to `FILLS` of a player's bar
+    that fills up, and the two rows beside it that a codec or a resize has mixed with the picture.
     """
     rim = np.zeros(frames.shape[1:3], bool)
     for turns in range(4) if len(frames) >= LEAST else ():
@@ -109,7 +113,28 @@ def find_rim(frames: np.ndarray) -> np.ndarray:
         found = _flat_bar(still, mean, strip, rows)
         if found and not BLACK < np.median(mean[0]) < WHITE:
             side[: found + 2] = True
+        elif turns % 2 == 0 and (found := _filling(turned[:, : round(FILLS * len(side))])):
+            side[: found + 2] = True
     return rim
+
+
+def _filling(strip):
+    """Rows at the upper edge of strips (N,h,w,3) uint8 in which one colour takes the place of another, from one end of
+    the row to the other while the clip goes on; 0 if there are none.
+    """
+    width = strip.shape[2]
+    for rows in range(strip.shape[1]):
+        row = strip[:, rows].astype(np.int16)
+        left, right = (np.median(row[:, end], axis=(0, 1)) for end in (np.s_[: width // 20], np.s_[-(width // 20) :]))
+        to_left, to_right = (np.abs(row - colour).max(axis=-1) for colour in (left, right))
+        place = (to_left < to_right).sum(axis=1)  # how far the left colour reaches
+        expected = np.where(np.arange(width) < place[:, None], to_left, to_right)
+        two = (expected <= MIXED).mean(axis=1) >= USUAL
+        forth = np.diff(place) * np.sign(place[-1] - place[0])
+        fills = np.ptp(place) >= GETS * width and (forth >= 0).mean() >= USUAL and two.mean() >= USUAL
+        if not fills or np.abs(left - right).max() < 2 * MIXED:
+            return rows
+    return strip.shape[1]
 
 
 def _inside(shape, sides):

@@ -225,6 +225,18 @@ def test_a_rim_of_a_few_pixels_is_found_and_nothing_else(colour):
     assert rim[:, -3:].all() and rim.any(axis=0).sum() == 5
 
 
+@pytest.mark.parametrize("top", [False, True])
+def test_the_bar_of_a_player_that_fills_up_is_part_of_the_rim(tmp_path, top):
+    frames = scene()
+    rows = slice(0, 6) if top else slice(H - 6, H)
+    for k, frame in enumerate(frames):
+        frame[rows] = 60
+        frame[rows, : W * (k + 1) // 60] = 255, 0, 0
+    rim = find_rim(seen(tmp_path, frames).frames)
+    assert rim[rows].all() and rim.any(axis=1).sum() <= 8
+    assert not find_rim(scene()).any()
+
+
 def test_each_shot_has_bars_of_its_own(tmp_path):
     first, second = scene("street", 40), scene("room", 20)
     first[:, :24], first[:, 160:] = 0, 0
