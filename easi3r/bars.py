@@ -111,10 +111,11 @@ def find_rim(frames: np.ndarray) -> np.ndarray:
         strip = turned[:, : rows + 2]
         still, mean = _still(strip, NOISY)
         found = _flat_bar(still, mean, strip, rows)
-        if found and not BLACK < np.median(mean[0]) < WHITE:
-            side[: found + 2] = True
-        elif turns % 2 == 0 and (found := _filling(turned[:, : round(FILLS * len(side))])):
-            side[: found + 2] = True
+        if BLACK < np.median(mean[0]) < WHITE:
+            found = 0
+        if turns % 2 == 0:
+            found = max(found, _filling(turned[:, : round(FILLS * len(side))]))
+        side[: found + 2 if found else 0] = True
     return rim
 
 
