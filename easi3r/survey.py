@@ -12,7 +12,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from . import bars, blank, blurred_sides, cuts, decode, margins, repeats
+from . import bars, blank, blurred_sides, cuts, decode, halves, margins, repeats
 from .errors import InputError
 from .sizes import Size, reduced
 from .sources import Source
@@ -132,6 +132,12 @@ def inner_of(look: Survey, source: Source, chosen: np.ndarray, warnings: list[st
         warnings.append(
             "Around the picture there is black that is no bar, as where a clip was stabilised or the lens is round; "
             "only the largest part that it does not cover is used."
+        )
+    if coarse is None and (coarse := halves.find_sides(pictures)):
+        sides = halves
+        warnings.append(
+            "The picture is there twice, as for 3D glasses, before and after, or mirrored; only the "
+            f"{'left' if coarse[2] else 'upper'} half is used. If it is squeezed, stretch the clip first."
         )
     return None if coarse is None else _measure(sides, source, at, coarse, pictures.shape[2])
 

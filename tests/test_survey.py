@@ -276,6 +276,17 @@ def test_of_a_round_picture_the_middle_is_used(tmp_path):
     assert disc[top : top + height, left : left + width].all() and width * height > 0.5 * disc.sum()
 
 
+@pytest.mark.parametrize("kind", ["3D", "mirrored", "above"])
+def test_of_a_picture_that_is_there_twice_one_half_is_used(tmp_path, kind):
+    frames = scene()[::3]
+    left, half = (0, 0, W, H // 2), frames[:, : H // 2]
+    if kind != "above":
+        left, half = (0, 0, W // 2, H), frames[:, :, : W // 2]
+    again = {"3D": np.roll(half, 3, axis=2), "mirrored": half[:, :, ::-1], "above": half[..., ::-1]}[kind]
+    clip = seen(tmp_path, np.concatenate([half, again], axis=1 if kind == "above" else 2), fps=8)
+    assert clip.framing.inner == left and said(clip, "is there twice", "upper" if kind == "above" else "left")
+
+
 def _tripod():
     picture, frames = scene("room")[30], []
     for k in range(48):
