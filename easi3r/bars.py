@@ -21,6 +21,7 @@ DETAIL = 0.3  # share of pixels with detail that the picture within bars has at 
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which picture and bar differ, on this share of the bar's length
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
 MOST, PAGE = 0.4, 0.6  # of the height or width: a bar on one side, and what an app shows below a clip
+SIGNS = 0.02  # share of pixels with detail by which a page differs from a sky
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
 # Share of pixels whose surroundings do not differ at all (by `NO_DETAIL` grey levels) from which a picture is drawn: a
 # cartoon, a page of text, a test card. Real and rendered clips have .02 to .10, dark ones .32, cards of blocks .48 on.
@@ -49,7 +50,7 @@ def find_bars(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
         s, m, p = np.rot90(still, -turns), np.rot90(mean, -turns), np.rot90(pictures, -turns, (1, 2))
         flat.append(_flat_bar(s, m, p, MOST * len(s)))
         coloured |= flat[-1] > 0 and BLACK < np.median(m[0]) < WHITE
-        patterned.append(max(flat[-1], _patterned_bar(s)))
+        patterned.append(max(flat[-1], _patterned_bar(s, m)))
     rounded = _corners(still, mean, least=1) > 0
     if any(patterned[::2]) and any(patterned[1::2]) and patterned != flat:  # a camera that stands, a fire in the middle
         patterned = flat
@@ -180,11 +181,13 @@ def _flat_bar(still, mean, pictures, most):
     return rows if 0 < rows <= most and _sharp(pictures, rows, colour) else 0
 
 
-def _patterned_bar(still):
+def _patterned_bar(still, mean):
     """Rows of the bar of a screen at the upper edge, with signs in it that stand still; 0 if there is none."""
     share = still.mean(axis=1)  # a clock may go on
     rows = _leading(share >= 0.85)
-    return rows if 0 < rows <= PAGE * len(still) and share[rows : rows + 3].min() <= 0.5 else 0
+    signs = (relief(mean[:rows].mean(axis=-1)) > VISIBLE).mean() if rows else 0
+    most = (PAGE if signs > SIGNS else MOST) * len(still)
+    return rows if 0 < rows <= most and share[rows : rows + 3].min() <= 0.5 else 0
 
 
 def _leading(holds):
