@@ -137,6 +137,31 @@ class Places(_Given):
         return _ratio(self.metres, *map(np.array, self.ends))
 
 
+@dataclass(frozen=True, eq=False)
+class Like:
+    """As large as another result in metres, of the same frames."""
+
+    other: "Reconstruction"
+
+    @property
+    def said(self) -> str:
+        return self.other.info["scale"]["from"]
+
+    def check(self, framing: "Framing", n_frames: int) -> None:
+        """As `factor`."""
+        there = self.other.framing, len(self.other.frames)
+        if there != (framing, n_frames):
+            raise InputError("The result that was in metres is of other frames; give the length again.")
+
+    def factor(self, result: "Reconstruction") -> float:
+        self.check(result.framing, len(result.frames))
+        both = self.other, result
+        known = np.all([~one.dynamic & (one.confidence > 0) & (one.depth > 0) for one in both], axis=0)
+        if not known.any():
+            raise InputError("Nothing stands still in both results; give the length again.")
+        return float(np.median(self.other.depth[known] / result.depth[known]))
+
+
 def parse_scale(given: Any) -> Scale:
     """What a user says of a length, as a `Scale`; given: one of `_WAYS`, a text or a number. Raises `InputError`."""
     wrong = f"scale is {shown(given)}; it must be {_WAYS}."

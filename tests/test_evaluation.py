@@ -308,6 +308,8 @@ def test_a_system_that_cannot_be_had_does_not_end_the_others(davis, tmp_path, mo
     assert found["far"]["sequences"]["bear"]["reason"] == "There is no network." and found["preview"]["scored"] == 1
     assert "no network" in refused(capsys, *command, "--systems", "far")
     assert "unknown" in refused(capsys, *command, "--systems", "preview,fra")
+    assert "named twice" in refused(capsys, *command, "--systems", "preview,preview")
+    assert "no folder Annotations/480p" in refused(capsys, "davis16", "--data", tmp_path, "--systems", "preview")
 
 
 def test_out_of_memory_is_the_sequence_s_end_and_not_the_run_s(davis, tmp_path, monkeypatch):

@@ -267,5 +267,13 @@ def test_a_tap_calls_a_mover_still_and_a_message_of_the_player_calls_it_moving(b
     assert page.locator("#touch-cross").is_visible()
     page.keyboard.press("Enter")
     page.locator("#touch-said", has_text="standing still").wait_for(timeout=90000)
+
+    def refuse(*place):
+        raise InputError("It cannot be told from what is around it.")
+
+    monkeypatch.setattr("easi3r.web.what_moves.call_moving", refuse)
+    page.locator("#touch-call", has_text="It moves").click()
+    page.locator("[data-testid=toast-body]", has_text="cannot be told from").wait_for(timeout=90000)
+    page.locator("#touch-said", has_text="Nothing was changed").wait_for(timeout=90000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()

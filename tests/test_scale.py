@@ -18,7 +18,7 @@ from easi3r import InputError, Options
 from easi3r.bundle.ground_plane import find_ground
 from easi3r.cli import main
 from easi3r.export import load_reconstruction
-from easi3r.scale import Height, Pixels, Places, Unit, in_metres, of_places, parse_scale
+from easi3r.scale import Height, Like, Pixels, Places, Unit, in_metres, of_places, parse_scale
 
 EYES = 1 + 0.2 * np.linspace(0, 1, 6)  # heights of the cameras of `analytic_result` above its floor
 
@@ -101,6 +101,18 @@ def test_all_lengths_follow_and_the_next_size_replaces_the_last(tiny_result):
     assert again.info["scale"]["from"] == "the distance between two points of the scene, given as 1 m"
     for unit in (tiny_result, again):  # how long a unit is means that of the run
         assert np.allclose(in_metres(unit, Unit(2.5)).depth, 2.5 * tiny_result.depth, rtol=1e-5)
+
+
+def test_what_is_solved_anew_is_as_large_as_before(tiny_result):
+    before = in_metres(tiny_result, Height(3.2))
+    cam2world = tiny_result.cam2world.copy()
+    cam2world[:, :3, 3] *= 0.7
+    anew = replace(tiny_result, depth=0.7 * tiny_result.depth, cam2world=cam2world)
+    again = in_metres(anew, Like(before))
+    assert np.allclose(again.points(), before.points(), atol=1e-4)
+    assert again.info["scale"]["from"] == before.info["scale"]["from"]
+    with pytest.raises(InputError, match="other frames"):
+        in_metres(analytic_result(5), Like(before))
 
 
 def test_two_pixels_of_the_original_video(tiny_result):

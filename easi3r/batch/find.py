@@ -83,6 +83,7 @@ def _listed(source):
     lines = [line.strip() for line in text.splitlines()]
     named = [line for line in lines if line and not line.startswith("#")]
     base = source.rpartition("/")[0] if is_remote(source) else str(Path(source).parent)
+    named = [str(Path(line).expanduser()) if line.startswith("~/") else line for line in named]
     clips = [line if is_remote(line) or Path(line).is_absolute() else inside(base, line) for line in named]
     if not clips:
         raise InputError(f"The list {quoted(source)} names no clip; write the path of one into each line.")

@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..export import check_place, refuse_taken, replacing
 from ..paths import quoted
 from ..system import System, load_backbone, load_system
-from ..system.registry import row_of
+from ..system.registry import check_distinct, row_of
 from .datasets import DATASETS, Dataset, dataset_of
 from .formats import check_folder
 from .papers import paper_rows
@@ -167,8 +167,8 @@ def _systems(arguments):
     """Name -> load(progress)."""
     if arguments.backbone:
         return {arguments.backbone: lambda progress: load_backbone(arguments.backbone, progress)}
-    names = dict.fromkeys(name.strip() for name in (arguments.systems or "auto").split(","))
-    for name in names.keys() - {"auto"}:
+    names = check_distinct([name.strip() for name in (arguments.systems or "auto").split(",")])
+    for name in set(names) - {"auto"}:
         row_of(name)  # what is not in the table is said before anything is run
     return {name: lambda progress, name=name: load_system(name, progress=progress) for name in names}
 

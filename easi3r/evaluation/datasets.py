@@ -87,6 +87,8 @@ class Dataset:
         found = {name: found[name] for name in sorted(found) if self.names is None or name in self.names}
         if not found:
             wanted = f"such as {self.prefix}{self.names[0]}" if self.names else "a folder per sequence"
+            if not folder.is_dir():
+                raise InputError(f"{quoted(data)} has no folder {self.where} with the sequences ({wanted}); check it.")
             raise InputError(f"{quoted(folder)} holds no sequence of this data set ({wanted}); check the folder.")
         return found
 

@@ -3,6 +3,7 @@
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,8 @@ from ..correct import call_moving, call_still, mover_at
 from ..errors import InputError
 from ..export.videos import mark
 from ..options import Options
-from ..reconstruction import Reconstruction
+from ..reconstruction import Masked, Reconstruction
+from ..scale import Like, in_metres
 from ..system import systems
 from . import compute, jobs
 from .compare_tab import QUIET
@@ -171,11 +173,16 @@ class WhatMoves:
             started = self._change(_edit(moving, place), page)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        self._clicked_in.discard(session)
         yield {self.said: "Changing the scene and the files ...", self.call: gr.update(visible=False), **started}
         while self._stored(page) is session and self._busy(page):
             time.sleep(jobs.TICK / 4)
         now = self._stored(page)
-        if now is not session and now not in self._clicked_in:
+        if now in self._clicked_in:
+            return
+        if now is session:
+            yield {self.said: "Nothing was changed; tap something else, or the middle of it."}
+        else:
             yield {**self._show(moment, request), self.said: NOW.format("moves" if moving else "stands still")}
 
     def _again(self, clip: Any, request: gr.Request) -> dict:
@@ -193,12 +200,22 @@ class WhatMoves:
 
         def make(progress: jobs.Report) -> Iterator[Any]:
             name = names.get(info["system"], "auto")
-            yield from compute.reconstruct(clip.source, name, options, result.dynamic, progress)
+            for found, note in compute.reconstruct(clip.source, name, options, result.dynamic, progress):
+                yield (found if isinstance(found, Masked) or found.coarse else _as_large(found, result)), note
 
         return self._run(make, page)
 
     def _frame(self, result, moment):
         return int(np.clip(int(moment or 1) - 1, 0, len(result.frames) - 1))
+
+
+def _as_large(found: Reconstruction, before: Reconstruction) -> Reconstruction:
+    """In metres too, if the result before was."""
+    try:
+        return in_metres(found, Like(before)) if before.info.get("scale") else found
+    except InputError as error:
+        said = f"This result has no real size any more, its scale is arbitrary: {error}"
+        return replace(found, info={**found.info, "warnings": [said, *found.info.get("warnings", [])]})
 
 
 def _edit(moving: bool, place: tuple) -> Callable[[Reconstruction], Reconstruction]:
