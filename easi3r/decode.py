@@ -145,12 +145,12 @@ def scan(path: Path) -> Index:
         dolby = codec.codec_tag in DOLBY_TAGS and codec.color_trc == UNSPECIFIED  # others are HDR or SDR too
     pts, dts, marks = zip(*packets)
     keys = np.array(marks)
-    if None in pts or form == "mpeg" or (form == "avi" and not _reordered(pts)):
+    if _untold(pts) or form == "mpeg" or (form == "avi" and not _reordered(pts)):
         # raw streams have no times, AVI stores the order of decoding only, and in programme streams many are guessed
         place = np.arange(len(packets))
         known = dts if form == "avi" else pts
-        seconds = place / rate if None in known else _ascending(known) * unit
-        exact = form != "mpeg" and not reorders and None not in dts
+        seconds = place / rate if _untold(known) else _ascending(known) * unit
+        exact = form != "mpeg" and not reorders and not _untold(dts)
         seek = np.array(dts, dtype=np.int64) if exact else place
         return Index(seconds, place, np.flatnonzero(keys & exact), seek, place, place, False, interlaced)
     ticks, first = np.unique(np.array(pts, dtype=np.int64), return_index=True)
@@ -165,6 +165,11 @@ def _ascending(times):
     """(n,) float64: the times in ascending order, those that are the same spread to the next."""
     different, first = np.unique(np.sort(times), return_index=True)
     return np.interp(np.arange(len(times)), first, different)
+
+
+def _untold(times):
+    """Whether times of packets say nothing: one is missing, or several packets have all the same."""
+    return None in times or (len(times) > 1 and len(set(times)) == 1)
 
 
 def _reordered(pts):

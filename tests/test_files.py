@@ -365,6 +365,13 @@ def test_vp9_transparency_lies_over_black():
     assert frame[:, 100:].max() <= 2 and frame[:40, :40].min() > 190
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_pictures_that_all_have_one_time_come_in_their_order(tmp_path, suffix):
+    path = encode(tmp_path / f"a.{suffix}", [numbered(k) for k in range(8)], pts=[0] * 8, options={"bf": "0"})
+    clip = video.read(path, 0, 512, 16)
+    assert [number_of(frame) for frame in clip.frames] == list(range(8)) and (np.diff(clip.timestamps) > 0).all()
+
+
 def test_interlaced_clips_say_so(tmp_path):
     frames = [numbered(k) for k in range(3)]
     woven = encode(tmp_path / "woven.ts", frames, codec="mpeg2video", options={"flags": "+ildct+ilme", "top": "1"})
