@@ -6,7 +6,7 @@ What tells it is that moving the pixels of one half about makes the other one of
 import cv2
 import numpy as np
 
-from .bars import VISIBLE, is_drawn, relief
+from .bars import LEAST, VISIBLE, is_drawn, relief
 from .cuts import unlike
 
 DETAIL = 0.55  # share of pixels with detail: clips have .6 on, a test card .5
@@ -22,6 +22,8 @@ def find_sides(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
     """(left, top, right, bottom) pixels of N pictures (N,h,w,3) uint8 beside the left or the upper one of two halves
     that show the same; None if they do not.
     """
+    if len(pictures) < LEAST:
+        return None
     greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures[:: -(-len(pictures) // LOOKED)]]
     height, width = greys[0].shape
     detail = np.mean([relief(grey.astype(np.float32)) > VISIBLE for grey in greys])
