@@ -82,7 +82,12 @@ def read_masks(source: Any, clip: Video) -> OwnMasks:
         path = check_file(Path(source))
         with unpacked(path) as folder:
             return _read(_Pictures(Stills(sorted(folder.iterdir(), key=natural), path.name)), clip)
-    return _read(_open(source), clip)
+    try:
+        given = _open(source)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if "mask" in text else f"Of the masks: {text}") from None
+    return _read(given, clip)
 
 
 def _read(given, clip):

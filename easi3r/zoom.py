@@ -32,21 +32,21 @@ def find_zoom(
 ) -> np.ndarray | None:
     """(T,) float64: the focal of every frame over that of the first one; None where no zoom is clear.
 
-    frames (T,H,W,3) uint8 RGB; moving (T,H,W) bool; flows: dict (i, j) -> Flow with those between neighbours in both
-    directions, if they have been measured already.
+    frames (T,H,W,3) uint8 RGB; moving (T,H,W) bool; flows: dict (i, j) -> Flow, those that have been measured already.
     """
     if len(frames) < 3:
         return None
     focal = focal_of(USUAL_ANGLE, frames.shape[2])
 
     pairs = range(len(frames) - 1)
-    measured = (flows[i, i + 1] for i in pairs) if flows else in_order(lambda i: _neighbours(*frames[i : i + 2]), pairs)
+    flows = flows or {}
+    measured = in_order(lambda i: flows.get((i, i + 1)) or _neighbours(*frames[i : i + 2]), pairs)
     matches = [static_matches(flow, moving, i, i + 1, MANY) for i, flow in enumerate(measured)]
     steps, spreads = _steps(matches, focal, frames.shape[1:3])
     if np.median(spreads) > CLEAR:
         return None
     total = np.concatenate([[0], np.cumsum(median_filter(steps, 3, mode="nearest"))])  # one pair in three may be wrong
-    if np.ptp(total) <= LEAST or not _confirmed(total, frames, moving, flows or {}, focal):
+    if np.ptp(total) <= LEAST or not _confirmed(total, frames, moving, flows, focal):
         return None
     return np.exp(total)
 

@@ -373,6 +373,12 @@ def test_masks_that_are_turned_about_are_said(clip, tmp_path):
 # ---- what is refused
 
 
+def test_what_is_no_mask_is_said_of_the_masks(clip, tmp_path):
+    (tmp_path / "README.md").write_text("no mask")
+    with pytest.raises(InputError, match="Of the masks: 'README.md' cannot be read"):
+        read_masks(tmp_path / "README.md", clip)
+
+
 def test_what_belongs_to_no_frame_or_to_two_is_refused(clip, tmp_path):
     with pytest.raises(InputError, match="numbered 0 to 39"):
         read_masks(save(tmp_path / "beyond", all_drawn(range(60))), clip)

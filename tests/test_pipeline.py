@@ -73,6 +73,8 @@ def test_options_of_masks_and_pairs_reach_their_steps(street, backbone):
     )
     assert few.info["pairs"] == 6 and few.dynamic.mean() < many.dynamic.mean()
     assert not np.array_equal(rough.dynamic, many.dynamic)
+    star = easi3r.reconstruct(street.frames[:4], backbone, easi3r.Options(graph="oneref-0"))  # no pairs of neighbours
+    assert star.info["pairs"] == 6 and np.isfinite(star.cam2world).all()
 
 
 @pytest.mark.usefixtures("few_pairs")
