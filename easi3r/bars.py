@@ -185,9 +185,12 @@ def _patterned_bar(still, mean):
     """Rows of the bar of a screen at the upper edge, with signs in it that stand still; 0 if there is none."""
     share = still.mean(axis=1)  # a clock may go on
     rows = _leading(share >= 0.85)
-    signs = (relief(mean[:rows].mean(axis=-1)) > VISIBLE).mean() if rows else 0
-    most = (PAGE if signs > SIGNS else MOST) * len(still)
-    return rows if 0 < rows <= most and share[rows : rows + 3].min() <= 0.5 else 0
+    if not 0 < rows <= PAGE * len(still) or share[rows : rows + 3].min() > 0.5:
+        return 0
+    if rows > MOST * len(still):  # a page, and not what stands still before a tripod
+        page = mean[:rows].mean(axis=-1)
+        return rows if (relief(page) > VISIBLE).mean() > SIGNS and is_drawn([page]) else 0
+    return rows
 
 
 def _leading(holds):

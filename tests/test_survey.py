@@ -300,6 +300,13 @@ def _sky():
     return [wide[:, 5 * k : 5 * k + W] for k in range(48)]
 
 
+def _beach():
+    """Above a line that does not move, all moves."""
+    frames = scene()
+    frames[:, 84:] = frames[30, 84:]
+    return frames
+
+
 def _fire():
     random, frames = np.random.default_rng(0), scene()[:1].repeat(36, axis=0).astype(float)
     for frame in frames:
@@ -316,7 +323,7 @@ def _night():
     return [(0.12 * frame + lights[:, 4 * k : 4 * k + W]).clip(0, 255) for k, frame in enumerate(scene())]
 
 
-@pytest.mark.parametrize("make", [scene, _tripod, _sky, _fire, _night])
+@pytest.mark.parametrize("make", [scene, _tripod, _sky, _beach, _fire, _night])
 def test_what_is_no_bar_and_no_cut_is_left_alone(tmp_path, make):
     clip = seen(tmp_path, make())
     assert clip.framing.inner == (0, 0, W, H) and clip.shows.all() and clip.warnings == ()
