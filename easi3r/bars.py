@@ -21,7 +21,9 @@ DETAIL = 0.3  # share of pixels with detail that the picture within bars has at 
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which picture and bar differ, on this share of the bar's length
 SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
 MOST, PAGE = 0.4, 0.6  # of the height or width: a bar on one side, and what an app shows below a clip
-SIGNS = 0.02  # share of pixels with detail by which a page differs from a sky
+# Share of pixels with detail by which a page differs from a sky, and of those without any by which it differs from
+# what is filmed and stands still before a tripod: a page of text .36, a street .04.
+SIGNS, EMPTY = 0.02, 0.2
 BLURRED = 0.15  # share of pixels that stand still, on the way from picture to bar, in rows that a codec has blurred
 # Share of pixels whose surroundings do not differ at all (by `NO_DETAIL` grey levels) from which a picture is drawn: a
 # cartoon, a page of text, a test card. Real and rendered clips have .02 to .10, dark ones .32, cards of blocks .48 on.
@@ -188,8 +190,8 @@ def _patterned_bar(still, mean):
     if not 0 < rows <= PAGE * len(still) or share[rows : rows + 3].min() > 0.5:
         return 0
     if rows > MOST * len(still):  # a page, and not what stands still before a tripod
-        page = mean[:rows].mean(axis=-1)
-        return rows if (relief(page) > VISIBLE).mean() > SIGNS and is_drawn([page]) else 0
+        differs = relief(mean[:rows].mean(axis=-1))
+        return rows if (differs > VISIBLE).mean() > SIGNS and (differs < NO_DETAIL).mean() > EMPTY else 0
     return rows
 
 
