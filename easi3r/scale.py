@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .errors import InputError, shown
+from .large import choice
 
 if TYPE_CHECKING:
     from .camera import Framing
@@ -155,11 +156,16 @@ class Like:
 
     def factor(self, result: "Reconstruction") -> float:
         self.check(result.framing, len(result.frames))
-        both = self.other, result
-        known = np.all([~one.dynamic & (one.confidence > 0) & (one.depth > 0) for one in both], axis=0)
-        if not known.any():
+        ratios = [self._ratios(result, t) for t in choice(len(result.frames))]
+        if not sum(map(len, ratios)):
             raise InputError("Nothing stands still in both results; give the length again.")
-        return float(np.median(self.other.depth[known] / result.depth[known]))
+        return float(np.median(np.concatenate(ratios)))
+
+    def _ratios(self, result, t):
+        """(N,) of frame t: how much farther away what stands still is in the other result."""
+        both = self.other, result
+        known = np.all([~one.dynamic[t] & (one.confidence[t] > 0) & (one.depth[t] > 0) for one in both], axis=0)
+        return self.other.depth[t][known] / result.depth[t][known]
 
 
 def parse_scale(given: Any) -> Scale:
