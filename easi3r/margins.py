@@ -30,9 +30,9 @@ def find_sides(pictures: np.ndarray) -> tuple[int, int, int, int] | None:
     covered = margins.sum(axis=0) / len(pictures)
     clear = cv2.dilate((covered > RARE).astype(np.uint8), np.ones((3, 3))) == 0  # an edge is mixed with the picture
     left, top, right, bottom = _largest(clear)
-    inside = pictures[:: -(-len(pictures) // LEAST), top:bottom, left:right].mean(axis=-1, dtype=np.float32)
     if (bottom - top) * (right - left) < max(1, KEPT * (covered < 0.5).sum()):
         return None
+    inside = pictures[:: -(-len(pictures) // LEAST), top:bottom, left:right].mean(axis=-1, dtype=np.float32)
     if np.mean([relief(grey) > VISIBLE for grey in inside]) < COLOURED:
         return None
     height, width = clear.shape

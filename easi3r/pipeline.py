@@ -24,7 +24,7 @@ from .overlays import find_overlay
 from .own_masks import read_masks
 from .paths import check_name
 from .reconstruction import Masked, Reconstruction, only_turns
-from .scale import Scale, in_metres, parse_scale
+from .scale import parse_scale, sized
 from .system import Estimate, System, load_system
 from .system.base import Coarse, Stage
 from .system.steps import TURNS
@@ -121,7 +121,7 @@ def stages(
         elif isinstance(stage, Coarse):
             part, masks = _beginning(clip, own, len(stage.depth))
             told = {**info, "coarse": True, "warnings": [*clip.warnings, *said], "seconds": reading}
-            yield _sized(Reconstruction(**_in_time(part, stage, overlay, masks), info=told), scale)
+            yield sized(Reconstruction(**_in_time(part, stage, overlay, masks), info=told), scale)
         known = stage
     report(1 - _CHECKING, "Checking the result")
     assert isinstance(known, Estimate)  # as a system promises
@@ -142,20 +142,11 @@ def stages(
         "seconds": {**reading, **known.info.get("seconds", {})},
         "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
     }
-    yield _sized(Reconstruction(**_in_time(clip, known, overlay, left), info=info), scale)
+    yield sized(Reconstruction(**_in_time(clip, known, overlay, left), info=info), scale)
 
 
 def _part(report, begin, end):
     return lambda fraction, text: report(begin + (end - begin) * fraction, text)
-
-
-def _sized(result: Reconstruction, scale: Scale | None) -> Reconstruction:
-    """The result in metres, where a length is known; one that does not allow it stays as it is, and says so first."""
-    try:
-        return in_metres(result, scale) if scale else result
-    except InputError as error:  # the minutes of the run are not to be lost
-        said = f"This result has no real size, its scale is arbitrary: {error}"
-        return replace(result, info={**result.info, "warnings": [said, *result.info["warnings"]]})
 
 
 def _checked(frames, estimate, overlay):

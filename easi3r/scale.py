@@ -218,6 +218,15 @@ def in_metres(result: "Reconstruction", scale: Scale) -> "Reconstruction":
     return replace(result, cam2world=cam2world, depth=depth, info={**result.info, "scale": about})
 
 
+def sized(result: "Reconstruction", scale: Scale | None) -> "Reconstruction":
+    """The result in metres, where a length is known; one that does not allow it stays as it is, and says so first."""
+    try:
+        return in_metres(result, scale) if scale else result
+    except InputError as error:  # the minutes of the run are not to be lost
+        said = f"This result has no real size, its scale is arbitrary: {error}"
+        return replace(result, info={**result.info, "warnings": [said, *result.info["warnings"]]})
+
+
 def metres_per_unit(info: dict) -> float:
     """By what the lengths of a result were multiplied since the run; info: its `info`."""
     return (info.get("scale") or {}).get("metres_per_unit", 1.0)

@@ -3,7 +3,6 @@
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..errors import InputError
 from ..export.videos import mark
 from ..options import Options
 from ..reconstruction import Masked, Reconstruction
-from ..scale import Like, in_metres
+from ..scale import Like, sized
 from ..system import systems
 from . import compute, jobs
 from .compare_tab import QUIET
@@ -198,24 +197,17 @@ class WhatMoves:
         names = {name: card.name for card in systems() for name in (card.name, card.label)}
         options = Options(**{**info.get("options", {}), "sam2": False})  # which would redraw the masks
 
+        scale = Like(result) if info.get("scale") else None
+
         def make(progress: jobs.Report) -> Iterator[Any]:
             name = names.get(info["system"], "auto")
             for found, note in compute.reconstruct(clip.source, name, options, result.dynamic, progress):
-                yield (found if isinstance(found, Masked) or found.coarse else _as_large(found, result)), note
+                yield (found if isinstance(found, Masked) or found.coarse else sized(found, scale)), note
 
         return self._run(make, page)
 
     def _frame(self, result, moment):
         return int(np.clip(int(moment or 1) - 1, 0, len(result.frames) - 1))
-
-
-def _as_large(found: Reconstruction, before: Reconstruction) -> Reconstruction:
-    """In metres too, if the result before was."""
-    try:
-        return in_metres(found, Like(before)) if before.info.get("scale") else found
-    except InputError as error:
-        said = f"This result has no real size any more, its scale is arbitrary: {error}"
-        return replace(found, info={**found.info, "warnings": [said, *found.info.get("warnings", [])]})
 
 
 def _edit(moving: bool, place: tuple) -> Callable[[Reconstruction], Reconstruction]:

@@ -57,7 +57,8 @@ def stages(
     solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), kept)
     spans = spans_of(len(video.frames))
     early = [0] if options.fov is not None else sorted({0, len(spans) // 2, len(spans) - 1})  # what tells the focal
-    share, begin = _shares(progress, early, len(spans), 0, (1 - LOOPS) * len(early) / (len(spans) + len(early) - 1))
+    begin = (1 - LOOPS) * len(early) / (len(spans) + len(early) - 1)  # of the progress bar, for the others
+    share = _shares(progress, early, len(spans), 0, begin)
     first: Stage | None = None
     for first in solver.stages(spans[0].numbers, options, share(0)):
         yield Coarse(**vars(first)) if isinstance(first, Estimate) else first
@@ -65,7 +66,7 @@ def stages(
     ahead = 0 if system.device == "cpu" else AHEAD
     options, solved = _same_focal(solver, spans, early, options, first, share, ahead)
     rest = [k for k in range(len(spans)) if k not in solved]
-    share, _ = _shares(progress, rest, len(spans), begin, 1 - LOOPS)
+    share = _shares(progress, rest, len(spans), begin, 1 - LOOPS)
     maps, windows, edges = Maps(len(video.frames)), list[Window](), list[Edge]()
 
     def window(number: int, progress: Progress) -> Estimate:
@@ -92,7 +93,7 @@ def stages(
 
 
 def _shares(progress, windows, number, begin, end):
-    """(k -> the progress of window k, one of these `windows` of the clip's `number`, from `begin` to `end`; `end`)."""
+    """k -> the progress of window k, one of these `windows` of the clip's `number`, from `begin` to `end`."""
     each = (end - begin) / max(len(windows), 1)
 
     def of(k: int) -> Progress:
@@ -101,7 +102,7 @@ def _shares(progress, windows, number, begin, end):
         at = begin + each * windows.index(k)
         return lambda fraction, text: progress(at + each * fraction, f"{text} (part {k + 1} of {number})")
 
-    return of, end
+    return of
 
 
 def _looking(progress, k, number):
