@@ -56,6 +56,10 @@ def slide(page, slider, value):
     box = page.locator(f"{slider} input[type=range]")
     box.fill(str(value))
     box.dispatch_event("pointerup")
+    page.wait_for_function(  # gradio knows it a moment later
+        "([name, value]) => document.querySelector(`${name} input[type=number]`).value === value",
+        arg=[slider, str(value)],
+    )
 
 
 def wait_until_done(page):

@@ -284,7 +284,7 @@ def test_views_are_linked_in_the_browser(saved, browser):
     page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
     page.goto((saved / "compare.html").as_uri())
     page.wait_for_selector(READY, state="attached", timeout=90000)
-    page.add_style_tag(content="#hint, .name, #handle { opacity: 0 }")
+    page.add_style_tag(content="#hint { display: none } .name, #handle { opacity: 0 }")
     assert page.locator("span.name").all_inner_texts() == ["One", "Two without masks"]
 
     def halves():

@@ -85,6 +85,7 @@ def press(page, *names):
         if not page.locator(f"#{name}").is_visible():
             page.locator("#more").click()
         page.locator(f"#{name}").click()
+    page.evaluate(SETTLED)
 
 
 def through_camera(page, step, size):
@@ -92,6 +93,7 @@ def through_camera(page, step, size):
     if page.locator("#through").get_attribute("aria-pressed") == "false":
         press(page, "through")
     page.locator("#time").fill(str(step))
+    page.evaluate(SETTLED)  # only then it is known where the picture lies
     picture = pixels(page, page.locator("#picture").bounding_box())
     return np.asarray(Image.fromarray(picture.astype(np.uint8)).resize(size, Image.Resampling.BOX)).astype(int)
 
