@@ -54,12 +54,13 @@ def open_tab(page, name):
 
 def slide(page, slider, value):
     box = page.locator(f"{slider} input[type=range]")
-    box.fill(str(value))
-    box.dispatch_event("pointerup")
-    page.wait_for_function(  # gradio knows it a moment later
-        "([name, value]) => document.querySelector(`${name} input[type=number]`).value === value",
-        arg=[slider, str(value)],
-    )
+    for _ in range(50):
+        box.fill(str(value))
+        box.dispatch_event("pointerup")
+        page.wait_for_timeout(100)  # gradio sets a slider back to what it was a moment after it is shown first
+        if page.locator(f"{slider} input[type=number]").input_value() == str(value):
+            return
+    raise AssertionError(f"{slider} does not stay at {value}")
 
 
 def wait_until_done(page):
