@@ -4,6 +4,7 @@ import copy
 import json
 
 import av
+import cv2
 import numpy as np
 import pytest
 from conftest import analytic_result
@@ -106,7 +107,7 @@ def test_what_nobody_filmed_stays_dark(clip, tmp_path):
     assert np.abs(played[1:].astype(int) - DARK).max() < 12
 
 
-def test_movers_that_are_switched_off_are_not_in_it(clip, tmp_path):
+def test_what_is_switched_off_is_not_in_it(clip, tmp_path):
     path, scene = read_camera_path(document(clip, count=2)), Scene(clip)
     (number,) = set(np.unique(scene.movers)) - {0}
     seen = []
@@ -116,6 +117,11 @@ def test_movers_that_are_switched_off_are_not_in_it(clip, tmp_path):
     orange = clip.frames[0][clip.dynamic[0]].mean(axis=0)
     errors = [np.abs(colour - orange).max() for colour in seen]
     assert errors[0] < 25 and errors[2] < 25 and errors[1] > 60
+    render_camera_path(Scene(clip, still=False), path, tmp_path / "alone.mp4")
+    alone = decode(tmp_path / "alone.mp4")[0][0].astype(int)
+    far = cv2.dilate(clip.dynamic[0].astype(np.uint8), np.ones((9, 9))) == 0
+    assert np.abs(alone[far] - DARK).max() < 30
+    assert np.abs(alone[clip.dynamic[0]].mean(axis=0) - orange).max() < 25
 
 
 def test_a_narrower_field_shows_things_larger(clip, tmp_path):

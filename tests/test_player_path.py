@@ -239,11 +239,12 @@ def test_a_page_around_it_is_asked_for_the_video(browser, scene, tmp_path):
     page.wait_for_function("window.told")
     told = page.evaluate("told")
     assert told["easi3r"] == "path" and len(read_camera_path(told["document"]).times) == 120
-    assert told["without"] == []
-    for name in ("move", "more", "moving", "move", "render"):
+    assert told["without"] == [] and told["still"]
+    for name in ("move", "more", "moving", "static", "move", "render"):
         frame.locator(f"#{name}").click()
     page.wait_for_function("told.without.length")
     assert page.evaluate("told.without") == list(range(256))  # as they are numbered, and what has no number
+    assert page.evaluate("told.still") is False
     page.close()
 
 

@@ -49,6 +49,7 @@ class Scene:
     cut: float = CUT  # share of the static pixels that is left out, the least confident first; 0 to below 1
     player_mb: float = PLAYER_MB  # most that player.html and scene.glb may have each, 1 to 200 MB (10^6 bytes)
     without: frozenset = frozenset()  # numbers of `movers` that `objects` leaves out; 0: pixels that belong to none
+    still: bool = True  # False: `surfaces` leaves out what stands still
     kept: dict = field(default_factory=dict, repr=False)  # what is the same for every cut, handed on by `replace`
     _one_at_a_time: Any = field(default_factory=threading.RLock, repr=False)  # writers run side by side
 
@@ -161,6 +162,8 @@ class Scene:
         budget: most vertices in total; the pixel grids are thinned until they meet it. n_frames: how many frames it is
         taken from, spread over the clip.
         """
+        if not self.still:
+            return []
         shares = self.first_shares(n_frames)
         step = thinning(self.static[0].size, 0.4 * budget)  # one full frame is to leave room for what the others add
         while True:

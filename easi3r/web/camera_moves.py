@@ -16,23 +16,24 @@ MOVE = "camera_path.mp4"  # its name among the files of a result
 
 
 def steps(said: dict, session: Session) -> jobs.Steps:
-    """Steps that make the video of the move in a message of the player, of the session's result, without the movers
-    that the player has switched off.
+    """Steps that make the video of the move in a message of the player, of the session's result, without what the
+    player has switched off: {document, without: numbers of movers, still: bool}.
 
     Raises `InputError` at once if it is no move.
     """
     document, without = said.get("document"), said.get("without")  # a path would read files of the server
     path = read_camera_path(document if isinstance(document, dict) else {})
     left_out = frozenset(n for n in without if isinstance(n, int)) if isinstance(without, list) else frozenset()
-    return lambda report: _rendered(path, left_out, session, report)
+    shown = {"without": left_out, "still": said.get("still") is not False}
+    return lambda report: _rendered(path, shown, session, report)
 
 
-def _rendered(path: CameraPath, without: frozenset, session: Session, report: jobs.Report) -> Iterator[jobs.Event]:
+def _rendered(path: CameraPath, shown: dict, session: Session, report: jobs.Report) -> Iterator[jobs.Event]:
     result = session.result()
     if result is None:
         raise InputError("The result is gone; reconstruct the clip again.")
     unfinished, whole = session.folder / f"unfinished-{MOVE}", session.folder / MOVE
-    render_camera_path(Scene(result, without=without), path, unfinished, report)
+    render_camera_path(Scene(result, **shown), path, unfinished, report)
     os.replace(unfinished, whole)
     session.files = {**session.files, MOVE: str(whole)}
     yield jobs.Rendered(session.files)

@@ -168,8 +168,9 @@ function wirePath() {
     clear: () => { leavePath(); setViews([]); },
     around: () => take(orbit()), follow: () => take(followMover()), dolly: () => take(dollyZoom()),
     save: savePath, load: () => $("file").click(),
-    render: () => refused()
-      || tellPage("path", { document: documentOf(flight.views, lengthGiven()), without: leftOut() }),
+    render: () => refused() || tellPage("path", {
+      document: documentOf(flight.views, lengthGiven()), without: leftOut(), still: pressed("static"),
+    }),
   };
   for (const id in does) $(id).onclick = does[id];
   $("along").oninput = () => {
