@@ -148,6 +148,37 @@ def test_frames_further_apart_tell_the_focal_that_neighbours_do_not(walk, agree)
     assert np.allclose(solve(long, Unsure(long)).intrinsics[:, 0, 0], (0.8 if agree else 2.0) * WIDTH, rtol=1e-3)
 
 
+@pytest.mark.parametrize("agree", [True, False])
+def test_windows_that_contradict_each_other_about_the_focal_do_not_tell_it(agree):
+    class Contradicting(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            found, stride = super().run(video, options, masks, progress), np.diff(video.positions).max()
+            near = 1.0 + video.positions[0] / 250
+            focal = WIDTH * (near if stride == 1 else 0.8 if agree or video.positions[0] else 0.5)
+            if options.fov is not None:
+                focal = focal_of(options.fov, WIDTH)
+            of_all = np.tile(Camera.centred(focal, WIDTH, HEIGHT).intrinsics, (len(found.depth), 1, 1))
+            return replace(found, intrinsics=of_all, info={"seconds": {}, "backbone": {"focal": "estimated"}})
+
+    long = Clip(300)
+    result = solve(long, Contradicting(long))
+    said = [text for text in result.info["warnings"] if "disagree about the field of view (28 to 53 degrees)" in text]
+    assert len(said) == (not agree)
+    assert np.allclose(result.intrinsics[:, 0, 0], WIDTH * (0.8 if agree else 1.5), rtol=0.02)
+
+
+def test_a_part_in_which_the_camera_stands_but_for_a_few_steps_does_not_tell_how_large_the_scene_is(walk):
+    class Standing(Drifting):
+        def run(self, video, options, masks=None, progress=None):
+            found = super().run(video, options, masks, progress)
+            if 50 < video.positions[0] < 100:
+                found.cam2world[:-4, :3, 3] = 0
+            return found
+
+    said = [text for text in solve(walk, Standing(walk)).info["warnings"] if "or stands still" in text]
+    assert len(said) == 1 and said[0].startswith("For a part of the clip") and "is a guess" in said[0]
+
+
 @pytest.mark.parametrize("turns_in_all", [True, False])
 def test_what_stands_for_depth_in_some_windows_is_said_once_for_the_clip(walk, turns_in_all):
     class Turning(Drifting):

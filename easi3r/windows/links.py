@@ -43,7 +43,7 @@ class Window:
     intrinsics: np.ndarray  # (n,3,3)
     last: View  # the frames that are also in the next one
     size: float  # median depth
-    turns: bool  # the camera only turns: nothing tells how large the scene is
+    turns: bool  # the camera only turns or stands: nothing tells how large the scene is
     warnings: tuple[str, ...]
     info: dict
 

@@ -31,10 +31,21 @@ SAME = 0.03  # share by which a window's focal may miss that of the clip
 # in it: of 1,000 frames around a block (focal 64) those of 3 do not tell either, those of 6 say 63.3 and 63.0. It
 # counts if two windows agree to AGREED; of 12, which is too far to follow, one says 161.
 STRIDES, AGREED = (3, 6), 0.05
+# Log ratio of the focals of windows of neighbours from which they contradict each other: .03 in a walk around a block,
+# .45 in 150 frames of a street (488 and 310 of true 211), along which too little moves from one to the next, where
+# frames 3 apart say 227; .56 where the lens zooms by 1.6.
+APART = 0.15
+DISAGREE = (
+    "Parts of the clip disagree about the field of view ({:.0f} to {:.0f} degrees), as where the lens zooms: {:.0f} "
+    "degrees are taken for all of it, so cameras and depth are unsure."
+)
 # Windows begun before the one before them is through, where there is a GPU, which would wait for the aligner else. On a
 # CPU both would want the same cores, and a run that is killed would lose two windows instead of one.
 AHEAD = 1
 LOOPS = 0.15  # of the progress bar
+# A camera that stands: so many of a window's frames lie within this share of the median depth. Walked evenly, a path of
+# .027 of the depth looks so too. Of 48 frames, three at the end of a stop made a scene .35 times as large.
+MOST, STILL = 0.75, 0.01
 
 
 def stages(
@@ -64,7 +75,7 @@ def stages(
         yield Coarse(**vars(first)) if isinstance(first, Estimate) else first
     assert isinstance(first, Estimate)
     ahead = 0 if system.device == "cpu" else AHEAD
-    options, solved = _same_focal(solver, spans, early, options, first, share, ahead)
+    options, solved, said = _same_focal(solver, spans, early, options, first, share, ahead)
     rest = [k for k in range(len(spans)) if k not in solved]
     share = _shares(progress, rest, len(spans), begin, 1 - LOOPS)
     maps, windows, edges = Maps(len(video.frames)), list[Window](), list[Edge]()
@@ -89,7 +100,7 @@ def stages(
         if edge:
             loops.append(edge)
     found = joined(windows, chained(edges, len(windows)), maps, loops)
-    yield replace(found, warnings=(kept.note, *found.warnings)) if kept.note else found
+    yield replace(found, warnings=(*filter(None, [kept.note]), *said, *found.warnings))
 
 
 def _shares(progress, windows, number, begin, end):
@@ -112,28 +123,33 @@ def _looking(progress, k, number):
 
 
 def _same_focal(solver, spans, early, options, first, share, ahead):
-    """(options, windows solved on the way, number -> `Estimate`): the first, a middle and the last window, `early`,
-    else frames further apart, tell the focal of all, where the lens does not zoom.
+    """(options, windows solved on the way, number -> `Estimate`, sentences): the first, a middle and the last window,
+    `early`, tell the focal of all, where the lens does not zoom; where they do not tell, or disagree, frames further
+    apart do.
     """
     if options.fov is not None:
-        return options, {0: first}
+        return options, {0: first}, ()
     solved = in_turn(lambda k, told: solver.solve(spans[k].numbers, options, told), early[1:], share, ahead)
     found = {0: first, **dict(zip(early[1:], solved))}
     focals = {k: estimate.intrinsics[:, 0, 0] for k, estimate in found.items()}
     if any(np.ptp(f) > ZOOMS * np.median(f) for f in focals.values()):
-        return options, found
-    known = [float(np.median(focals[k])) for k, estimate in found.items() if _is_told(estimate)]
+        return options, found, ()
+    told = known = [float(np.median(focals[k])) for k, estimate in found.items() if _is_told(estimate)]
+    if not known or np.ptp(np.log(known)) > APART:
+        afar = _told_from_afar(solver, spans[-1].end, options, lambda fraction, text: share(early[-1])(1, text))
+        known = afar or known
     if not known:
-        known = _told_from_afar(solver, spans[-1].end, options, lambda fraction, text: share(early[-1])(1, text))
-    if not known:
-        return options, found
+        return options, found, ()
+    height, width = first.depth.shape[1:]
+    fov_of = lambda focal: round(float(Camera.centred(focal, width, height).fov[0]), 3)
     focal = float(np.median(known))
-    width, height = first.depth.shape[2], first.depth.shape[1]
-    fov = round(float(Camera.centred(focal, width, height).fov[0]), 3)
+    fov = fov_of(focal)
     if not FOVS[0] <= fov <= FOVS[1]:  # nothing that a user could say: the windows know no better
-        return options, found
+        return options, found, ()
+    unsure = np.ptp(np.log(known)) > APART
+    said = (DISAGREE.format(fov_of(max(told)), fov_of(min(told)), fov),) if unsure else ()
     kept = {k: found[k] for k in found if np.abs(focals[k] / focal - 1).max() < SAME}
-    return replace(options, fov=fov), kept
+    return replace(options, fov=fov), kept, said
 
 
 def _is_told(found):
@@ -163,7 +179,14 @@ def _remembered(found, span, following):
         found.intrinsics,
         View.of_estimate(found, np.s_[begin:]),
         float(np.median(found.depth[:, ::4, ::4])),
-        only_turns(found.cam2world, found.depth),
+        only_turns(found.cam2world, found.depth) or _stands(found.cam2world, found.depth),
         found.warnings,
         found.info,
     )
+
+
+def _stands(cam2world, depth):
+    """Whether the camera stays at one place but for a few frames, too few to tell how large the scene is."""
+    places = cam2world[:, :3, 3]
+    away = np.linalg.norm(places - np.median(places, axis=0), axis=1)
+    return np.quantile(away, MOST) < STILL * np.median(depth[:, ::4, ::4])
