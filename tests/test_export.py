@@ -378,7 +378,8 @@ def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "files, said", [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ("mask", "'mask'"), (5, "5")]
+    "files, said",
+    [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ([["a"]], "'a'"), ("mask", "'mask'"), (5, "5")],
 )
 def test_unknown_files_are_named_and_nothing_written(tiny_result, tmp_path, files, said):
     with pytest.raises(

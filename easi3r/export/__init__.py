@@ -198,7 +198,7 @@ def chosen_files(files: Iterable[str] | None) -> list[str]:
         files = [files] if isinstance(files, str) else list(files)
     except TypeError:
         raise InputError(f"files is {shown(files)}; it must be a list of names.") from None
-    unknown = [shown(name) for name in files if name not in _FILES]
+    unknown = [shown(name) for name in files if not isinstance(name, str) or name not in _FILES]
     if unknown or not files:
         wrong = f"files names {', '.join(unknown)}" if unknown else "files is empty"
         raise InputError(f"{wrong}; it can name {', '.join(_FILES)}.")
