@@ -184,7 +184,8 @@ def test_cancelling_in_the_middle_ends_it(registered):
 @pytest.mark.parametrize(
     "names, said",
     [
-        (["preview"], "1 systems are named; compare two to 4"),
+        (["preview"], "1 system is named; compare two to four"),
+        (["preview"] * 5, "5 systems are named; compare two to four"),
         (["preview", "preview"], "named twice"),
         (["preview", "nerf"], "'nerf' is unknown; use auto, preview"),
         (["preview", "preview:all"], "after the colon comes no-masks or my-masks"),

@@ -43,7 +43,8 @@ def choose(
     weights = weights or {}
     entries = [_entry(name, weights) for name in names]
     if not 2 <= len(entries) <= MOST:
-        raise InputError(f"{len(entries)} systems are named; compare two to {MOST}.")
+        named = "1 system is" if len(entries) == 1 else f"{len(entries)} systems are"
+        raise InputError(f"{named} named; compare two to four.")
     registry.check_distinct([entry.name for entry in entries])
     wanting = [entry.name for entry in entries if entry.masks == GIVEN]
     if wanting and not has_masks:
