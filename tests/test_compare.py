@@ -278,6 +278,15 @@ def test_help_names_the_systems_with_their_weights_and_licences(capsys):
         assert f"{card.name} " in told and card.licence in told and (card.weights or "no weights") in told
 
 
+@pytest.mark.parametrize(
+    "command, has", [("batch", True), ("compare", True), ("evaluate", True), ("view", False), ("render", False)]
+)
+def test_only_commands_that_run_systems_list_them_in_their_help(capsys, command, has):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert ("systems: name, what it is" in capsys.readouterr().out) == has
+
+
 def test_views_are_linked_in_the_browser(saved, browser):
     page = browser.new_page(viewport={"width": 800, "height": 560})
     problems = []
