@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, agreement, darkness, video
-from .backbones.base import Progress
+from .backbones.base import Progress, check_progress
 from .backbones.weights import sam2
 from .bars import find_rim
 from .decode import nearest_of
@@ -76,7 +76,7 @@ def stages(
     First `Masked`, then a `Reconstruction` that is `coarse` as soon as cameras stand, where the system has them before
     the end; each replaces the one before. Of a long clip, all but the last are of its first frames.
     """
-    options, report = check_options(options), progress or (lambda fraction, text: None)
+    options, report = check_options(options), check_progress(progress)
     if options.sam2:
         sam2.check(progress)  # and fetch: before the minutes that a run may take
     system = load_system(system, progress=progress) if isinstance(system, str) else system

@@ -1,7 +1,7 @@
 """What is compared: systems by name, and what they make without masks or with the user's."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError, shown
@@ -38,7 +38,7 @@ def choose(
     are two to four that differ and are known, and unless masks of the user are given where, and only where, they are
     asked for.
     """
-    if isinstance(names, str):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputError(f"names is {shown(names)}; it must be a list, such as ['preview', 'preview:no-masks'].")
     weights = weights or {}
     entries = [_entry(name, weights) for name in names]
