@@ -186,6 +186,10 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(walk, tmp_path):
     assert len(system.solved) == len(every.solved) - 4
     for name in ("cam2world", "depth", "dynamic", "confidence"):
         assert np.allclose(getattr(again, name), getattr(whole, name), atol=1e-6)
+    sized = Drifting(walk)
+    options = easi3r.Options(max_frames=0, scale=2)
+    large = easi3r.reconstruct(walk.video, sized, options, resume=tmp_path)
+    assert not sized.solved and np.allclose(large.depth, 2 * whole.depth, atol=1e-5)
     other = Drifting(walk)
     options = easi3r.Options(max_frames=0, sensitivity=0.6)
     anew = easi3r.reconstruct(walk.video, other, options, resume=tmp_path)
