@@ -134,7 +134,7 @@ def stages(
     left = replace(own, known=own.known & ~clip.shows) if own and sharpened else own
     info |= {
         "weights": known.info.get("backbone", {}).get("weights"),
-        **known.info,
+        **_told(known.info, options),
         "options": asdict(options),
         "masks": ("estimated" if own is None else own.summary) + ", outlines by SAM 2" * bool(sharpened),
         "check": checked and checked.report(),
@@ -143,6 +143,14 @@ def stages(
         "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
     }
     yield sized(Reconstruction(**_in_time(clip, known, overlay, left), info=info), scale)
+
+
+def _told(info, options):
+    """What the system says of its work; windows that were given a focal have it from others unless the user gave it."""
+    network = info.get("backbone", {})
+    if options.fov is not None or network.get("focal") != "given":
+        return info
+    return {**info, "backbone": {**network, "focal": "estimated"}}
 
 
 def _part(report, begin, end):

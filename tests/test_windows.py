@@ -145,7 +145,11 @@ def test_frames_further_apart_tell_the_focal_that_neighbours_do_not(walk, agree)
             return replace(found, intrinsics=of_all, info={"seconds": {}, "backbone": {"focal": told}})
 
     long = Clip(300)
-    assert np.allclose(solve(long, Unsure(long)).intrinsics[:, 0, 0], (0.8 if agree else 2.0) * WIDTH, rtol=1e-3)
+    found = solve(long, Unsure(long))
+    assert np.allclose(found.intrinsics[:, 0, 0], (0.8 if agree else 2.0) * WIDTH, rtol=1e-3)
+    assert found.info["backbone"]["focal"] == ("estimated" if agree else "assumed")
+    given = easi3r.reconstruct(long.video, Unsure(long), easi3r.Options(max_frames=0, fov=60))
+    assert given.info["backbone"]["focal"] == "given"
 
 
 @pytest.mark.parametrize("turns_in_all", [True, False])
