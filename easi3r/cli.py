@@ -71,6 +71,10 @@ class _Parser(argparse.ArgumentParser):
         message = message if len(message) < 200 else shown(message)
         raise InputError(f"The command cannot be understood: {message}; {self.prog} --help lists what there is.")
 
+
+class _ParserOfSystems(_Parser):
+    """Its help ends with their table."""
+
     def format_help(self) -> str:
         from .system import systems  # here, as it takes seconds
 
@@ -81,7 +85,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser():
-    parser = _start(_Parser(prog="easi3r", description="See a video in 3D over time.", epilog=_EPILOG))
+    parser = _start(_ParserOfSystems(prog="easi3r", description="See a video in 3D over time.", epilog=_EPILOG))
     parser.add_argument(
         "--system", help="auto (the best that can run here), or a name of the table in the README (default: auto)"
     )
@@ -102,7 +106,7 @@ def _parser():
 
 
 def _compare_parser():
-    parser = _start(_Parser(prog="easi3r compare", description="See what several systems make of a video."))
+    parser = _start(_ParserOfSystems(prog="easi3r compare", description="See what several systems make of a video."))
     parser.add_argument(
         "--systems",
         required=True,
@@ -183,7 +187,9 @@ def _run(arguments):
 def _batch(argv):
     from .batch import command  # here, as it takes seconds
 
-    parser = _Parser(prog="easi3r batch", description="See many videos in 3D over time: a folder or a list of clips.")
+    parser = _ParserOfSystems(
+        prog="easi3r batch", description="See many videos in 3D over time: a folder or a list of clips."
+    )
     command.add_arguments(parser)
     arguments = _add_options(parser).parse_args(argv)
     options = _options(arguments)
@@ -212,7 +218,9 @@ def _compare(argv):
 def _evaluate(argv):
     from .evaluation import command  # here, as it takes seconds
 
-    parser = _Parser(prog="easi3r evaluate", description="Measure systems, or anybody's predictions, on a benchmark.")
+    parser = _ParserOfSystems(
+        prog="easi3r evaluate", description="Measure systems, or anybody's predictions, on a benchmark."
+    )
     command.add_arguments(parser)
     arguments = parser.parse_args(argv)
     with _Bar() if sys.stderr.isatty() else _Lines() as progress:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__, agreement, darkness, video
-from .backbones.base import Progress
+from .backbones.base import Progress, check_progress
 from .backbones.weights import sam2
 from .bars import find_rim
 from .decode import nearest_of
@@ -76,7 +76,7 @@ def stages(
     First `Masked`, then a `Reconstruction` that is `coarse` as soon as cameras stand, where the system has them before
     the end; each replaces the one before. Of a long clip, all but the last are of its first frames.
     """
-    options, report = check_options(options), progress or (lambda fraction, text: None)
+    options, report = check_options(options), check_progress(progress)
     if options.sam2:
         sam2.check(progress)  # and fetch: before the minutes that a run may take
     system = load_system(system, progress=progress) if isinstance(system, str) else system
@@ -134,7 +134,7 @@ def stages(
     left = replace(own, known=own.known & ~clip.shows) if own and sharpened else own
     info |= {
         "weights": known.info.get("backbone", {}).get("weights"),
-        **known.info,
+        **_told(known.info, options),
         "options": asdict(options),
         "masks": ("estimated" if own is None else own.summary) + ", outlines by SAM 2" * bool(sharpened),
         "check": checked and checked.report(),
@@ -143,6 +143,14 @@ def stages(
         "versions": {"easi3r": __version__, "python": platform.python_version(), **_versions()},
     }
     yield sized(Reconstruction(**_in_time(clip, known, overlay, left), info=info), scale)
+
+
+def _told(info, options):
+    """What the system says of its work; windows that were given a focal have it from others unless the user gave it."""
+    network = info.get("backbone", {})
+    if options.fov is not None or network.get("focal") != "given":
+        return info
+    return {**info, "backbone": {**network, "focal": "estimated"}}
 
 
 def _part(report, begin, end):

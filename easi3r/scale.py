@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 _NUMBER = r"[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?"
 _HEIGHT = re.compile(rf"height=({_NUMBER})")
 _PAIR = re.compile(rf"([0-9]{{1,6}}):({_NUMBER}),({_NUMBER})-({_NUMBER}),({_NUMBER})=({_NUMBER})")
+_LEAST, _MOST = 1e-6, 1e6  # metres; no clip shows a length outside of these
+ALLOWED = "metres from 0.000001 to 1000000"
 _WAYS = (
-    'the height of the camera above the ground as "height=1.6", two points of a frame and their distance as '
-    '"FRAME:X,Y-X,Y=METRES", or the metres that one unit of the result is long as "1.54"; metres above 0'
+    'the camera\'s height above the ground as "height=1.6", two points of a frame and their distance as '
+    f'"FRAME:X,Y-X,Y=METRES", or the metres in a unit of the result as "1.54"; {ALLOWED}'
 )
 
 
@@ -43,7 +45,7 @@ class Scale(Protocol):
 
 @dataclass(frozen=True)
 class _Given:
-    metres: float  # above 0
+    metres: float  # see `is_length`
 
     def check(self, framing: "Framing", n_frames: int) -> None:
         """All clips will do."""
@@ -188,6 +190,11 @@ def check_scale(given: Any) -> str:
     return _text(given)
 
 
+def is_length(metres: float) -> bool:
+    """Whether something in a clip can be so long."""
+    return _LEAST <= metres <= _MOST
+
+
 def of_places(message: dict) -> Scale:
     """The `Scale` that the player sends, {"from": [x, y, z], "to": [x, y, z], "metres": n}, in units of its result.
 
@@ -200,7 +207,7 @@ def of_places(message: dict) -> Scale:
     if not len(first) == len(second) == 3 or not np.isfinite([first, second]).all():
         raise InputError("Two points of the scene are needed for a size; click on them again.")
     metres = message.get("metres")
-    wrong = f"The distance is {shown(metres)}; it must be metres above 0."
+    wrong = f"The distance is {shown(metres)}; it must be {ALLOWED}."
     return Places(_metres(_text(metres), wrong), (first, second))
 
 
@@ -254,9 +261,9 @@ def _text(given):
 
 
 def _metres(text, wrong):
-    """Metres as a number above 0, else `InputError`, which says what is `wrong`."""
+    """Metres as a number, if `is_length`; else `InputError`, which says what is `wrong`."""
     metres = float(text) if re.fullmatch(_NUMBER, text) else math.nan
-    if not 0 < metres < math.inf:
+    if not is_length(metres):
         raise InputError(wrong)
     return metres
 

@@ -199,6 +199,18 @@ def test_a_file_that_is_none_gets_a_sentence(tmp_path, text):
         read_camera_path(tmp_path / "camera_path.json")
 
 
+def test_a_path_of_too_many_views_is_said_to_be_too_large(clip, tmp_path):
+    written = document(clip)
+    written["camera_path"] *= 200_000 // len(written["camera_path"])
+    (tmp_path / "camera_path.json").write_text(json.dumps(written))
+    with pytest.raises(InputError, match="json' is larger than 20 MB, ten times") as error:
+        read_camera_path(tmp_path / "camera_path.json")
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)
+    count = len(written["camera_path"])
+    with pytest.raises(InputError, match=f"{count} views in .* seconds are more than 60 pictures a second"):
+        read_camera_path(written)
+
+
 def test_from_the_terminal(clip, tmp_path, capsys):
     clip.save(tmp_path / "out", files=["arrays.npz"])
     (tmp_path / "camera_path.json").write_text(json.dumps(document(clip, count=4)))

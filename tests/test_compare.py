@@ -184,7 +184,8 @@ def test_cancelling_in_the_middle_ends_it(registered):
 @pytest.mark.parametrize(
     "names, said",
     [
-        (["preview"], "1 systems are named; compare two to 4"),
+        (["preview"], "1 system is named; compare two to four"),
+        (["preview"] * 5, "5 systems are named; compare two to four"),
         (["preview", "preview"], "named twice"),
         (["preview", "nerf"], "'nerf' is unknown; use auto, preview"),
         (["preview", "preview:all"], "after the colon comes no-masks or my-masks"),
@@ -275,6 +276,15 @@ def test_help_names_the_systems_with_their_weights_and_licences(capsys):
     assert "easi3r compare CLIP" in told
     for card in easi3r.systems():
         assert f"{card.name} " in told and card.licence in told and (card.weights or "no weights") in told
+
+
+@pytest.mark.parametrize(
+    "command, has", [("batch", True), ("compare", True), ("evaluate", True), ("view", False), ("render", False)]
+)
+def test_only_commands_that_run_systems_list_them_in_their_help(capsys, command, has):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert ("systems: name, what it is" in capsys.readouterr().out) == has
 
 
 def test_views_are_linked_in_the_browser(saved, browser):

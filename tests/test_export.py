@@ -1,6 +1,8 @@
 """What `Reconstruction.save` writes is read back as another program would read it."""
 
 import json
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -378,7 +380,8 @@ def test_only_the_files_asked_for_are_written(tiny_result, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "files, said", [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ("mask", "'mask'"), (5, "5")]
+    "files, said",
+    [(["scene.obj"], "'scene.obj'"), ([], "empty"), ([3], "3"), ([["a"]], "'a'"), ("mask", "'mask'"), (5, "5")],
 )
 def test_unknown_files_are_named_and_nothing_written(tiny_result, tmp_path, files, said):
     with pytest.raises(
@@ -409,6 +412,27 @@ def test_a_failed_save_leaves_nothing(tiny_result, tmp_path, monkeypatch, existi
     with pytest.raises(RuntimeError, match="broken"):
         tiny_result.save(folder, files=["poses.txt", "masks", "depth.mp4", "report.json"])
     assert [path.name for path in tmp_path.rglob("*")] == (["a", "b"] if existing else [])
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next_and_what_another_is_writing_stays(tiny_result, tmp_path):
+    writes = (
+        "import sys, time; from pathlib import Path; from easi3r.export import replacing\n"
+        "with replacing(Path(sys.argv[1]), ['a']) as new:\n"
+        "    (new / 'a').touch(); print('writing', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", writes, tmp_path], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        tiny_result.save(tmp_path, files=["poses.txt"])
+        (unfinished,) = tmp_path.glob(".unfinished-*")
+        assert (unfinished / "new" / "a").exists()
+        other.terminate()
+    assert unfinished.exists()
+    (unfinished / "old" / "masks").mkdir(parents=True)  # as if killed between taking the old away and giving the new
+    tiny_result.save(tmp_path, files=["poses.txt"])
+    assert (unfinished / "old" / "masks").exists()
+    (unfinished / "new" / "a").unlink()
+    tiny_result.save(tmp_path, files=["poses.txt"])
+    assert [path.name for path in tmp_path.iterdir()] == ["poses.txt"]
 
 
 def test_a_file_in_the_folders_place_is_named(tiny_result, tmp_path):

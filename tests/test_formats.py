@@ -21,6 +21,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from easi3r import export, synthetic, video
+from easi3r.camera import Framing
 from easi3r.export.blender import write_camera
 from easi3r.export.images import write_depth_images
 from easi3r.export.scene import Scene
@@ -386,7 +387,15 @@ def test_the_guide_names_every_file_and_the_licence(tiny_result, tmp_path):
         "in 6 of 6",
     ]:
         assert word in guide, word
-    assert max(map(len, guide.split("\n"))) <= 100
+    assert max(map(len, guide.split("\n"))) <= 100 and "cut off" not in guide
+
+
+def test_the_guide_says_that_bars_were_cut_off_first(tiny_result, tmp_path):
+    framing = Framing.fit((320, 240), 64, 8, (0, 30, 320, 181))
+    files = replace(tiny_result, framing=framing).save(tmp_path, files=["README.txt"])
+    guide = " ".join(Path(files["README.txt"]).read_text(encoding="utf-8").split())
+    assert "The video is 320 x 240 pixels. What lies around the scene, such as bars, was cut off first" in guide
+    assert "which left 320 x 181. It was resized to 64 x 36 and cut to 64 x 32" in guide
 
 
 # ------------------------------------------------------------------------------------------------------- all or nothing

@@ -53,6 +53,7 @@ def test_three_ways_to_give_a_length(given, scale):
     [
         *("0", "-1", "nan", "inf", "abc", "", "1e999", "height=0", "height=-1.6", "height=tall", "height", "1,5"),
         *("0:1,2-3,4=0", "0:1,2-1,2=1", "0:1,2-3,4", "1:2-3=4", "-1:1,2-3,4=1", "0:1,-2-3,4=1", "0.5:1,2-3,4=1"),
+        *("1e300", "1e-300", "1000001", "height=1e7", "height=1e-7", "0:1,2-3,4=2e6", 1e7, 9e-7),
         *(0, -2.5, float("nan"), True, {"height": 1}, [1.6], b"1", 10**400),
     ],
 )
@@ -66,7 +67,7 @@ def test_what_the_player_sends_wrong_gets_a_sentence():
     right = {"from": [0, 0, 1], "to": [0.5, 0, 1], "metres": 2}
     assert of_places(right) == Places(2.0, ((0, 0, 1), (0.5, 0, 1)))
     assert of_places({**right, "metres": "1e0"}).metres == 1
-    wrong = [{"metres": value} for value in (0, -1, "abc", None, float("nan"), [1])]
+    wrong = [{"metres": value} for value in (0, -1, "abc", None, float("nan"), [1], 1e300, "1e-300")]
     wrong += [{"to": value} for value in ([1, 2], None, "abc", [1, 2, float("inf")], [[1], 2, 3])]
     for part in wrong:
         with pytest.raises(InputError) as error:
@@ -250,9 +251,10 @@ def test_a_visitor_gives_a_size_and_everything_follows(browser, address, walk, m
     wait_until_drawn(page)
     before = player(page).evaluate("(orbitBy => { state.view.yaw = 0.3; return state.view; })()")
     page.locator("#real-size button").first.click()
-    page.locator("#height input").fill("-1")
-    page.locator("#apply-size").click()
-    page.locator("[data-testid=toast-body]", has_text="The height is -1").wait_for()
+    for wrong in ("-1", "2000000"):
+        page.locator("#height input").fill(wrong)
+        page.locator("#apply-size").click()
+        page.locator("[data-testid=toast-body]", has_text=f"The height is {wrong}").wait_for()
     page.locator("#height input").fill("1.6")
     page.locator("#apply-size").click()
     page.locator("#report", has_text="in metres, from the camera's height above the ground, given as 1.6 m").wait_for()

@@ -172,6 +172,13 @@ def test_the_version_is_told(capsys):
         (lambda frames: easi3r.reconstruct_all(["a.mp4"], "o", ["preview"], 5), "options is 5"),
         (lambda frames: easi3r.load_reconstruction(None), "The path is None"),
         (lambda frames: easi3r.reconstruct_all(["a.mp4"], None), "The path is None"),
+        (lambda frames: easi3r.reconstruct_all(None, "o", ["preview"]), "clips is None; it must be a folder of clips"),
+        (lambda frames: easi3r.reconstruct_all([None], "o", ["preview"]), r"clips is \[None\]"),
+        (lambda frames: easi3r.reconstruct_all(["a.mp4"], "o", None), "systems is None; it must be a list"),
+        (lambda frames: easi3r.reconstruct_all(["a.mp4"], "o", ["preview"], progress=5), "progress is 5; give a func"),
+        (lambda frames: easi3r.reconstruct(frames, "preview", progress=0), "progress is 0; give a function"),
+        (lambda frames: easi3r.compare(frames, ["preview", "preview:no-masks"], progress=5), "progress is 5"),
+        (lambda frames: easi3r.compare(frames, None), "names is None; it must be a list"),
     ],
 )
 def test_what_python_gives_by_mistake_gets_a_sentence(street, attempt, said):

@@ -145,7 +145,11 @@ def test_frames_further_apart_tell_the_focal_that_neighbours_do_not(walk, agree)
             return replace(found, intrinsics=of_all, info={"seconds": {}, "backbone": {"focal": told}})
 
     long = Clip(300)
-    assert np.allclose(solve(long, Unsure(long)).intrinsics[:, 0, 0], (0.8 if agree else 2.0) * WIDTH, rtol=1e-3)
+    found = solve(long, Unsure(long))
+    assert np.allclose(found.intrinsics[:, 0, 0], (0.8 if agree else 2.0) * WIDTH, rtol=1e-3)
+    assert found.info["backbone"]["focal"] == ("estimated" if agree else "assumed")
+    given = easi3r.reconstruct(long.video, Unsure(long), easi3r.Options(max_frames=0, fov=60))
+    assert given.info["backbone"]["focal"] == "given"
 
 
 @pytest.mark.parametrize("agree", [True, False])
@@ -217,6 +221,10 @@ def test_a_stopped_run_goes_on_where_it_was_and_ends_the_same(walk, tmp_path):
     assert len(system.solved) == len(every.solved) - 4
     for name in ("cam2world", "depth", "dynamic", "confidence"):
         assert np.allclose(getattr(again, name), getattr(whole, name), atol=1e-6)
+    sized = Drifting(walk)
+    options = easi3r.Options(max_frames=0, scale=2)
+    large = easi3r.reconstruct(walk.video, sized, options, resume=tmp_path)
+    assert not sized.solved and np.allclose(large.depth, 2 * whole.depth, atol=1e-5)
     other = Drifting(walk)
     options = easi3r.Options(max_frames=0, sensitivity=0.6)
     anew = easi3r.reconstruct(walk.video, other, options, resume=tmp_path)

@@ -10,8 +10,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..errors import InputError, shown
+
 Progress = Callable[[float, str], None]  # (fraction in [0,1], what is being done); may raise to cancel
 Edges = Iterable[tuple[int, int]]  # directed frame pairs (i, j)
+
+
+def check_progress(progress: Progress | None) -> Progress:
+    """`progress`, one that does nothing for None; `InputError` for what cannot be called."""
+    if progress is None:
+        return lambda fraction, text: None
+    if not callable(progress):
+        raise InputError(f"progress is {shown(progress)}; give a function of a fraction and a text, or leave it out.")
+    return progress
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..backbones.base import Progress
+from ..backbones.base import Progress, check_progress
 from ..errors import InputError, shown
 from ..export import check_place
 from ..options import Options, check_options
@@ -45,13 +45,13 @@ def reconstruct_all(
     not of this run stay in it. A clip that fails is a row. Raises `InputError` if there is no clip, a system is
     unknown, `out` cannot be written to or is another run's, or the cluster cannot be reached.
     """
-    options, report = check_options(options), progress or (lambda fraction, text: None)
-    if isinstance(systems, str):
+    options, report = check_options(options), check_progress(progress)
+    if isinstance(systems, str) or not isinstance(systems, Iterable):
         raise InputError(f"systems is {shown(systems)}; it must be a list, such as ['preview', 'da3'].")
     names = check_distinct(list(systems))
     weights = [name == "auto" or row_of(name).card.weights for name in names]
     out = normal(check_name(out))
-    found = find_clips(clips, out)[0] if isinstance(clips, (str, Path)) else list(dict.fromkeys(map(normal, clips)))
+    found = find_clips(clips, out)[0] if isinstance(clips, (str, Path)) else _listed(clips)
     if not found or not names:
         raise InputError("There is nothing to do; give at least one clip and one system.")
     folders = _folders(found)
@@ -71,6 +71,14 @@ def reconstruct_all(
             rows[key] = replace(rows[key], state="failed" if "failure" in told else "done", **told)
             write([*rows.values(), *others], out)
     return list(rows.values())
+
+
+def _listed(clips):
+    """Places of the clips of a list, each once; `InputError` if it is no list of paths."""
+    try:
+        return list(dict.fromkeys(map(normal, clips)))
+    except TypeError:
+        raise InputError(f"clips is {shown(clips)}; it must be a folder of clips, or a list of their paths.") from None
 
 
 def _row(job, done, folders):

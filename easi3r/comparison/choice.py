@@ -1,7 +1,7 @@
 """What is compared: systems by name, and what they make without masks or with the user's."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError, shown
@@ -38,12 +38,13 @@ def choose(
     are two to four that differ and are known, and unless masks of the user are given where, and only where, they are
     asked for.
     """
-    if isinstance(names, str):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         raise InputError(f"names is {shown(names)}; it must be a list, such as ['preview', 'preview:no-masks'].")
     weights = weights or {}
     entries = [_entry(name, weights) for name in names]
     if not 2 <= len(entries) <= MOST:
-        raise InputError(f"{len(entries)} systems are named; compare two to {MOST}.")
+        named = "1 system is" if len(entries) == 1 else f"{len(entries)} systems are"
+        raise InputError(f"{named} named; compare two to four.")
     registry.check_distinct([entry.name for entry in entries])
     wanting = [entry.name for entry in entries if entry.masks == GIVEN]
     if wanting and not has_masks:

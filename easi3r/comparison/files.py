@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..backbones.base import Progress
+from ..backbones.base import Progress, check_progress
 from ..export import Scene, check_place, refuse_taken, replacing, save
 from ..export.archive import plain
 from ..export.masks import write_mask_grid
@@ -45,7 +45,7 @@ class Comparison:
         path of what was written. progress(fraction, text) may raise to cancel. Raises `InputError` if the folder cannot
         be written to, or holds such names and is none of ours.
         """
-        report = progress or (lambda fraction, text: None)
+        report = check_progress(progress)
         folder, names = check_out(folder, self.entries), [*_FILES, *(entry.folder for entry in self.entries)]
         scenes = {self.table[name].label: Scene(result) for name, result in self.results.items()}
         with replacing(folder, names) as new:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .. import memory, video
-from ..backbones.base import Progress
+from ..backbones.base import Progress, check_progress
 from ..backbones.shared import Encodings
 from ..errors import InputError
 from ..options import Options, check_options
@@ -50,7 +50,7 @@ def compare(
     masks or the truth cannot be used.
     """
     entries = choose(names, weights, masks is not None)
-    return run_all(source, entries, check_options(options), masks, truth, progress or (lambda fraction, text: None))
+    return run_all(source, entries, check_options(options), masks, truth, check_progress(progress))
 
 
 def _load(entry: Entry, progress: Progress) -> System:

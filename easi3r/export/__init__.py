@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from ..backbones.base import Progress
 from ..errors import InputError, shown
 from ..paths import check_name, quoted, try_writing
@@ -45,6 +47,7 @@ __all__ = [
     "written_names",
 ]
 
+_UNFINISHED, _LOCK = ".unfinished-", "lock"  # the system's own lock, which ends with the process that holds it
 _FILES = {  # files and folders; a writer that has nothing to show writes nothing
     "README.txt": write_guide,
     "player.html": write_player,
@@ -172,15 +175,16 @@ def _write_all(scene, folder, writers, progress=None):
 def replacing(folder: Path, names: Iterable[str]) -> Iterator[Path]:
     """Gives a new folder to write into; what is there at the end takes the place of these names in `folder`.
 
-    All or nothing: if anything fails, `folder` is left as it was. `InputError` if it cannot be written to.
+    All or nothing: if anything fails, `folder` is left as it was. What a run that was killed has left there goes.
+    `InputError` if it cannot be written to.
     """
     made = []
     try:
         made = _make_folder(folder)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
-            new, old = Path(unfinished, "new"), Path(unfinished, "old")
-            new.mkdir()
-            old.mkdir()
+        for other in folder.glob(f"{_UNFINISHED}*"):
+            if _is_left(other):
+                shutil.rmtree(other, ignore_errors=True)
+        with _unfinished(folder) as (new, old):
             yield new
             _exchange(folder, old, new, names)
     except BaseException as error:
@@ -188,6 +192,37 @@ def replacing(folder: Path, names: Iterable[str]) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _unwritable(folder, error) from error
         raise
+
+
+@contextlib.contextmanager
+def _unfinished(folder):
+    """Gives two new folders, within one in `folder` that is locked, for as long as the `with` block lasts."""
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as made:
+        new, old, lock = Path(made, "new"), Path(made, "old"), FileLock(Path(made, _LOCK))
+        with contextlib.suppress(OSError, RuntimeError):  # some file systems have no locks
+            lock.acquire(timeout=0)
+        try:
+            old.mkdir()
+            new.mkdir()  # once it is locked: to `_is_left`, nothing is before
+            yield new, old
+        finally:
+            for path in (old, new):  # while it is locked
+                shutil.rmtree(path, ignore_errors=True)
+            lock.release()
+
+
+def _is_left(unfinished):
+    """Whether `_unfinished` made this folder for a run that was killed, and nothing in it is wanted: where that was
+    while old files were exchanged for new ones, it has the only copy of the old.
+    """
+    lock = unfinished / _LOCK
+    if not lock.is_file() or not (unfinished / "new").is_dir():  # it is not yet locked, or no longer
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return not (any(unfinished.glob("new/*")) and any(unfinished.glob("old/*")))
+    except (OSError, RuntimeError):  # somebody holds it
+        return False
 
 
 def chosen_files(files: Iterable[str] | None) -> list[str]:
@@ -198,7 +233,7 @@ def chosen_files(files: Iterable[str] | None) -> list[str]:
         files = [files] if isinstance(files, str) else list(files)
     except TypeError:
         raise InputError(f"files is {shown(files)}; it must be a list of names.") from None
-    unknown = [shown(name) for name in files if name not in _FILES]
+    unknown = [shown(name) for name in files if not isinstance(name, str) or name not in _FILES]
     if unknown or not files:
         wrong = f"files names {', '.join(unknown)}" if unknown else "files is empty"
         raise InputError(f"{wrong}; it can name {', '.join(_FILES)}.")

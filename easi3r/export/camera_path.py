@@ -29,7 +29,7 @@ _FASTEST = 60.0  # pictures per second
 _SIDES = 64, 1920  # pixels
 _FIELDS = 1.0, 170.0  # degrees
 _FARTHEST = 1e6  # units of the result: numbers beyond are no place
-_LARGEST = 2e7  # bytes; the longest path has 2e6
+_LARGEST = 20  # MB; the longest path has 2
 _CUT = 0.05  # share of the static pixels that is left out, as in the orbit video
 # Unlike the orbit's, a view may be far from where it was filmed, so that walls do hide what moves behind them: what is
 # nearer than this share of a moving object's depth does. At .4 to .85 people of `street` keep their feet alike.
@@ -137,9 +137,9 @@ def _told(drawn: Iterator[np.ndarray], count: int, progress: Progress) -> Iterat
 def _load(file):
     if check_path(file):
         raise _none(f"{quoted(file)} is a folder")
+    if file.stat().st_size > _LARGEST * 1e6:
+        raise _none(f"{quoted(file)} is larger than {_LARGEST} MB, ten times what the longest path has")
     try:
-        if file.stat().st_size > _LARGEST:
-            raise _none(f"{quoted(file)} is far too large")
         document = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):  # bytes that are no text, text that is no JSON
         document = None

@@ -25,9 +25,7 @@ What all files have in common
   World     {world}
   Axes      x right, y down, z forward into the scene (as in OpenCV and COLMAP), for cameras and
             world. scene.glb and camera.gltf: x right, y up, z backward, as glTF wants it.
-  Sizes     The video is {source} pixels. It was resized to {resized} and cut
-            to {working}, the working size; all pictures here have that size, but for those in
-            the folder dataset if the size of the video was asked for there.
+  Sizes     {sizes}
   Pixels    In cameras.json whole numbers are pixel centres: (0, 0) is the centre of the top left
             pixel. COLMAP and nerfstudio count from the corner of the picture, so that centre is
             (0.5, 0.5) there. The files are written accordingly: cx and cy differ by 0.5.
@@ -98,8 +96,7 @@ def write_guide(scene: Scene, path: Path) -> None:
         world=_world(result.info.get("world")),
         unit=_indented(_unit(scene)),
         source="{} x {}".format(*framing.source_size),
-        resized="{} x {}".format(*framing.resized),
-        working="{} x {}".format(*framing.size),
+        sizes=_indented(_sizes(framing)),
         frames=n_frames,
         long=_LONG if n_frames > MANY else "",
         seconds=(n_frames - 1) / playback_fps(result.timestamps),
@@ -123,6 +120,18 @@ def _unit(scene):
         "Arbitrary. A video alone does not tell metres from miles: lengths are right only relative to each other, and "
         "the same unit holds in all files but scene.glb and camera.gltf, which share one of their own "
         f"(x {scene.units_per_world_unit:.6g}: units_per_world_unit in them)."
+    )
+
+
+def _sizes(framing):
+    source, kept, resized, working = (
+        "{} x {}".format(*size) for size in (framing.source_size, framing.inner[2:], framing.resized, framing.size)
+    )
+    bars = "" if kept == source else f"What lies around the scene, such as bars, was cut off first, which left {kept}. "
+    return (
+        f"The video is {source} pixels. {bars}It was resized to {resized} and cut to {working}, the working size; "
+        "all pictures here have that size, but for those in the folder dataset if the size of the video was asked for "
+        "there."
     )
 
 

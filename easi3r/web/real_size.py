@@ -1,13 +1,12 @@
 """Below the 4D scene: a length that the visitor knows, after which everything is in metres."""
 
-import math
 from collections.abc import Callable
 
 import gradio as gr
 
 from ..errors import InputError, shown
 from ..reconstruction import Reconstruction
-from ..scale import Height, Scale, in_metres, of_places
+from ..scale import ALLOWED, Height, Scale, in_metres, is_length, of_places
 from .compare_tab import QUIET
 
 HOW = """A video alone does not tell metres from miles. One length that you know gives all others, in the player and in
@@ -52,7 +51,7 @@ class RealSize:
 
 
 def _height(metres):
-    if metres is None or not 0 < metres < math.inf:
+    if metres is None or not is_length(metres):
         given = "empty" if metres is None else shown(metres)
-        raise InputError(f"The height is {given}; give the metres from the ground to the camera, such as 1.6.")
+        raise InputError(f"The height is {given}; give how high the camera was in {ALLOWED}, such as 1.6.")
     return Height(float(metres))

@@ -27,7 +27,7 @@ class Kept:
     """A folder with a file per window. folder: None keeps nothing.
 
     A file says what it was made of: frames, masks, system, options, our version; what was made of something else is
-    made anew.
+    made anew. A size in metres comes after all windows, and is no part of it.
     """
 
     def __init__(self, folder: Path | None, system: System) -> None:
@@ -75,7 +75,8 @@ class Kept:
 
     def _path(self, frames, masks, options):
         made = hashlib.sha256(self._made_with.encode())
-        made.update(json.dumps(asdict(replace(options, max_frames=0)), sort_keys=True, default=str).encode())
+        chosen = asdict(replace(options, max_frames=0, scale=None))
+        made.update(json.dumps(chosen, sort_keys=True, default=str).encode())
         made.update(np.ascontiguousarray(frames))
         made.update(np.packbits(masks.masks))
         made.update(masks.known)
