@@ -16,8 +16,9 @@ from ..overlays import find_overlay
 from ..threads import in_order
 from .evidence import Evidence
 
-# Frame gaps used: near pairs, whose flow is dependable. The third one adds .02 to mean J before outlines follow colours
-# (four real, three rendered clips): what is slow moves further in five frames than flow is wrong.
+# Frame gaps used, times the stride: near pairs, whose flow is dependable. The third one adds .02 to mean J before
+# outlines follow colours (four real, three rendered clips): what is slow moves further in five frames than flow is
+# wrong.
 OFFSETS = (1, 3, 5)
 # A longer way counts if this share of its pixels is confirmed. Ten frames of `orbit` keep .17 and .23 over 3 and 5 of
 # them and lose .23 of J by these; where .45 and more is left they help.
@@ -116,14 +117,17 @@ def epipolar_evidence(
     flows: dict[tuple[int, int], Flow],
     grid: tuple[int, int],
     progress: Callable[[float], None] | None = None,
+    stride: int = 1,
 ) -> Evidence:
     """Evidence of motion on a grid (h, w) of tokens, from frames (T,H,W,3) uint8 RGB and flows (i, j) -> Flow.
+
+    stride: frames from one to the next that are compared, in which what moves has gone far enough to be told.
 
     Its pixels, every `spacing`-th, are absolute: log(1 + residual) / `MOST`, residual in multiples of the ordinary one.
     Its maps: mean and standard deviation over the pairs of the residuals of both explanations. `progress` gets 0 to 1.
     """
     overlay = find_overlay(frames)
-    values, weight, maps = _pixel_evidence(frames, flows, overlay, progress)
+    values, weight, maps = _pixel_evidence(frames, flows, overlay, progress, [stride * offset for offset in OFFSETS])
     return Evidence(
         maps={name: to_tokens(pixels, grid) for name, pixels in maps.items()},
         values=to_tokens(values, grid),
@@ -140,12 +144,12 @@ def to_tokens(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     ).astype(np.float32)
 
 
-def _pixel_evidence(frames, flows, overlay, progress):
+def _pixel_evidence(frames, flows, overlay, progress, offsets):
     """Evidence (T,h,w) float32 in [0,1] at every `spacing`-th pixel, how well it is known (T,h,w) in [0,1], and a dict
     name -> (T,h,w) float32 of what it was made from.
     """
     step = spacing(*frames.shape[1:3])
-    near = [(i, j) for i, j in flows if abs(i - j) in OFFSETS]
+    near = [(i, j) for i, j in flows if abs(i - j) in offsets]
     nearest = min((abs(i - j) for i, j in near), default=0)
     shape = frames[:, ::step, ::step].shape[:3]
     sums = {name: np.zeros((3, *shape), np.float32) for name in ("plane", "epipolar")}  # weight, value, value^2

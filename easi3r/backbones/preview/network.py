@@ -34,14 +34,17 @@ class PreviewNetwork:
         """Grey images, T of (H,W) uint8, as `data`; tokens for clustering: colour (Lab), texture, position."""
         return Features(frames, _tokens(frames), greys(frames))
 
-    def flows(self, features: Features, edges: Edges, progress: Progress | None = None) -> Flows:
-        """Flow of all pairs of `edges`, in both directions: (i, j) -> Flow.
+    def flows(
+        self, features: Features, edges: Edges, progress: Progress | None = None, known: Flows | None = None
+    ) -> Flows:
+        """Flow of all pairs of `edges`, in both directions, and those known already: (i, j) -> Flow.
 
         Frames far apart are compared from where the flow between neighbours leads: a camera that turns moves the
         picture by more than can be found in two frames alone.
         """
-        pairs = sorted({(min(e), max(e)) for e in edges if e[0] != e[1]}, key=lambda p: (p[1] - p[0], p))
-        flows: Flows = {}
+        flows = dict(known or {})
+        new = {(min(e), max(e)) for e in edges if e[0] != e[1]} - flows.keys()
+        pairs = sorted(new, key=lambda p: (p[1] - p[0], p))
         done = 0
         for _, group in itertools.groupby(pairs, lambda pair: pair[1] - pair[0]):
             near = list(group)
