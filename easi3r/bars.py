@@ -19,7 +19,9 @@ COARSE = 2.0  # pixels, deviation of the blur that takes detail away
 VISIBLE = 3.0  # grey levels of detail from which a pixel shows something
 DETAIL = 0.3  # share of pixels with detail that the picture within bars has at least; clips have .6 on
 EDGE, EDGE_SHARE = 12.0, 0.5  # grey levels by which picture and bar differ, on this share of the bar's length
-SUBTITLED = 0.5  # share of a row of a bar that stays its own where there are subtitles: of one line .68 on
+# Share of a row of a bar that stays its own where there are subtitles: of one line .68 on, of lines of .6 of the width
+# that take turns .34 on, of .75 of it .19 on.
+SUBTITLED = 0.15
 MOST, PAGE = 0.4, 0.6  # of the height or width: a bar on one side, and what an app shows below a clip
 # Share of pixels with detail by which a page differs from a sky, and of those without any by which it differs from
 # what is filmed and stands still before a tripod: a page of text .36, a street .04.
@@ -179,8 +181,11 @@ def _flat_bar(still, mean, pictures, most):
     """Rows of the bar of one colour at the upper edge, `most` at most; 0 if there is none."""
     colour = np.median(mean[0], axis=0)
     same = (still & (np.abs(mean - colour).max(axis=-1) <= FLAT)).mean(axis=1)
-    rows = 1 + int(np.flatnonzero(same[: _leading(same >= SUBTITLED)] >= 0.97).max(initial=-1))
-    return rows if 0 < rows <= most and _sharp(pictures, rows, colour) else 0
+    if _leading(same >= 0.97) > most:
+        return 0
+    bare = 1 + np.flatnonzero(same[: _leading(same >= SUBTITLED)] >= 0.97)
+    rows = int(bare[bare <= most].max(initial=0))  # of a frame all around, the far side is bare too
+    return rows if rows and _sharp(pictures, rows, colour) else 0
 
 
 def _patterned_bar(still, mean):

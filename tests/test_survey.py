@@ -181,6 +181,22 @@ def test_bars_with_subtitles_are_cut_off(tmp_path):
     assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (0, 24, 320, 136))).max() <= 4
 
 
+def test_bars_with_captions_as_wide_as_the_picture_almost_are_cut_off_whole(tmp_path):
+    frames = np.zeros((60, H + 90, W, 3), np.uint8)
+    frames[:, 45 : 45 + H] = scene()
+    lines = ["this is the moment when", "the dog saw something", "and then nobody knew", "what would happen next"]
+    for k, frame in enumerate(frames):
+        label(frame, "WAIT FOR IT", (20, 30), 0.6, 2, (255, 230, 0))
+        label(frame, lines[k // 15], (20, 45 + H + 27), 0.6, 1)
+    assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (0, 45, W, H))).max() <= 4
+
+
+def test_a_thick_frame_is_cut_off_all_around(tmp_path):
+    frames = np.full((60, H + 60, W + 120, 3), 255, np.uint8)
+    frames[:, 20 : 20 + H, 60 : 60 + W] = scene()
+    assert np.abs(np.subtract(seen(tmp_path, frames).framing.inner, (60, 20, W, H))).max() <= 4
+
+
 def test_the_bars_of_a_phone_with_a_clock_are_cut_off(tmp_path):
     frames = scene()
     frames[:, :22], frames[:, 156:] = (24, 60, 90), (235, 235, 240)
