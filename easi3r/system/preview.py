@@ -90,7 +90,10 @@ class Preview(Pairwise):
         yield motion
         clock.start("geometry", "Solving cameras")
         moving = motion.dynamic
-        flows = self.network.flows(features, _wide(edges, len(frames), shift), clock.part(0, 0.1), flows)
+        wide = _wide(edges, len(frames), shift)
+        wanted = {frozenset(pair) for pair in edges + wide}
+        flows = {pair: flow for pair, flow in flows.items() if frozenset(pair) in wanted}  # each takes its room
+        flows = self.network.flows(features, wide, clock.part(0, 0.1), flows)
         zoom = find_zoom(frames, moving, flows)
         clock.progress(0.1)
         seen = observe(flows, moving, zoom)

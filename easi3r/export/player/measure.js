@@ -41,7 +41,8 @@ function giveLength(event) {
   event.preventDefault();
   const [, number] = $("metres").value.trim().replace(",", ".").match(/^([\d.]+)(?: *m)?$/i) ?? [];  // many write 1,8
   const given = Number(number);
-  const wrong = !(given >= 1e-6 && given <= 1e6) ? "Give a length above zero in metres (up to 1000000), such as 1.8."  // as scale.py
+  const possible = given >= 1e-6 && given <= 1e6;  // as scale.py has it
+  const wrong = !possible ? "Give a length above zero in metres (up to 1000000), such as 1.8."
     : !distance() ? "Both ends are the same place; click on two." : "";
   $("wrong").textContent = wrong;
   $("metres").setAttribute("aria-invalid", Boolean(wrong));
