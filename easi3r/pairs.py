@@ -1,6 +1,7 @@
 """Pair graphs: which frames the two-view network compares."""
 
 import re
+from collections.abc import Iterable
 
 from .errors import InputError, shown
 
@@ -48,6 +49,11 @@ def build(n_frames: int, graph: str = "swinstride-5-noncyclic") -> list[tuple[in
         unordered = {(min(i, j), max(i, j)) for i, j in reach if i != j and j < n_frames}
         forward = sorted(unordered)
     return forward + [(j, i) for i, j in forward]
+
+
+def apart(n_frames: int, gaps: Iterable[int]) -> list[tuple[int, int]]:
+    """All (i, i + gap) of a clip of so many frames, for each of `gaps` (above 0) in turn."""
+    return [(i, i + gap) for gap in gaps for i in range(n_frames - gap)]
 
 
 def mirrors_together(edges: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from .. import pairs
 from ..backbones.base import Progress
 from ..backbones.preview import PreviewNetwork
 from ..bundle.adjust import State, adjust, explained
@@ -94,8 +95,7 @@ class _Look:
     def __init__(self, frames: np.ndarray, geometry: Geometry, progress: Progress) -> None:
         network, self.frames = PreviewNetwork(), frames
         features = network.encode(frames)
-        edges = [(i, i + gap) for gap in OFFSETS for i in range(len(frames) - gap)]
-        self.flows = network.flows(features, edges, _part(progress, 0, 0.66))
+        self.flows = network.flows(features, pairs.apart(len(frames), OFFSETS), _part(progress, 0, 0.66))
         known = epipolar_evidence(frames, self.flows, features.grid, _outlining(_part(progress, 0.66, 0.83)))
         before = geometry.depth, geometry.confidence, geometry.cam2world, geometry.intrinsics
         report = _outlining(_part(progress, 0.83, 1))

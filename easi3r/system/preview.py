@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .. import alignment, cleanup
+from .. import alignment, cleanup, pairs
 from ..alignment.graph import connected_parts
 from ..backbones.base import Features, Progress
 from ..backbones.preview import PreviewNetwork
@@ -70,11 +70,10 @@ class Preview(Pairwise):
         clock.start("encode", f"Looking at {len(frames)} frames")
         features = self.network.encode(frames, clock.progress)
         clock.start("motion", "Looking for what moves")
-        neighbours = [(i, i + 1) for i in range(len(frames) - 1)]
-        flows = self.network.flows(features, neighbours, clock.part(0, 0.1))
+        flows = self.network.flows(features, pairs.apart(len(frames), [1]), clock.part(0, 0.1))
         shift = _shift(flows, frames.shape[2])
         stride = _stride(shift, len(frames))
-        strided = [(i, i + stride * gap) for gap in OFFSETS for i in range(len(frames) - stride * gap)]
+        strided = pairs.apart(len(frames), [stride * offset for offset in OFFSETS])
         flows = self.network.flows(features, edges + strided, clock.part(0.1, 0.7), flows)
         looked = lambda done: clock.progress(0.7 + 0.3 * done)
         evidence = epipolar_evidence(frames, flows, features.grid, looked, stride)
@@ -202,7 +201,7 @@ def _wide(edges: list[tuple[int, int]], n_frames: int, shift: float) -> list[tup
     """Pairs of frames further apart than those of `edges`, see `WIDE`."""
     widest = max(abs(i - j) for i, j in edges)
     gaps = [round(share * n_frames) for share in WIDE]
-    return [(i, i + gap) for gap in gaps if gap > widest and gap * shift < FAR for i in range(n_frames - gap)]
+    return pairs.apart(n_frames, [gap for gap in gaps if gap > widest and gap * shift < FAR])
 
 
 def _coarse(seen: Observations, state: State, moving: np.ndarray) -> np.ndarray:
