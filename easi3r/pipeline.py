@@ -26,7 +26,7 @@ from .paths import check_name
 from .reconstruction import Masked, Reconstruction, only_turns
 from .scale import parse_scale, sized
 from .system import Estimate, System, load_system
-from .system.base import Coarse, Stage
+from .system.base import Coarse, Part, Stage
 from .system.steps import TURNS
 from .windows import stages as system_stages
 
@@ -74,7 +74,7 @@ def stages(
     """What is known of a clip while it is computed, to show it early: see `reconstruct`, which gives the last of these.
 
     First `Masked`, then a `Reconstruction` that is `coarse` as soon as cameras stand, where the system has them before
-    the end; each replaces the one before. Of a long clip, all but the last are of its first frames.
+    the end; each replaces the one before. Of a long clip, all but the last may be of some frames.
     """
     options, report = check_options(options), check_progress(progress)
     if options.sam2:
@@ -115,11 +115,13 @@ def stages(
     known: Stage | None = None
     folder = None if resume is None else Path(check_name(resume))
     for stage in system_stages(system, *given, _part(report, _READING, 1 - _CHECKING), folder):
+        part, masks = clip, own
+        if isinstance(stage, Part):
+            part, masks = _those(clip, own, np.flatnonzero(clip.shows)[stage.numbers])
+            stage = stage.known
         if isinstance(stage, Motion):
-            part, masks = _beginning(clip, own, len(stage.dynamic))
             yield Masked(part.frames, part.timestamps, _moving(part, stage, overlay, masks))
         elif isinstance(stage, Coarse):
-            part, masks = _beginning(clip, own, len(stage.depth))
             told = {**info, "coarse": True, "warnings": [*clip.warnings, *said], "seconds": reading}
             yield sized(Reconstruction(**_in_time(part, stage, overlay, masks), info=told), scale)
         known = stage
@@ -166,14 +168,10 @@ def _versions():
     return {name: version(name) for name in _LIBRARIES}
 
 
-def _beginning(clip, own, count):
-    """The `Video` and the user's masks up to the last of the first `count` frames that show the scene."""
-    if count == clip.shows.sum():
-        return clip, own
-    end = int(np.flatnonzero(clip.shows)[count - 1]) + 1
-    names = ("frames", "timestamps", "positions", "shows")
-    part = replace(clip, **{name: getattr(clip, name)[:end] for name in names})
-    return part, own and own.at(np.arange(end))
+def _those(clip, own, numbers):
+    """The `Video` and the user's masks of some frames."""
+    others = {name: getattr(clip, name)[numbers] for name in ("timestamps", "positions", "shows")}
+    return replace(clip, frames=picked(clip.frames, numbers), **others), own and own.at(numbers)
 
 
 def _showing(clip, frames):

@@ -38,6 +38,12 @@ class Span:
         """Of its frames, those that are taken from it."""
         return slice(self.owned - self.begin, self.until - self.begin)
 
+    @property
+    def taken(self) -> tuple[np.ndarray, np.ndarray]:
+        """(m,) of the clip, and (m,) of its frames: those that are taken from it."""
+        own = np.arange(self.owned, self.until)
+        return own, own - self.begin
+
 
 def spans_of(n_frames: int) -> list[Span]:
     """Windows of a clip, all of `LENGTH` frames; a single one where all is solved at once."""
@@ -60,14 +66,15 @@ class Maps:
         self.arrays: dict[str, np.ndarray] = {}  # of an `Estimate` and its `Motion`
         self.evidence: dict[str, np.ndarray] = {}  # `Motion.maps`
 
-    def take(self, motion: Motion, span: Span, **others: np.ndarray) -> None:
-        """The frames of a window that are taken from it; others: name -> (n,...) of its frames."""
-        mine = {"dynamic": motion.dynamic, "values": motion.values, **others}
-        for whole, part in ((self.arrays, mine), (self.evidence, motion.maps)):
+    def take(self, motion: Motion, at: np.ndarray, mine: np.ndarray, **others: np.ndarray) -> None:
+        """Of a window, its frames `mine` (m,) as the clip's `at` (m,); others: name -> (n,...) of the window's."""
+        found = {"dynamic": motion.dynamic, "values": motion.values, **others}
+        for whole, part in ((self.arrays, found), (self.evidence, motion.maps)):
             for name, array in part.items():
                 if name not in whole:
                     whole[name] = zeros((self._n_frames, *array.shape[1:]), array.dtype)
-                whole[name][span.owned : span.until] = array[span.mine]
+                for t, k in zip(at, mine):
+                    whole[name][t] = array[k]
         give_back([*self.arrays.values(), *self.evidence.values()])
 
     @property

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -17,6 +18,7 @@ from easi3r import large, spans, video
 from easi3r.camera import Camera, focal_of, pose
 from easi3r.metrics import trajectory_errors
 from easi3r.motion import Motion
+from easi3r.own_masks import OwnMasks
 from easi3r.reconstruction import Masked
 from easi3r.system.base import Estimate
 from easi3r.system.steps import FLAT, GUESSED, turning_sentence
@@ -28,17 +30,18 @@ CAMERA = Camera.centred(0.8 * WIDTH, WIDTH, HEIGHT)
 class Clip:
     """Frames, cameras and depth of someone who walks in a round room and looks at its wall.
 
-    turns: how often they walk round; again: how often the picture on the wall repeats.
+    turns: how often they walk round, so far `away` from the middle; again: how often the picture on the wall repeats.
     """
 
-    def __init__(self, n_frames, turns=1.0, again=1):
+    def __init__(self, n_frames, turns=1.0, again=1, away=1.0):
         random = np.random.default_rng(0)
         wall = random.normal(size=(40, 240 // again))
         wall = np.tile(np.fft.irfft2(np.fft.rfft2(wall) * _smooth(wall.shape), wall.shape), again)
         wall = (wall - wall.min()) / np.ptp(wall) * 255
         self.frames, self.depth, self.cam2world = [], [], []
         for angle in np.linspace(0, 2 * np.pi * turns, n_frames):
-            matrix = pose(Rotation.from_euler("y", angle).as_matrix(), [np.sin(angle), 0, np.cos(angle)])
+            place = [away * np.sin(angle), 0, away * np.cos(angle)]
+            matrix = pose(Rotation.from_euler("y", angle).as_matrix(), place)
             rays = CAMERA.rays() @ matrix[:3, :3].T
             a, b = (rays[..., [0, 2]] ** 2).sum(-1), (rays[..., [0, 2]] * matrix[[0, 2], 3]).sum(-1)
             depth = (-b + np.sqrt(b**2 - a * (1 - ROOM**2))) / a
@@ -308,6 +311,94 @@ def test_the_first_window_can_be_seen_while_the_rest_is_computed(walk):
     seen = list(easi3r.pipeline.stages(walk.video, Drifting(walk), easi3r.Options(max_frames=0)))
     assert [len(stage.frames) for stage in seen] == [48, 240]
     assert seen[0].coarse and not seen[-1].coarse and not isinstance(seen[0], Masked)
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """As `walk`, of someone who goes so slowly that not every frame is solved, past a ball that rolls the other way."""
+    clip = Clip(200, turns=0.15)
+    v, u = np.mgrid[:HEIGHT, :WIDTH]
+    random = np.random.default_rng(1)
+    pattern = cv2.GaussianBlur(random.uniform(0, 255, (HEIGHT, WIDTH)).astype(np.float32), (0, 0), 1.5)
+    pattern = np.clip((pattern - 127) * 4 + 127, 0, 255)
+    clip.moving = np.zeros(clip.depth.shape, bool)
+    for t, (frame, moving) in enumerate(zip(clip.frames, clip.moving)):
+        middle = 50 - 0.18 * t
+        moving[:] = (u - middle) ** 2 + (v - 30) ** 2 < 64
+        there = cv2.warpAffine(pattern, np.float32([[1, 0, -0.18 * t], [0, 1, 0]]), (WIDTH, HEIGHT))
+        frame[moving] = there[moving, None]
+        clip.depth[t][moving] = 1.0
+    clip.video = video.read(clip.frames, 0, WIDTH, 8)
+    return clip
+
+
+class Exact(Drifting):
+    """Knows the cameras up to a unit, depth, and what moves."""
+
+    def run(self, video, options, masks=None, progress=None):
+        numbers, clip = video.positions, self.clip
+        found = super().run(video, options, masks, progress)
+        cameras = np.linalg.inv(clip.cam2world[numbers[0]]) @ clip.cam2world[numbers]
+        moving = clip.moving[numbers]
+        values, fused = moving.astype(np.float32), moving[:, 4::8, 4::8].astype(np.float32)
+        motion = Motion(moving, values, {"fused": fused})
+        return replace(found, cam2world=cameras, depth=clip.depth[numbers], motion=motion)
+
+
+def test_of_a_slow_clip_some_frames_are_solved_and_the_others_follow(slow):
+    system, told = Exact(slow), []
+    options = easi3r.Options(max_frames=0)
+    stages = list(easi3r.pipeline.stages(slow.video, system, options, progress=lambda *each: told.append(each)))
+    result = stages[-1]
+    solved = result.info["solved"]
+    assert system.solved == [solved] == [50] and result.info["frames"] == len(result.frames) == 200
+    assert [len(stage.frames) for stage in stages] == [50, 200]
+    assert stages[0].coarse and stages[0].timestamps[-1] == result.timestamps[-1]
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and "Following the frames between: 150 of 150" in {text for _, text in told}
+    true = np.linalg.inv(slow.cam2world[0]) @ slow.cam2world
+    off = np.linalg.norm(result.cam2world[:, :3, 3] - true[:, :3, 3], axis=1) / path_of(slow)
+    assert off.mean() < 0.005 and off.max() < 0.02  # the wall is a blur
+    still = ~slow.moving & ~result.dynamic & (result.confidence > 0)
+    assert still.mean() > 0.8 and np.quantile(np.abs(result.depth / slow.depth - 1)[still], 0.95) < 0.02
+    both, either = (f(slow.moving, result.dynamic).sum(axis=(1, 2)) for f in (np.logical_and, np.logical_or))
+    assert (both / either).min() > 0.9
+    assert np.median(result.depth[slow.moving & result.dynamic]) == pytest.approx(1, rel=0.02)
+    assert result.evidence["fused"].shape == (200, HEIGHT // 8, WIDTH // 8)
+
+
+def test_frames_between_turn_with_a_camera_that_only_turns(slow):
+    class Turning(Exact):
+        def run(self, video, options, masks=None, progress=None):
+            found = super().run(video, options, masks, progress)
+            found.cam2world[:, :3, 3] = 0
+            return replace(found, depth=np.full_like(found.depth, 50))
+
+    turning = Clip(200, turns=0.15, away=0)
+    turning.moving = np.zeros(turning.depth.shape, bool)
+    result = solve(turning, Turning(turning))
+    true = np.linalg.inv(turning.cam2world[0]) @ turning.cam2world
+    assert result.info["solved"] == 50 and not result.cam2world[:, :3, 3].any()
+    off = Rotation.from_matrix(np.swapaxes(true[:, :3, :3], 1, 2) @ result.cam2world[:, :3, :3]).magnitude()
+    assert np.degrees(off.max()) < 0.2 and np.allclose(result.depth, 50, rtol=0.02)
+
+
+def test_masks_of_the_user_and_black_frames_of_a_slow_clip_stay_where_they_are(slow):
+    frames = slow.frames.copy()
+    frames[101:103] = 0
+
+    class Masked(Exact):
+        def run(self, video, options, masks=None, progress=None):
+            found = super().run(video, options, masks, progress)
+            return replace(found, motion=found.motion.with_masks(masks.over(found.motion.dynamic)))
+
+    own = OwnMasks(np.zeros(frames.shape[:3], bool), np.isin(np.arange(200), [30, 150]), ())
+    own.masks[30, 10:20, 10:20] = True
+    result = easi3r.reconstruct(frames, Masked(slow), easi3r.Options(max_frames=0), masks=own)
+    assert result.info["frames_left_out"] == [101, 102] and len(result.frames) == 200
+    assert (result.dynamic[[30, 150]] == own.masks[[30, 150]]).all()
+    assert (result.confidence[101:103] == 0).all() and not result.dynamic[101:103].any()
+    assert result.dynamic[[29, 31, 149, 151]].any(axis=(1, 2)).all()
 
 
 def test_short_clips_and_systems_that_need_none_have_no_windows(walk):

@@ -69,10 +69,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Coarse(Estimate):
-    """Cameras and a first guess of depth, to look at while the rest is computed; of a long clip its first frames."""
+    """Cameras and a first guess of depth, to look at while the rest is computed."""
 
 
-Stage = Motion | Estimate  # what is known while a system computes: what moves; cameras, `Coarse`; the whole
+@dataclass(frozen=True)
+class Part:
+    """What is known of some frames of a long clip, to look at while the rest is computed."""
+
+    known: Motion | Estimate
+    numbers: np.ndarray  # (n,) of these frames in the clip, rising
+
+
+Stage = Motion | Estimate | Part  # what is known while a system computes: what moves; cameras, `Coarse`; the whole
 
 
 @dataclass(frozen=True)

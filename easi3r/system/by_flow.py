@@ -66,7 +66,7 @@ def by_flow(
         report = _share(progress, k, len(spans), 0, _FIRST)
         look = _Look(frames[span.frames], geometry.of(span), _part(report, 0, 0.8))
         motion = look.outlined(look.evidence, given.at(span.frames), options, _part(report, 0.8, 1))
-        maps.take(motion, span)
+        maps.take(motion, *span.taken)
         wrong.append(look.wrong)
         if refining:
             seen.append(look.observed(motion.dynamic))
@@ -84,7 +84,7 @@ def by_flow(
         hidden = look.hidden(geometry.of(span), maps.motion.dynamic[span.frames], turning, _part(report, 0, 0.4))
         if hidden.sure is not None and hidden.sure.any():
             motion = look.outlined(hidden, given.at(span.frames), options, _part(report, 0.4, 1))
-            maps.take(motion, span)
+            maps.take(motion, *span.taken)
         give_back([frames])
     return maps.motion, geometry
 

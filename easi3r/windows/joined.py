@@ -67,12 +67,12 @@ def _cameras(windows, worlds):
         shared = before - span.begin
         cameras[before : span.end] = mine[max(0, shared) :]
         for k in range(max(0, shared)):
-            cameras[span.begin + k] = _between(cameras[span.begin + k], mine[k], (k + 1) / (shared + 1))
+            cameras[span.begin + k] = way(cameras[span.begin + k], mine[k], (k + 1) / (shared + 1))
         before = span.end
     return cameras
 
 
-def _between(a, b, share):
+def way(a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
     """The camera (4,4) that is as far on the way from a to b as `share`, of [0,1], says."""
     turn = Slerp([0, 1], Rotation.from_matrix([a[:3, :3], b[:3, :3]]))(share)
     return pose(turn.as_matrix(), (1 - share) * a[:3, 3] + share * b[:3, 3])

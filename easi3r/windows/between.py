@@ -1,0 +1,218 @@
+"""The frames between those that were solved: in a slow clip each shows what its solved neighbours do, from a camera
+that is told by where their points are seen. What moves, and depth, follow flow, so nothing flickers between frames.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial.transform import Rotation
+
+from ..backbones.base import Progress
+from ..camera import Camera, invert, pose, transform
+from ..flow import both_ways, sample
+from ..large import give_back
+from ..motion import Motion
+from ..reconstruction import only_turns
+from ..spans import Maps
+from ..system.base import Estimate, Part
+from ..threads import in_order
+from .joined import way
+
+GRID = 6  # pixels between those that tell a camera, in rows and columns
+FEWEST = 30  # of them, for a camera not to be the one in the middle of its neighbours'
+ROUNDS, INLIERS, LEAST = 3, 3.0, 0.3  # fits; a pixel counts if it is off by so many medians, or by so few pixels
+SAME = 0.05  # share by which two neighbours may disagree about a depth that both have
+EDGE = 0.02  # share by which depth may change within a pixel of where it is read
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """A solved frame, as the frames near it take from it."""
+
+    number: int
+    grey: np.ndarray  # (H,W) uint8
+    cam2world: np.ndarray  # (4,4)
+    intrinsics: np.ndarray  # (3,3)
+    depth: np.ndarray  # (H,W)
+    confidence: np.ndarray
+    moving: np.ndarray  # (H,W) bool
+    values: np.ndarray  # (H,W) float32
+    maps: dict[str, np.ndarray]  # (h,w), of the evidence
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a frame sees of a solved one, by pixel (H,W)."""
+
+    solved: _Solved
+    flow: np.ndarray  # (H,W,2) pixels there
+    points: np.ndarray  # (H,W,3) in the world
+    followed: np.ndarray  # (H,W) bool, the flow is confirmed
+    known: np.ndarray  # (H,W) bool, and the depth there is
+
+
+def filled(frames: np.ndarray, solved: Part, progress: Progress) -> Estimate:
+    """All frames (T,H,W,3) uint8 of a clip, of which some are `solved`, the first and the last among them."""
+    found, numbers, n_frames = solved.known, solved.numbers, len(frames)
+    assert isinstance(found, Estimate)
+    maps, cameras, intrinsics = Maps(n_frames), np.zeros((n_frames, 4, 4)), np.zeros((n_frames, 3, 3))
+    maps.take(found.motion, numbers, np.arange(len(numbers)), depth=found.depth, confidence=found.confidence)
+    cameras[numbers], intrinsics[numbers] = found.cam2world, found.intrinsics
+    turns = only_turns(found.cam2world, found.depth)
+
+    def neighbours() -> Iterator[tuple[int, _Solved, _Solved]]:
+        before = None
+        for k, after in pairwise(range(len(numbers))):
+            before = before or _solved(frames, found, numbers, k)
+            here = _solved(frames, found, numbers, after)
+            yield from ((t, before, here) for t in range(before.number + 1, here.number))
+            before = here
+
+    work = in_order(lambda each: _between(_grey(frames[each[0]]), *each, turns), neighbours())
+    rest = np.setdiff1d(np.arange(n_frames), numbers)
+    for done, (t, (cameras[t], intrinsics[t], motion, depth, confidence)) in enumerate(zip(rest, work)):
+        maps.take(motion, rest[done : done + 1], np.array([0]), depth=depth[None], confidence=confidence[None])
+        progress((done + 1) / len(rest), f"Following the frames between: {done + 1} of {len(rest)}")
+    give_back([frames])
+    info = {**found.info, "solved": len(numbers)}
+    if "seen_again" in info:
+        info["seen_again"] = [[int(numbers[k]) for k in pair] for pair in info["seen_again"]]
+    arrays = maps.arrays
+    return Estimate(cameras, intrinsics, arrays["depth"], arrays["confidence"], maps.motion, found.warnings, info)
+
+
+def _solved(frames, found, numbers, k):
+    motion = found.motion
+    return _Solved(
+        int(numbers[k]),
+        _grey(frames[numbers[k]]),
+        found.cam2world[k],
+        found.intrinsics[k],
+        np.array(found.depth[k]),
+        np.array(found.confidence[k]),
+        np.array(motion.dynamic[k]),
+        np.array(motion.values[k]),
+        {name: np.array(array[k]) for name, array in motion.maps.items()},
+    )
+
+
+def _grey(frame):
+    return cv2.cvtColor(np.asarray(frame), cv2.COLOR_RGB2GRAY)
+
+
+def _between(grey, t, before, after, turns):
+    """cam2world (4,4), intrinsics (3,3), `Motion`, depth and confidence (H,W) of frame t."""
+    share = (t - before.number) / (after.number - before.number)
+    weights = 1 - share, share
+    intrinsics = weights[0] * before.intrinsics + weights[1] * after.intrinsics
+    camera = Camera(intrinsics, grey.shape[::-1])
+    seen = [_seen(grey, one) for one in (before, after)]
+    cam2world = way(before.cam2world, after.cam2world, share)
+    cam2world = (_turned if turns else _resected)(camera, seen, cam2world)
+    # depth: of what is followed; of neither, of the nearest that is
+    depths = [transform(invert(cam2world), one.points)[..., 2] for one in seen]
+    counts = np.stack([w * (one.known & (z > 0)) for w, one, z in zip(weights, seen, depths)])
+    apart = np.abs(depths[0] - depths[1]) > SAME * np.minimum(*depths)
+    nearer = counts.max(axis=0) == counts
+    counts = np.where(apart & counts.all(axis=0) & ~nearer, 0, counts)
+    whole = counts.sum(axis=0)
+    known = whole > 0
+    mean = lambda values: np.einsum("nhw,nhw->hw", counts, values) / np.where(known, whole, 1)
+    depth = mean(np.stack(depths))
+    confidence = mean(np.stack([_nearest(one.solved.confidence, one.flow) for one in seen]))
+    if not known.all():
+        depth = _spread(depth if known.any() else np.ones_like(depth), known)
+    motion = _moving(seen, weights)
+    return cam2world, intrinsics, motion, depth.astype(np.float32), np.where(known, confidence, 0).astype(np.float32)
+
+
+def _seen(grey, solved):
+    there, _ = both_ways(grey, solved.grey)
+    depth = _nearest(solved.depth, there.target)
+    smooth = sample(solved.depth, there.target)
+    depth = np.where(np.abs(smooth - depth) < EDGE * depth, smooth, depth)
+    plane = there.target - solved.intrinsics[:2, 2]
+    rays = np.concatenate([plane / solved.intrinsics[[0, 1], [0, 1]], np.ones_like(plane[..., :1])], axis=-1)
+    points = transform(solved.cam2world, rays * depth[..., None].astype(np.float64))
+    known = there.consistent & (_nearest(solved.confidence, there.target) > 0)
+    return _Seen(solved, there.target, points, there.consistent, known)
+
+
+def _told(seen):
+    """Pixels (N,2) and points (N,3) of what stands still and is known, on a grid."""
+    at = np.s_[GRID // 2 :: GRID, GRID // 2 :: GRID]
+    pixels, points = [], []
+    for one in seen:
+        v, u = np.nonzero((one.known & (_nearest(one.solved.moving.astype(np.float32), one.flow) == 0))[at])
+        v, u = GRID // 2 + GRID * v, GRID // 2 + GRID * u
+        pixels.append(np.stack([u, v], axis=1).astype(np.float64))
+        points.append(one.points[v, u])
+    return np.concatenate(pixels), np.concatenate(points)
+
+
+def _resected(camera, seen, start):
+    """cam2world (4,4) of a frame that sees points of its neighbours, from `start` on."""
+    pixels, points = _told(seen)
+    world2cam = invert(start)
+    for _ in range(ROUNDS):
+        off = np.linalg.norm(camera.project(transform(world2cam, points))[0] - pixels, axis=1)
+        if len(off) < FEWEST or not np.isfinite(off).all():
+            return start
+        near = off <= max(LEAST, INLIERS * np.median(off))
+        turn, shift = cv2.Rodrigues(world2cam[:3, :3])[0], world2cam[:3, 3:].copy()
+        turn, shift = cv2.solvePnPRefineLM(points[near], pixels[near], camera.intrinsics, None, turn, shift)
+        world2cam = pose(cv2.Rodrigues(turn)[0], shift)
+    return invert(world2cam) if np.isfinite(world2cam).all() else start
+
+
+def _turned(camera, seen, start):
+    """As `_resected`, of a camera that only turns."""
+    pixels, points = _told(seen)
+    turned, place = start[:3, :3], start[:3, 3]
+    rays = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ np.linalg.inv(camera.intrinsics).T
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    ways = points - place
+    ways /= np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-12)
+    for _ in range(ROUNDS):
+        off = np.linalg.norm(ways - rays @ turned.T, axis=1)
+        if len(off) < FEWEST:
+            return start
+        near = off <= max(LEAST / camera.intrinsics[0, 0], INLIERS * np.median(off))
+        turned = Rotation.align_vectors(ways[near], rays[near])[0].as_matrix()
+    return pose(turned, place)
+
+
+def _moving(seen, weights):
+    """The `Motion` (1,H,W) of a frame: what its neighbours have where it went, the surer and nearer one first."""
+    counts = np.stack([w * np.where(one.followed, 1.0, 0.05) for w, one in zip(weights, seen)])
+    counts /= counts.sum(axis=0)
+    mean = lambda arrays: sum(c * sample(array, one.flow) for c, one, array in zip(counts, seen, arrays))
+    moving = mean([one.solved.moving.astype(np.float32) for one in seen]) > 0.5
+    values = mean([one.solved.values for one in seen]).astype(np.float32)
+    near = seen[int(weights[1] > weights[0])]
+    maps = {name: _on_tokens(array, near.flow)[None] for name, array in near.solved.maps.items()}
+    return Motion(moving[None], values[None], maps)
+
+
+def _on_tokens(array, flow):
+    """A map (h,w) of a solved frame, through the flow (H,W,2) that leads to it."""
+    share = array.shape[1] / flow.shape[1], array.shape[0] / flow.shape[0]
+    there = cv2.resize(flow, array.shape[::-1], interpolation=cv2.INTER_AREA)
+    return _nearest(array, (there + 0.5) * np.float32(share) - 0.5)
+
+
+def _nearest(image, points):
+    """`image` (H,W) at the pixels nearest to `points` (h,w,2)."""
+    return cv2.remap(image, points.astype(np.float32), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _spread(values, known):
+    """`values` (H,W) where they are `known`, elsewhere that of the nearest pixel where they are."""
+    if not known.any():
+        return values
+    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return values[rows, columns]
