@@ -17,6 +17,7 @@ from ..motion.background import against_background
 from ..motion.epipolar import OFFSETS, epipolar_evidence
 from ..motion.evidence import Evidence
 from ..motion.rigid_residual import rigid_evidence
+from ..motion.stride import shift_of, stride_of
 from ..options import Options
 from ..own_masks import OwnMasks
 from ..reconstruction import only_turns
@@ -95,11 +96,16 @@ class _Look:
     def __init__(self, frames: np.ndarray, geometry: Geometry, progress: Progress) -> None:
         network, self.frames = PreviewNetwork(), frames
         features = network.encode(frames)
-        self.flows = network.flows(features, pairs.apart(len(frames), OFFSETS), _part(progress, 0, 0.66))
-        known = epipolar_evidence(frames, self.flows, features.grid, _outlining(_part(progress, 0.66, 0.83)))
+        flows = network.flows(features, pairs.apart(len(frames), [1]), _part(progress, 0, 0.2))
+        stride = stride_of(shift_of(flows), len(frames))
+        gaps = [stride * offset for offset in OFFSETS]
+        self.flows = network.flows(features, pairs.apart(len(frames), gaps), _part(progress, 0.2, 0.66), flows)
+        looking = _outlining(_part(progress, 0.66, 0.83))
+        known = epipolar_evidence(frames, self.flows, features.grid, looking, stride)
         before = geometry.depth, geometry.confidence, geometry.cam2world, geometry.intrinsics
         report = _outlining(_part(progress, 0.83, 1))
-        self.evidence, self.wrong = rigid_evidence(known, frames, self.flows, *before, report)
+        flows = {(i, j): flow for (i, j), flow in self.flows.items() if abs(i - j) in gaps}
+        self.evidence, self.wrong = rigid_evidence(known, frames, flows, *before, report)
         self._volume = Volume(frames, self.flows)
 
     def put_by(self) -> None:

@@ -20,11 +20,11 @@ from ..bundle.ground_guess import guess_depth
 from ..bundle.observations import Observations, observe
 from ..camera import Camera, focal_of, invert
 from ..cleanup.objects import place_objects
-from ..flow import lengths, pixel_grid
 from ..motion import Motion, Volume, outline_pixels
 from ..motion.background import against_background
 from ..motion.epipolar import OFFSETS, epipolar_evidence
 from ..motion.evidence import Evidence
+from ..motion.stride import shift_of, stride_of
 from ..options import Options
 from ..threads import in_order, workers
 from ..video import Video
@@ -45,14 +45,9 @@ OTHER_FIELDS = (30.0, 60.0)  # horizontal fields of view, degrees, that the othe
 # Of the other starts: pairs so many frames apart at most, what counts as an outlier, and whether the focal is held.
 STAGES = ((1, 30.0, True), (3, 10.0, True), (9999, 10.0, False))
 STAGE_ROUNDS = 8
-# The more frames of a clip are used, the less changes from one to the next, so as much of it is looked at at once as in
-# `USUAL` frames, whose widest pairs are 9 apart. What moves is told from frames a stride apart: with neighbours alone J
-# falls from .73 to 0 for 48 and 90 frames of a goat, with the stride it is .75 and .74. Cameras and depth also have
-# pairs so wide, as shares of the clip: of 96 frames of a street the focal is 30 % off without, 4 % with.
-USUAL, WIDE = 24, (0.2, 0.375)
-# Shares of the width by which the picture shifts over a stride, and over a wide pair, at most: in 24 frames of the goat
-# .03 and .3; who walks fast is followed no further.
-STEP, FAR = 0.035, 0.3
+# Cameras and depth also have pairs so wide, as shares of the clip: of 96 frames of a street the focal is 30 % off
+# without, 4 % with. Over one the picture shifts by so much of its width at most: in 24 frames of a goat by .3.
+WIDE, FAR = (0.2, 0.375), 0.3
 GROUND = 2.0  # confidence that a guess of ground has while what moves is put on it; nothing of it is known
 
 
@@ -71,8 +66,8 @@ class Preview(Pairwise):
         features = self.network.encode(frames, clock.progress)
         clock.start("motion", "Looking for what moves")
         flows = self.network.flows(features, pairs.apart(len(frames), [1]), clock.part(0, 0.1))
-        shift = _shift(flows, frames.shape[2])
-        stride = _stride(shift, len(frames))
+        shift = shift_of(flows)
+        stride = stride_of(shift, len(frames))
         strided = pairs.apart(len(frames), [stride * offset for offset in OFFSETS])
         flows = self.network.flows(features, edges + strided, clock.part(0.1, 0.7), flows)
         looked = lambda done: clock.progress(0.7 + 0.3 * done)
@@ -184,17 +179,6 @@ class Preview(Pairwise):
         at = np.ix_(seen.rows, seen.columns)
         depth = np.stack([cv2.resize(d, (width, height))[at].ravel() for d in world.depth])
         return State(invert(world.cam2world), 1 / depth.astype(np.float64), focal.pixels)
-
-
-def _shift(flows: Flows, width: int) -> float:
-    """By how much the picture shifts from one frame to the next, as a share of its width: the middle of flows."""
-    moved = [lengths(flow.target - pixel_grid(*flow.consistent.shape))[flow.consistent] for flow in flows.values()]
-    return float(np.median([np.median(each) for each in moved if len(each)] or [0.0])) / width
-
-
-def _stride(shift: float, n_frames: int) -> int:
-    """Frames from one to the next that tell what moves, see `USUAL`."""
-    return max(1, min(round(n_frames / USUAL), int(STEP / max(shift, 1e-6))))
 
 
 def _wide(edges: list[tuple[int, int]], n_frames: int, shift: float) -> list[tuple[int, int]]:
