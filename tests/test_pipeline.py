@@ -200,3 +200,18 @@ def test_more_frames_of_a_clip_show_as_much_as_few_do():
     clip = synthetic.render("orbit", 48, 160, 96)
     found = scoring.score(easi3r.reconstruct(clip.frames, "preview", easi3r.Options(max_frames="all")), clip)
     assert found["J"] > 0.8 and found["focal"] < 0.1 and found["ate"] < 0.005
+
+
+def test_where_little_is_found_to_move_frames_further_apart_tell():
+    clip = synthetic.render("orbit", 32, 160, 96)
+    assert scoring.score(easi3r.reconstruct(clip.frames, "preview", easi3r.Options(max_frames=0)), clip)["J"] > 0.7
+    still = synthetic.render("orbit", 32, 160, 96, movers=False)
+    assert easi3r.reconstruct(still.frames, "preview", easi3r.Options(max_frames=0)).dynamic.mean() < 0.001
+
+
+def test_every_frame_of_a_slow_clip_is_as_good_where_few_are_solved():
+    clip = synthetic.render("room", 64, 160, 96)
+    result = easi3r.reconstruct(clip.frames, "preview", easi3r.Options(max_frames="all"))
+    found = scoring.score(result, clip)
+    assert result.info["solved"] == 32 and len(result.frames) == 64
+    assert found["J"] > 0.7 and found["focal"] < 0.1 and found["ate"] < 0.01

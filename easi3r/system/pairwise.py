@@ -12,6 +12,7 @@ from ..motion import Evidence, Motion, cluster, outline
 from ..motion.attention import AttentionStatistics, statistics
 from ..options import Options
 from ..own_masks import OwnMasks
+from ..spans import AT_ONCE
 from ..video import Video
 from ..zoom import find_zoom
 from .base import Coarse, Estimate, NetworkSystem, Plan, Stage
@@ -30,6 +31,7 @@ class Pairwise(NetworkSystem):
     network: PairNetwork
     align: Callable[..., Estimate] = align  # the step after the network; an evaluation of masks alone does without
     in_windows: ClassVar[bool] = True
+    each: ClassVar[int] = AT_ONCE  # frames of which each is solved, however slow the clip is
     shares: ClassVar[dict[str, float]] = TWO_PASSES
 
     def plan(self, n_frames: int, options: Options) -> Plan:

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 
 from ..flow import SMALL, both_ways, lengths, pixel_grid
-from ..spans import LENGTH
 
 # Frames from one to the next, at most. Of four real clips, J of the frames that are followed is as that of those solved
 # where these are every second or third frame; every fourth, it is .01 lower, every eighth, .02: movers move on.
@@ -12,15 +11,17 @@ FURTHEST = 4
 # Share of the width by which the picture may shift from one to the next. 150 frames of a street in windows of 48
 # neighbours saw so little of the way that ATE was 1.2 % of it and depth .32 off; of every third frame .2 % and .12. A
 # goat with .037 from one solved frame to the next has J .747, and .752 if every frame is solved.
-STEP = 0.03
+STEP = 0.04
 SPOTS = 24  # at which the clip is looked at
 MOST = 0.8  # share of them at which it must be as slow
 FOLLOWED = 0.5  # share of the picture that must be found again
 
 
-def spread(frames: np.ndarray) -> np.ndarray:
-    """(n,) numbers of the frames (T,H,W,3) uint8 that are solved first, from the first to the last, evenly spread."""
-    furthest = min(FURTHEST, len(frames) // LENGTH)
+def spread(frames: np.ndarray, least: int) -> np.ndarray:
+    """(n,) numbers of the frames (T,H,W,3) uint8 that are solved first, evenly spread from the first to the last; no
+    fewer than `least`.
+    """
+    furthest = min(FURTHEST, len(frames) // least)
     at = next((gap for gap in range(furthest, 1, -1) if _is_slow(frames, gap)), 1)
     return np.linspace(0, len(frames) - 1, -(-len(frames) // at)).round().astype(int)
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..backbones.base import Progress
 from ..options import Options
 from ..own_masks import OwnMasks
@@ -31,16 +33,18 @@ def stages(
     """As `system.base.stages`; a long clip goes through systems over pairs in windows.
 
     Where the picture changes slowly, frames all over the clip are solved first, see `pace`, then those between them.
-    All stages of a long clip but the last are a `Part` of it. Its arrays lie on the disk. folder: where windows that
-    are solved are kept, and taken from if they are there.
+    All stages but the last are then a `Part` of the clip, as those of windows are. Large arrays lie on the disk.
+    folder: where windows that are solved are kept, and taken from if they are there.
     """
-    if len(video.frames) <= AT_ONCE or not getattr(system, "in_windows", False):
+    n_frames, in_windows = len(video.frames), getattr(system, "in_windows", False)
+    few = getattr(system, "each", AT_ONCE) if in_windows else n_frames
+    numbers = spread(video.frames, few // 2) if n_frames > few else np.arange(n_frames)
+    every = len(numbers) == n_frames
+    if every and (n_frames <= AT_ONCE or not in_windows):
         yield from all_at_once(system, video, options, masks, progress)
         return
     kept = Kept(folder, system)
     solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), kept)
-    numbers = spread(video.frames)
-    every = len(numbers) == len(video.frames)
     report = progress if every else lambda fraction, text: progress(SOLVING * fraction, text)
     found: Stage | None = None
     for found in neighbours.stages(solver.at(numbers), options, report):
