@@ -122,7 +122,13 @@ def stages(
         if isinstance(stage, Motion):
             yield Masked(part.frames, part.timestamps, _moving(part, stage, overlay, masks))
         elif isinstance(stage, Coarse):
-            told = {**info, "coarse": True, "warnings": [*clip.warnings, *said], "seconds": reading}
+            told = {
+                **info,
+                "frames": len(part.frames),
+                "coarse": True,
+                "warnings": [*clip.warnings, *said],
+                "seconds": reading,
+            }
             yield sized(Reconstruction(**_in_time(part, stage, overlay, masks), info=told), scale)
         known = stage
     report(1 - _CHECKING, "Checking the result")

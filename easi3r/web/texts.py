@@ -50,7 +50,9 @@ def made_with(info: dict, note: str) -> str:
     """What made a result, Markdown; info: of the `Reconstruction`, note: for the visitor."""
     seconds = sum(info["seconds"].values())
     pairs = f" and {info['pairs']} pairs" if info.get("pairs") else ""
-    made = f"Made with **{info['system']}** from {info['frames']} frames{pairs} in {seconds:.0f} s. {in_words(info)}"
+    solved = f" ({info['solved']} solved, the others follow)" if info.get("solved") else ""
+    looked = f"{info['frames']} frames{solved}{pairs}"
+    made = f"Made with **{info['system']}** from {looked} in {seconds:.0f} s. {in_words(info)}"
     if info.get("coarse"):
         made = f"**A first look**, made with {info['system']} from {info['frames']} frames; the whole scene follows."
     return "\n\n".join(filter(None, [made, note]))

@@ -2,6 +2,7 @@
 that is told by where their points are seen. What moves, and depth, follow flow, so nothing flickers between frames.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,7 +58,7 @@ class _Seen:
 
 def filled(frames: np.ndarray, solved: Part, progress: Progress) -> Estimate:
     """All frames (T,H,W,3) uint8 of a clip, of which some are `solved`, the first and the last among them."""
-    found, numbers, n_frames = solved.known, solved.numbers, len(frames)
+    began, found, numbers, n_frames = time.perf_counter(), solved.known, solved.numbers, len(frames)
     assert isinstance(found, Estimate)
     maps, cameras, intrinsics = Maps(n_frames), np.zeros((n_frames, 4, 4)), np.zeros((n_frames, 3, 3))
     maps.take(found.motion, numbers, np.arange(len(numbers)), depth=found.depth, confidence=found.confidence)
@@ -78,7 +79,8 @@ def filled(frames: np.ndarray, solved: Part, progress: Progress) -> Estimate:
         maps.take(motion, rest[done : done + 1], np.array([0]), depth=depth[None], confidence=confidence[None])
         progress((done + 1) / len(rest), f"Following the frames between: {done + 1} of {len(rest)}")
     give_back([frames])
-    info = {**found.info, "solved": len(numbers)}
+    seconds = {**found.info.get("seconds", {}), "between": round(time.perf_counter() - began, 3)}
+    info = {**found.info, "solved": len(numbers), "seconds": seconds}
     if "seen_again" in info:
         info["seen_again"] = [[int(numbers[k]) for k in pair] for pair in info["seen_again"]]
     arrays = maps.arrays

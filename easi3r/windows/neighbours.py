@@ -88,7 +88,8 @@ def _shares(progress, windows, number, begin, end):
         if k not in windows:  # it is solved
             return lambda fraction, text: None
         at = begin + each * windows.index(k)
-        return lambda fraction, text: progress(at + each * fraction, f"{text} (part {k + 1} of {number})")
+        which = f" (part {k + 1} of {number})" if number > 1 else ""
+        return lambda fraction, text: progress(at + each * fraction, text + which)
 
     return of
 
