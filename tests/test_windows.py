@@ -20,8 +20,9 @@ from easi3r.metrics import trajectory_errors
 from easi3r.motion import Motion
 from easi3r.own_masks import OwnMasks
 from easi3r.reconstruction import Masked
-from easi3r.system.base import Estimate
+from easi3r.system.base import Estimate, Part
 from easi3r.system.steps import FLAT, GUESSED, turning_sentence
+from easi3r.windows import between
 
 WIDTH, HEIGHT, ROOM = 64, 48, 3.0
 CAMERA = Camera.centred(0.8 * WIDTH, WIDTH, HEIGHT)
@@ -365,6 +366,22 @@ def test_of_a_slow_clip_some_frames_are_solved_and_the_others_follow(slow):
     assert (both / either).min() > 0.9
     assert np.median(result.depth[slow.moving & result.dynamic]) == pytest.approx(1, rel=0.02)
     assert result.evidence["fused"].shape == (200, HEIGHT // 8, WIDTH // 8)
+
+
+def test_a_frame_between_that_shows_something_else_is_where_its_neighbours_are(slow):
+    frames = slow.frames.copy()
+    frames[[90, 121]] = np.random.default_rng(0).integers(0, 255, (2, HEIGHT, WIDTH, 1), np.uint8)
+    numbers = np.linspace(0, 199, 50).round().astype(int)
+    assert not np.isin([90, 121], numbers).any()
+    known = Exact(slow).run(SimpleNamespace(positions=numbers), None)
+    given = OwnMasks(np.zeros(slow.moving.shape, bool), np.zeros(200, bool), ())
+    found = between.filled(frames, Part(known, numbers), given, lambda *_: None)
+    true = np.linalg.inv(slow.cam2world[0]) @ slow.cam2world
+    for t in (90, 121):
+        assert np.linalg.norm(found.cam2world[t, :3, 3] - true[t, :3, 3]) < 0.02 * path_of(slow)
+        assert (
+            np.median(found.depth[t] / slow.depth[t]) == pytest.approx(1, abs=0.1) and found.confidence[t].mean() < 0.1
+        )
 
 
 def test_frames_between_turn_with_a_camera_that_only_turns(slow):

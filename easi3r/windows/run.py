@@ -44,7 +44,8 @@ def stages(
         yield from all_at_once(system, video, options, masks, progress)
         return
     kept = Kept(folder, system)
-    solver = Solver(system, video, given_masks(masks, video.frames.shape[:3]), kept)
+    given = given_masks(masks, video.frames.shape[:3])
+    solver = Solver(system, video, given, kept)
     report = progress if every else lambda fraction, text: progress(SOLVING * fraction, text)
     found: Stage | None = None
     for found in neighbours.stages(solver.at(numbers), options, report):
@@ -53,5 +54,5 @@ def stages(
     assert isinstance(found, Estimate)
     if not every:
         follow = lambda fraction, text: progress(SOLVING + (1 - SOLVING) * fraction, text)
-        found = between.filled(video.frames, Part(found, numbers), follow)
+        found = between.filled(video.frames, Part(found, numbers), given, follow)
     yield replace(found, warnings=(*filter(None, [kept.note]), *found.warnings))
