@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ..flow import SMALL, both_ways, lengths, pixel_grid
+from ..large import frames_of
 from ..threads import in_order
 
 # Frames from one to the next, at most. Of four real clips, J of the frames that are followed is as that of those solved
@@ -30,7 +31,7 @@ def spread(frames: np.ndarray, least: int) -> np.ndarray:
     more. Evenly spread, but nearer to each other where the camera turns fast for a moment.
     """
     every = np.arange(len(frames))
-    small = [_small(frames[t]) for t in every]
+    small = [_small(frames[t]) for t in frames_of([frames])]
     for gap in range(min(FURTHEST, len(frames) // least), 1, -1):
         numbers = np.linspace(0, len(frames) - 1, -(-len(frames) // gap)).round().astype(int)
         steps = list(pairwise(numbers))
