@@ -59,8 +59,8 @@ class Preview(Pairwise):
     """Optical flow and two-view geometry: what the camera's motion does not explain moves."""
 
     network: PreviewNetwork
-    # Of 96 frames of rendered street, room and orbit, all or every fourth of which are solved: J .66, .81, .75 or .68,
-    # .81, .76, ATE .20, .20, .06 or .20, .22, .09 % of the path, in 32 or 8 seconds.
+    # Of 96 frames of rendered street, room and orbit, all or every third of which are solved: J .66, .81, .75 or .68,
+    # .82, .77, ATE .20, .20, .06 or .19, .21, .09 % of the path, in 32 or 10 seconds.
     each = 48
 
     def stages(
