@@ -50,6 +50,13 @@ def sample(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return cv2.remap(image, points.astype(np.float32), nothing, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
+def nearest(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """`image` (H,W) at the pixels nearest to `points` (h,w,2); outside: the nearest border pixel."""
+    nothing: np.ndarray = None  # type: ignore[assignment]  # see `sample`
+    points = points.astype(np.float32, copy=False)
+    return cv2.remap(image, points, nothing, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+
+
 def inside(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """Whether points (..., 2) lie in an image of this size, bool (...)."""
     u, v = points[..., 0], points[..., 1]

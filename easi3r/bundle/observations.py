@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
-from ..flow import Flow
+from ..flow import Flow, nearest
 from ..spans import Span
 
 SAMPLES = 400  # grid points per frame, about; four times as many move no camera by more than its error
@@ -54,9 +53,7 @@ def still_target(flow: Flow, moving: np.ndarray, moving_there: np.ndarray) -> np
     """(h,w) bool: pixels that were followed and move at neither end; moving_there (H,W) bool of the other frame,
     moving (h,w) bool of the pixels that the flow is of, all of a frame or some.
     """
-    nothing: np.ndarray = None  # type: ignore[assignment]  # the stub lacks maps of both coordinates in one
-    mask = np.ascontiguousarray(moving_there).view(np.uint8)
-    there = cv2.remap(mask, flow.target, nothing, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    there = nearest(np.ascontiguousarray(moving_there).view(np.uint8), flow.target)
     return flow.consistent & ~moving & (there == 0)
 
 

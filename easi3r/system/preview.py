@@ -88,7 +88,8 @@ class Preview(Pairwise):
 
         motion = outlined(evidence, clock.part(0, 0.6))
         further = FURTHER * stride
-        if motion.dynamic.mean() < LITTLE and further * shift < FURTHEST and further * OFFSETS[-1] < len(frames):
+        can = further * shift < FURTHEST and further * OFFSETS[-1] < len(frames) and not given.known.all()
+        if can and motion.dynamic.mean() < LITTLE:
             flows = self.network.flows(features, _strided(further, len(frames)), clock.part(0.6, 0.8), flows)
             wider = epipolar_evidence(frames, flows, features.grid, None, further)
             other = outlined(wider, clock.part(0.8, 1))

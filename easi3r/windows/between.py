@@ -13,8 +13,9 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from ..backbones.base import Progress
+from ..bundle.observations import still_target
 from ..camera import Camera, invert, pose, transform
-from ..flow import both_ways, sample
+from ..flow import Flow, both_ways, nearest, sample
 from ..large import give_back
 from ..motion import Motion
 from ..own_masks import OwnMasks
@@ -57,10 +58,9 @@ class _Seen:
     """What a frame sees of a solved one, by pixel (H,W)."""
 
     solved: _Solved
-    flow: np.ndarray  # (H,W,2) pixels there
+    flow: Flow  # from the frame to that one
     points: np.ndarray  # (H,W,3) in the world
-    followed: np.ndarray  # (H,W) bool, the flow is confirmed
-    known: np.ndarray  # (H,W) bool, and the depth there is
+    known: np.ndarray  # (H,W) bool, the flow is confirmed and the depth there known
 
 
 def filled(frames: np.ndarray, solved: Part, given: OwnMasks, progress: Progress) -> Estimate:
@@ -87,11 +87,10 @@ def filled(frames: np.ndarray, solved: Part, given: OwnMasks, progress: Progress
         return _between(_grey(frames[t]), *each, own, turns)
 
     rest = np.setdiff1d(np.arange(n_frames), numbers)
-    for done, (t, (cameras[t], intrinsics[t], motion, depth, confidence)) in enumerate(
-        zip(rest, in_order(work, neighbours()))
-    ):
-        maps.take(motion, rest[done : done + 1], np.array([0]), depth=depth[None], confidence=confidence[None])
-        progress((done + 1) / len(rest), f"Following the frames between: {done + 1} of {len(rest)}")
+    for done, (t, one) in enumerate(zip(rest, in_order(work, neighbours())), 1):
+        cameras[t], intrinsics[t], motion, depth, confidence = one
+        maps.take(motion, np.array([t]), np.array([0]), depth=depth[None], confidence=confidence[None])
+        progress(done / len(rest), f"Following the frames between: {done} of {len(rest)}")
     give_back([frames])
     seconds = {**found.info.get("seconds", {}), "between": round(time.perf_counter() - began, 3)}
     info = {**found.info, "solved": len(numbers), "seconds": seconds}
@@ -139,7 +138,7 @@ def _between(grey, t, before, after, own, turns):
     known = whole > 0
     mean = lambda values: np.einsum("nhw,nhw->hw", counts, values) / np.where(known, whole, 1)
     depth = mean(np.stack(depths))
-    confidence = mean(np.stack([_nearest(one.solved.confidence, one.flow) for one in seen]))
+    confidence = mean(np.stack([nearest(one.solved.confidence, one.flow.target) for one in seen]))
     if known.mean() < SEEN:  # of a frame that shows something else
         depth, known = seen[int(share > 0.5)].solved.depth, np.zeros_like(known)
     depth = _spread(depth, known)
@@ -151,23 +150,23 @@ def _between(grey, t, before, after, own, turns):
 
 def _seen(grey, solved):
     there, _ = both_ways(grey, solved.grey)
-    depth = _nearest(solved.depth, there.target)
+    depth = nearest(solved.depth, there.target)
     smooth = sample(solved.depth, there.target)
     depth = np.where(np.abs(smooth - depth) < EDGE * depth, smooth, depth)
     plane = there.target - solved.intrinsics[:2, 2]
     rays = np.concatenate([plane / solved.intrinsics[[0, 1], [0, 1]], np.ones_like(plane[..., :1])], axis=-1)
     points = transform(solved.cam2world, rays * depth[..., None].astype(np.float64))
-    known = there.consistent & (_nearest(solved.confidence, there.target) > 0)
-    return _Seen(solved, there.target, points, there.consistent, known)
+    known = there.consistent & (nearest(solved.confidence, there.target) > 0)
+    return _Seen(solved, there, points, known)
 
 
 def _told(seen, own):
     """Pixels (N,2) and points (N,3) of what stands still and is known, on a grid."""
-    free = True if own is None else ~own
     at = np.s_[GRID // 2 :: GRID, GRID // 2 :: GRID]
     pixels, points = [], []
     for one in seen:
-        v, u = np.nonzero((one.known & (_nearest(one.solved.moving.astype(np.float32), one.flow) == 0) & free)[at])
+        mine = np.zeros_like(one.known) if own is None else own
+        v, u = np.nonzero((one.known & still_target(one.flow, mine, one.solved.moving))[at])
         v, u = GRID // 2 + GRID * v, GRID // 2 + GRID * u
         pixels.append(np.stack([u, v], axis=1).astype(np.float64))
         points.append(one.points[v, u])
@@ -209,16 +208,16 @@ def _turned(camera, told, start):
 
 def _moving(grey, seen, weights):
     """The `Motion` (1,H,W) of a frame: what its neighbours have where it went, those first that look the same there."""
-    differ = [np.abs(sample(one.solved.grey.astype(np.float32), one.flow) - grey) for one in seen]
+    differ = [np.abs(sample(one.solved.grey.astype(np.float32), one.flow.target) - grey) for one in seen]
     smooth = [cv2.GaussianBlur(off, (0, 0), BLUR) for off in differ]
     counts = np.stack([w / (1 + (off / ALIKE) ** 2) for w, off in zip(weights, smooth)])
-    counts *= np.where([one.followed for one in seen], 1.0, 0.05)
+    counts *= np.where([one.flow.consistent for one in seen], 1.0, 0.05)
     counts /= counts.sum(axis=0)
-    mean = lambda arrays: sum(c * sample(array, one.flow) for c, one, array in zip(counts, seen, arrays))
+    mean = lambda arrays: sum(c * sample(array, one.flow.target) for c, one, array in zip(counts, seen, arrays))
     moving = mean([one.solved.moving.astype(np.float32) for one in seen]) > 0.5
     values = mean([one.solved.values for one in seen]).astype(np.float32)
     near = seen[int(weights[1] > weights[0])]
-    maps = {name: _on_tokens(array, near.flow)[None] for name, array in near.solved.maps.items()}
+    maps = {name: _on_tokens(array, near.flow.target)[None] for name, array in near.solved.maps.items()}
     return Motion(moving[None], values[None], maps)
 
 
@@ -226,12 +225,7 @@ def _on_tokens(array, flow):
     """A map (h,w) of a solved frame, through the flow (H,W,2) that leads to it."""
     share = array.shape[1] / flow.shape[1], array.shape[0] / flow.shape[0]
     there = cv2.resize(flow, array.shape[::-1], interpolation=cv2.INTER_AREA)
-    return _nearest(array, (there + 0.5) * np.float32(share) - 0.5)
-
-
-def _nearest(image, points):
-    """`image` (H,W) at the pixels nearest to `points` (h,w,2)."""
-    return cv2.remap(image, points.astype(np.float32), None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return nearest(array, (there + 0.5) * np.float32(share) - 0.5)
 
 
 def _spread(values, known):

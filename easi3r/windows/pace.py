@@ -7,6 +7,7 @@ import numpy as np
 
 from ..flow import SMALL, both_ways, lengths, pixel_grid
 from ..large import frames_of
+from ..sizes import reduced
 from ..threads import in_order
 
 # Frames from one to the next, at most. Of four real clips, J of the frames that are followed is as that of those solved
@@ -64,7 +65,5 @@ def _shift(first, second):
 
 
 def _small(frame):
-    height, width = frame.shape[:2]
-    share = min(1, SMALL / max(height, width))
-    size = max(1, round(share * width)), max(1, round(share * height))
+    size = reduced(frame.shape[1::-1], SMALL)
     return cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
